@@ -1,0 +1,100 @@
+"""Reading the audit trail: what changed, from what to what."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from django.apps import apps
+from django.conf import settings
+from django.db import connection
+from django.db.models import Q, QuerySet
+
+from accounts.models import AuditEvent, User
+
+MOST_PEOPLE: Final = 100
+WATCHED: Final = """
+SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
+WHERE t.tgname = 'audit_insert' AND NOT t.tgisinternal ORDER BY c.relname
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One column of a changed row. Columns keep the names that they have in the database: that is what is proven."""
+
+    column: str
+    before: str
+    after: str
+
+
+def events(
+    *,
+    who: str = "",
+    table: str = "",
+    row: int | None = None,
+    action: str = "",
+    since: date | None = None,
+    until: date | None = None,
+) -> QuerySet[AuditEvent]:
+    """The part of the trail that is asked for, with actors, unordered.
+
+    who     A part of a name or e-mail.
+    since   First day, until: last day, both in the operator's time zone.
+    """
+    found = AuditEvent.objects.select_related("actor")
+    if who:
+        people = User.objects.filter(Q(name__icontains=who) | Q(email__icontains=who)).order_by("id")
+        found = found.filter(actor__in=list(people.values_list("id", flat=True)[:MOST_PEOPLE]))
+    if table:
+        found = found.filter(table=table)
+    if row is not None:
+        found = found.filter(row=row)
+    if action:
+        found = found.filter(action=action)
+    if since is not None:
+        found = found.filter(at__gte=_midnight(since))
+    if until is not None:
+        found = found.filter(at__lt=_midnight(until + timedelta(days=1)))
+    return found
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), ZoneInfo(settings.TIME_ZONE))
+
+
+def tables() -> list[tuple[str, str]]:
+    """Table and what a person calls it, for every table that leaves a trail. 1 query."""
+    with connection.cursor() as cursor:
+        cursor.execute(WATCHED)
+        return sorted(((name, called(name)) for (name,) in cursor.fetchall()), key=lambda pair: pair[1])
+
+
+def called(table: str) -> str:
+    """The table's model as a word: quotas_dealversion is "Deal version"."""
+    known = {model._meta.db_table: str(model._meta.verbose_name) for model in apps.get_models()}
+    return known.get(table, table.replace("_", " ")).capitalize()
+
+
+def changes(event: AuditEvent) -> list[Change]:
+    """What differs; for a row that was added or removed, each column that has something in it."""
+    before: Mapping[str, Any] = event.before or {}
+    after: Mapping[str, Any] = event.after or {}
+    columns = [*before, *(name for name in after if name not in before)]
+    return [
+        Change(name, _said(before.get(name)), _said(after.get(name)))
+        for name in columns
+        if name != "id"
+        and before.get(name) != after.get(name)
+        and (before.get(name), after.get(name)) != (None, "")
+    ]
+
+
+def _said(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "yes" if value else "no"
+    return str(value)

@@ -1,0 +1,131 @@
+"""Pages: coming in, going out, my notifications, and the audit trail for those who review."""
+
+from typing import Any, Final
+
+from django.conf import settings
+from django.contrib.auth import logout
+from django.contrib.auth.decorators import login_required
+from django.contrib.auth.views import LoginView
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render, resolve_url
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import trail
+from accounts.forms import LogInForm, TrailFilters
+from accounts.models import AuditEvent, Notification, User
+from config import clock
+from config.rest.pagination import Keyset, Place
+from config.rest.problems import BadQuery
+
+PAGE: Final = 50
+REVIEWERS: Final = ("comp_admin", "auditor")
+NEWEST_FIRST: Final = ("-id",)
+
+DEMO_LOGINS: Final = (
+    ("rep", "Sales rep", "rep@demo.example", "Log a deal, see its credit, find your rank"),
+    ("manager", "Sales manager", "manager@demo.example", "Approve deals, watch the team's attainment"),
+    ("comp_admin", "Comp admin", "admin@demo.example", "Own the rules, close periods, prove parity"),
+    ("catalog_manager", "Catalog manager", "catalog@demo.example", "Publish offerings, decide what counts"),
+    ("partner", "Partner", "partner@demo.example", "See your own offerings and deals, nobody else's"),
+    (
+        "sourcing_lead",
+        "Sourcing lead",
+        "sourcing@demo.example",
+        "See whose models run what, and what is owed",
+    ),
+)
+
+
+class LogIn(LoginView):
+    """The first page. In demo mode it has one button per role."""
+
+    template_name = "accounts/login.html"
+    authentication_form = LogInForm
+    redirect_authenticated_user = True
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        logins = [dict(zip(("role", "label", "email", "does"), one, strict=True)) for one in DEMO_LOGINS]
+        return super().get_context_data(demo_logins=logins if settings.DEMO_MODE else [], **kwargs)
+
+    def form_invalid(self, form: Any) -> HttpResponse:
+        answer = super().form_invalid(form)
+        too_often = form.has_error("__all__", "too_many_tries")
+        answer.status_code = 429 if too_often else 422
+        return answer
+
+
+@require_POST
+def log_out(request: HttpRequest) -> HttpResponse:
+    logout(request)
+    return HttpResponseRedirect(resolve_url(settings.LOGOUT_REDIRECT_URL))
+
+
+@require_safe
+@login_required
+def notifications(request: HttpRequest) -> HttpResponse:
+    """What happened to me, newest first."""
+    order = Keyset(Notification, NEWEST_FIRST)
+    rows, before, behind = order.page(_mine(request).notifications.all(), _place(request, order), PAGE)
+    context = {"rows": rows, "previous": _link(order, before), "next": _link(order, behind)}
+    return render(request, "accounts/notifications.html", context)
+
+
+@require_POST
+@login_required
+def mark_read(request: HttpRequest) -> HttpResponse:
+    """One notification by its id, or all of them; somebody else's are not touched."""
+    unread = _mine(request).notifications.filter(read_at=None)
+    chosen = request.POST.get("id", "")
+    if chosen:
+        unread = (
+            unread.filter(pk=int(chosen))
+            if chosen.isascii() and chosen.isdigit() and len(chosen) < 19
+            else unread.none()
+        )
+    unread.update(read_at=clock.now())
+    return HttpResponseRedirect(resolve_url("accounts:notifications"))
+
+
+@require_safe
+@login_required
+def audit(request: HttpRequest) -> HttpResponse:
+    """Who changed what, when and why. For comp admins and auditors; for everybody else there is no such page."""
+    if not _mine(request).has_role(*REVIEWERS):
+        raise Http404
+    form = TrailFilters(request.GET, tables=trail.tables())
+    order = Keyset(AuditEvent, NEWEST_FIRST)
+    asked = form.cleaned_data if form.is_valid() else None
+    found = trail.events(**asked) if asked is not None else AuditEvent.objects.none()
+    rows, before, behind = order.page(found, _place(request, order), PAGE)
+    context = {
+        "form": form,
+        "narrowed": any(asked.values()) if asked else False,
+        "rows": [(event, trail.called(event.table), trail.changes(event)) for event in rows],
+        "previous": _link(order, before, request),
+        "next": _link(order, behind, request),
+    }
+    return render(request, "accounts/audit.html", context, status=200 if asked is not None else 422)
+
+
+def _mine(request: HttpRequest) -> User:
+    if not isinstance(request.user, User):
+        raise Http404
+    return request.user
+
+
+def _place(request: HttpRequest, order: Keyset) -> Place | None:
+    try:
+        return order.place(request.GET.get("cursor", ""))
+    except BadQuery:
+        raise Http404 from None
+
+
+def _link(order: Keyset, place: Place | None, request: HttpRequest | None = None) -> str:
+    """The address of another page under the same filters; empty where there is none."""
+    if place is None:
+        return ""
+    parameters = request.GET.copy() if request else None
+    if parameters is None:
+        return f"?cursor={order.cursor(place)}"
+    parameters["cursor"] = order.cursor(place)
+    return f"?{parameters.urlencode()}"

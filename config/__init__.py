@@ -1,0 +1,5 @@
+"""Parity: see README.md."""
+
+from config.celery import app as celery_app
+
+__all__ = ["celery_app"]

@@ -1,0 +1,15 @@
+from django.apps import AppConfig
+from django.db.models.signals import post_migrate
+
+from config import roles
+
+
+class PlatformConfig(AppConfig):
+    """Outbox and idempotency records: what every app needs and none owns."""
+
+    name = "config"
+    label = "platform"
+    verbose_name = "Platform"
+
+    def ready(self) -> None:
+        post_migrate.connect(roles.apply, sender=self, dispatch_uid="application-role")

@@ -1,0 +1,21 @@
+"""The one place that reads the time. Views, tasks and commands ask here; everything below takes `at` as an argument."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.utils import timezone
+
+
+def now() -> datetime:
+    """This instant; in the demo, the real time of day on the demo's business date."""
+    real = timezone.now()
+    if settings.DEMO_TODAY is None:
+        return real
+    zone = ZoneInfo(settings.TIME_ZONE)
+    return datetime.combine(settings.DEMO_TODAY, real.astimezone(zone).time(), zone)
+
+
+def today() -> date:
+    """The business date in the operator's time zone."""
+    return now().astimezone(ZoneInfo(settings.TIME_ZONE)).date()

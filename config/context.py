@@ -1,0 +1,219 @@
+"""What the frame round every page shows: navigation, business date, theme, operator. Nothing is asked before it is shown."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, lru_cache
+from typing import Final
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, get_urlconf, reverse
+
+from config import clock
+
+THEMES: Final = ("light", "dark")
+THEME_COOKIE: Final = "theme"
+
+SALES: Final = frozenset({"rep", "manager", "comp_admin", "auditor", "sourcing_lead"})
+REVIEWERS: Final = frozenset({"comp_admin", "auditor"})
+
+ROLE_LABELS: Final = {
+    "comp_admin": "Comp admin",
+    "manager": "Sales manager",
+    "rep": "Sales rep",
+    "catalog_manager": "Catalog manager",
+    "sourcing_lead": "Sourcing lead",
+    "partner": "Partner",
+    "auditor": "Auditor",
+    "engineer": "Engineer",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A place to go to. It is shown once its URL name resolves, to *roles* (None: to everybody who is logged in).
+
+    go    The letter that leads there after G.
+    bar   Belongs to the bar at the bottom of a phone, under this short name.
+    """
+
+    name: str
+    text: str
+    icon: str
+    group: str = ""
+    roles: frozenset[str] | None = None
+    go: str = ""
+    bar: str = ""
+
+
+ENTRIES: Final = (
+    Entry("home", "Home", icon="house", go="h", bar="Home"),
+    Entry("quotas:board", "Quota board", icon="chart-column", roles=SALES, go="b", bar="Board"),
+    Entry("quotas:leaderboard", "Leaderboard", icon="trophy", go="l"),
+    Entry("quotas:deals", "Deals", icon="handshake", roles=SALES | {"partner"}, go="d", bar="Deals"),
+    Entry("quotas:approvals", "Approvals", icon="clipboard-check", roles=frozenset({"manager"}), go="a"),
+    Entry("marketplace:catalog", "Catalog", icon="layout-grid", go="c", bar="Catalog"),
+    Entry("quotas:plans", "Crediting rules", icon="scale", group="Compensation", roles=SALES, go="r"),
+    Entry("quotas:periods", "Periods", icon="calendar-range", group="Compensation", roles=REVIEWERS, go="p"),
+    Entry("accounts:audit", "Audit trail", icon="history", group="Compensation", roles=REVIEWERS),
+    Entry("marketplace:facts", "Public facts", icon="landmark", group="Sourcing", go="f"),
+    Entry("api-docs", "API reference", icon="code", group="Build"),
+    Entry("styleguide", "Style guide", icon="palette", group="Build"),
+)
+
+# Things to do, for the palette only. Key: the single letter that does it.
+ACTIONS: Final = (
+    Entry("quotas:deal-new", "Log a deal", icon="plus", roles=frozenset({"rep", "manager"}), go="n"),
+)
+
+Counter = Callable[[HttpRequest], int]
+_counters: dict[str, Counter] = {}
+
+
+def count_for(name: str, counter: Counter) -> None:
+    """Let an app say how many things wait behind the entry *name*; call it in AppConfig.ready. 1 query a page at most."""
+    _counters[name] = counter
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """An entry as this user sees it on this page."""
+
+    entry: Entry
+    url: str
+    active: bool
+    count: int
+
+
+class Shell:
+    """The frame's data; each part is worked out when the template asks for it."""
+
+    def __init__(self, request: HttpRequest) -> None:
+        self._request = request
+
+    @cached_property
+    def theme(self) -> str:
+        """light or dark as chosen, or nothing: then the system decides."""
+        chosen = self._request.COOKIES.get(THEME_COOKIE, "")
+        return chosen if chosen in THEMES else ""
+
+    @property
+    def other_theme(self) -> str:
+        """What the switch offers without a script."""
+        return "light" if self.theme == "dark" else "dark"
+
+    @property
+    def demo(self) -> bool:
+        return bool(settings.DEMO_MODE)
+
+    @property
+    def today(self) -> date:
+        return clock.today()
+
+    @property
+    def operator(self) -> str:
+        return str(settings.OPERATOR["name"])
+
+    @property
+    def known(self) -> bool:
+        """Somebody is logged in."""
+        user = getattr(self._request, "user", None)
+        return bool(user is not None and user.is_authenticated)
+
+    @cached_property
+    def roles(self) -> frozenset[str]:
+        return frozenset(getattr(self._request.user, "role_names", ())) if self.known else frozenset()
+
+    @property
+    def person(self) -> str:
+        return str(self._request.user) if self.known else ""
+
+    @property
+    def role(self) -> str:
+        """The role that says most about the person."""
+        return next((label for role, label in ROLE_LABELS.items() if role in self.roles), "")
+
+    @cached_property
+    def links(self) -> list[Link]:
+        """1 query for each counter behind an entry that this user sees."""
+        if not self.known:
+            return []
+        path, urls = self._request.path, _urls(get_urlconf())
+        seen = [entry for entry in ENTRIES if entry.name in urls and self._may(entry)]
+        inside = [entry for entry in seen if path == urls[entry.name] or _under(path, urls[entry.name])]
+        here = max(inside, key=lambda entry: len(urls[entry.name]), default=None)
+        return [Link(entry, urls[entry.name], entry is here, self._count(entry.name)) for entry in seen]
+
+    @cached_property
+    def groups(self) -> list[tuple[str, list[Link]]]:
+        grouped: dict[str, list[Link]] = {}
+        for link in self.links:
+            grouped.setdefault(link.entry.group, []).append(link)
+        return list(grouped.items())
+
+    @property
+    def bar(self) -> list[Link]:
+        return [link for link in self.links if link.entry.bar]
+
+    @cached_property
+    def actions(self) -> list[Link]:
+        urls = _urls(get_urlconf())
+        return [
+            Link(e, urls[e.name], False, 0) for e in ACTIONS if self.known and e.name in urls and self._may(e)
+        ]
+
+    @cached_property
+    def unread(self) -> int:
+        """Notifications not yet read. 1 query."""
+        notifications = getattr(self._request.user, "notifications", None) if self.known else None
+        return notifications.filter(read_at=None).count() if notifications is not None else 0
+
+    @property
+    def inbox_url(self) -> str:
+        return _urls(get_urlconf()).get("accounts:notifications", "")
+
+    @property
+    def search_url(self) -> str:
+        return _urls(get_urlconf()).get("search", "")
+
+    @property
+    def logout_url(self) -> str:
+        return _urls(get_urlconf()).get("accounts:logout", "")
+
+    @property
+    def theme_url(self) -> str:
+        return _urls(get_urlconf()).get("theme", "")
+
+    @property
+    def here(self) -> str:
+        """This page, for forms that come back to it."""
+        return self._request.get_full_path() if self._request.method == "GET" else "/"
+
+    def _may(self, entry: Entry) -> bool:
+        return entry.roles is None or not entry.roles.isdisjoint(self.roles)
+
+    def _count(self, name: str) -> int:
+        return _counters[name](self._request) if name in _counters else 0
+
+
+def shell(request: HttpRequest) -> dict[str, Shell]:
+    """Context processor: `shell` in every template. No query for an anonymous visitor or a template that shows no frame."""
+    return {"shell": Shell(request)}
+
+
+def _under(path: str, url: str) -> bool:
+    return url != "/" and path.startswith(url)
+
+
+@lru_cache(maxsize=8)
+def _urls(_urlconf: str | None) -> dict[str, str]:
+    """Address of every URL name that this project's URLs know; worked out once a process."""
+    known = {}
+    extra = ("accounts:notifications", "accounts:logout", "search", "theme")
+    for name in (*(entry.name for entry in (*ENTRIES, *ACTIONS)), *extra):
+        try:
+            known[name] = reverse(name)
+        except NoReverseMatch:
+            continue
+    return known

@@ -1,0 +1,46 @@
+"""What every app needs and none owns: the outbox and the memory of idempotent requests."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+
+
+class OutboxMessage(models.Model):
+    """An effect promised by the transaction that wrote it, carried out afterwards at least once, by one worker at a time."""
+
+    topic = models.CharField(max_length=60, help_text="Which handler carries it out.")
+    key = models.CharField(
+        max_length=120, unique=True, help_text="Names the effect; promising it again changes nothing."
+    )
+    payload = models.JSONField(help_text="Ids, never copies of rows.")
+    created_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(
+        null=True, blank=True, help_text="Given up after the last attempt; a person has to look."
+    )
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], condition=Q(done_at=None, failed_at=None), name="outbox_pending")
+        ]
+
+
+class IdempotencyRecord(models.Model):
+    """The first answer to one Idempotency-Key of one caller, so that a retry gets it again and does nothing."""
+
+    caller = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=255)
+    request_digest = models.CharField(max_length=64, help_text="SHA-256 over method, path, query and body.")
+    created_at = models.DateTimeField()
+    status = models.PositiveSmallIntegerField(
+        null=True, help_text="Empty while the first request is still in flight."
+    )
+    headers = models.JSONField(default=dict)
+    body = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["caller", "key"], name="idempotency_key_used_once")]
+        indexes = [models.Index(fields=["created_at"], name="idempotency_by_age")]

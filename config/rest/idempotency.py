@@ -1,0 +1,152 @@
+"""Idempotency-Key: a POST that is sent again, because its answer got lost, is not done again.
+
+The key is claimed in a transaction of its own before the work, so that a second request sees it in flight. The work
+and its remembered answer are one transaction: whatever crashes, there is never one without the other. A claim whose
+process died is void after LEASE; should its work still be running then, it fails instead of being done twice.
+"""
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from django.db import DatabaseError, transaction
+from django.db.models import QuerySet
+from django.http import HttpResponse, HttpResponseBase
+from rest_framework.request import Request
+
+from accounts.models import User
+from config import clock
+from config.models import IdempotencyRecord
+from config.refusals import Conflict, Invalid, Problem
+
+HEADER: Final = "Idempotency-Key"
+REPLAYED: Final = "Idempotent-Replayed"
+LEASE: Final = timedelta(minutes=5)
+LONGEST: Final = 255
+KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag", "Cache-Control", "Retry-After")
+# Nothing was looked at yet, so the same request may well succeed when it comes again.
+NOT_KEPT: Final = frozenset({401, 408, 412, 425, 428, 429})
+
+Handler = Callable[..., HttpResponseBase]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to do one request's work."""
+
+    record_id: int
+    since: datetime
+
+
+class Overtaken(Conflict):
+    """This work took so long that another request has taken over its key; the work is undone."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            Problem("in_flight", f"Another request with this {HEADER} has taken over. Ask again.")
+        )
+
+
+def idempotent(view: Any, handler: Handler) -> Handler:
+    """Wrap a view's POST handler for a request that carries a key."""
+
+    def once(request: Request, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        key = request.headers[HEADER]
+        caller = request.user
+        if not isinstance(caller, User):
+            return handler(request, *args, **kwargs)
+        if not 1 <= len(key) <= LONGEST or not key.isprintable():
+            raise Invalid(
+                Problem("invalid_idempotency_key", f"{HEADER} is 1 to {LONGEST} printable characters.")
+            )
+        claimed = _claim(caller, key, _digest(request), clock.now())
+        if not isinstance(claimed, Claim):
+            return claimed
+        try:
+            return _work(view, handler, claimed, request, *args, **kwargs)
+        except BaseException:
+            with suppress(DatabaseError):
+                _release(claimed)
+            raise
+
+    return once
+
+
+def _work(
+    view: Any, handler: Handler, claim: Claim, request: Request, *args: Any, **kwargs: Any
+) -> HttpResponseBase:
+    try:
+        with transaction.atomic():
+            answer = _rendered(view, handler(request, *args, **kwargs), request)
+            _settle(claim, answer)
+            return answer
+    except Exception as failure:
+        # The work is undone; a refusal is an answer like any other and is remembered too.
+        answer = _rendered(view, view.handle_exception(failure), request)
+    _settle(claim, answer)
+    return answer
+
+
+def _rendered(view: Any, answer: HttpResponseBase, request: Request) -> HttpResponse:
+    finished = view.finalize_response(request, answer, *view.args, **view.kwargs)
+    if not isinstance(finished, HttpResponse):
+        raise TypeError("An answer that is streamed cannot be remembered.")
+    render = getattr(finished, "render", None)
+    return render() if render else finished
+
+
+def _digest(request: Request) -> str:
+    plain = request._request
+    head = f"{plain.method} {plain.get_full_path()}\n{plain.content_type}\n"
+    return hashlib.sha256(head.encode() + plain.body).hexdigest()
+
+
+def _claim(caller: User, key: str, digest: str, at: datetime) -> Claim | HttpResponse:
+    """The right to work, or the answer given before. Raises Conflict while another request has it, Invalid if it was for another one."""
+    record, new = IdempotencyRecord.objects.get_or_create(
+        caller=caller, key=key, defaults={"request_digest": digest, "created_at": at}
+    )
+    if new:
+        return Claim(record.pk, at)
+    if record.request_digest != digest:
+        raise Invalid(
+            Problem("idempotency_key_reused", f"This {HEADER} belongs to another request. Take a new one.")
+        )
+    if record.status is not None:
+        return _replay(record)
+    # A claim from the future is void too: the demo's clock goes back at midnight.
+    if abs(at - record.created_at) >= LEASE and _in_flight(record.pk, record.created_at).update(
+        created_at=at
+    ):
+        return Claim(record.pk, at)
+    raise Conflict(
+        Problem("in_flight", f"The first request with this {HEADER} is still being answered. Ask again.")
+    )
+
+
+def _in_flight(record_id: int, since: datetime) -> QuerySet[IdempotencyRecord]:
+    return IdempotencyRecord.objects.filter(id=record_id, created_at=since, status=None)
+
+
+def _settle(claim: Claim, answer: HttpResponse) -> None:
+    """Remember the answer, or let go of the key where a repetition should be tried. Raises Overtaken if the claim is lost."""
+    mine = _in_flight(claim.record_id, claim.since)
+    if answer.status_code >= 500 or answer.status_code in NOT_KEPT:
+        mine.delete()
+        return
+    headers = {name: answer[name] for name in KEPT_HEADERS if name in answer}
+    if not mine.update(status=answer.status_code, headers=headers, body=answer.content.decode()):
+        raise Overtaken
+
+
+def _release(claim: Claim) -> None:
+    _in_flight(claim.record_id, claim.since).delete()
+
+
+def _replay(record: IdempotencyRecord) -> HttpResponse:
+    answer = HttpResponse(record.body.encode(), status=record.status, headers=record.headers)
+    answer[REPLAYED] = "true"
+    return answer

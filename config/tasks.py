@@ -1,0 +1,40 @@
+"""Background work that no app owns: the outbox, and sweeping out what nobody needs any more."""
+
+import logging
+from datetime import timedelta
+from typing import Final
+
+from celery import shared_task
+from django.contrib.sessions.models import Session
+from django.db.models import Q
+
+from config import clock, outbox
+from config.models import IdempotencyRecord, OutboxMessage
+
+ANSWERS_KEPT: Final = timedelta(hours=24)
+EFFECTS_KEPT: Final = timedelta(days=30)
+BATCH: Final = 100
+
+log = logging.getLogger(__name__)
+
+
+@shared_task(name="config.sweep_outbox", acks_late=True)
+def sweep_outbox(**_newer: object) -> None:
+    """Carry out what is owed. Safe beside itself: a message is leased, and its effect and its tick are one transaction."""
+    while message_ids := outbox.lease(at=clock.now(), limit=BATCH):
+        for message_id in message_ids:
+            try:
+                outbox.carry_out(message_id=message_id, at=clock.now())
+            except (
+                Exception
+            ):  # one effect that fails must not hold up the others; the outbox notes it and tries again
+                log.exception("Outbox message %s failed", message_id)
+
+
+@shared_task(name="config.tidy", acks_late=True)
+def tidy(**_newer: object) -> None:
+    """Forget old answers, effects done long ago and sessions that ended. Given-up effects stay for a person to see."""
+    at = clock.now()
+    IdempotencyRecord.objects.filter(created_at__lt=at - ANSWERS_KEPT).delete()
+    OutboxMessage.objects.filter(done_at__lt=at - EFFECTS_KEPT).delete()
+    Session.objects.filter(Q(expire_date__lt=at)).delete()

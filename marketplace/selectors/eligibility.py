@@ -1,0 +1,258 @@
+"""How offerings are treated on a day. The most specific decision in force wins: plan, offering, publisher, path.
+
+The same resolution as the crediting engine's SQL: checked and not superseded, its span holds the day, highest level,
+then highest id. Nothing in force is "not decided", which counts for nothing and is not the same as a decided zero.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from django.db.models import OuterRef, Q, QuerySet, Subquery
+
+from config import formats
+from marketplace.models import (
+    CommercialPath,
+    EligibilityDecision,
+    Offering,
+    Plan,
+    PricingForm,
+    Program,
+    ScopeLevel,
+)
+
+ONE: Final = 1_000_000  # all of it, in parts per million
+NEVER_DRAW_DOWN: Final = (PricingForm.FREE, PricingForm.BYOL)
+STRIP: Final = (Program.QUOTA, Program.COMMITMENT, Program.CREDITS, Program.RESALE)
+
+_YES_NO: Final[Mapping[str, tuple[str, str]]] = {
+    Program.QUOTA: ("Counts", "Does not count"),
+    Program.COMMITMENT: ("Draws down", "No draw-down"),
+    Program.CREDITS: ("Accepted", "Not accepted"),
+    Program.RESALE: ("Allowed", "Not allowed"),
+    Program.CO_SELL: ("Yes", "No"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Treatment:
+    """What one program makes of one offering, or of one of its plans, on one day.
+
+    rate_ppm   Parts per million of the value that count; None where nothing is decided.
+    decision   The decision behind it; None where a rule of the product or nothing at all says it.
+    until      First day on which another decision, or none, holds; None is until further notice.
+    """
+
+    program: Program
+    rate_ppm: int | None
+    why: str
+    decision: EligibilityDecision | None = None
+    until: date | None = None
+
+    @property
+    def counts(self) -> bool:
+        return bool(self.rate_ppm)
+
+    @property
+    def assumed(self) -> bool:
+        return self.decision is not None and self.decision.assumed
+
+    @property
+    def label(self) -> str:
+        return self.program.label
+
+    @property
+    def value(self) -> str:
+        yes, no = _YES_NO[self.program]
+        if self.rate_ppm is None:
+            return "Not decided"
+        if self.rate_ppm == 0:
+            return no
+        if self.rate_ppm == ONE:
+            return f"{yes} in full" if self.program == Program.QUOTA else yes
+        return f"{yes} {formats.percent(self.rate_ppm, ONE, 4).rstrip('0%').rstrip('.')}%"
+
+    @property
+    def tone(self) -> str:
+        if self.rate_ppm is None:
+            return "warn"
+        return "muted" if self.rate_ppm == 0 else "good" if self.rate_ppm == ONE else "accent"
+
+
+@dataclass(frozen=True, slots=True)
+class Countries:
+    """Where it may be billed, as the last part of the strip."""
+
+    countries: tuple[str, ...] | None
+
+    label = "Countries"
+
+    @property
+    def value(self) -> str:
+        if self.countries is None:
+            return "All"
+        return f"{len(self.countries)}" if self.countries else "None"
+
+    @property
+    def tone(self) -> str:
+        return "good" if self.countries is None else "accent" if self.countries else "muted"
+
+    @property
+    def why(self) -> str:
+        if self.countries is None:
+            return "Sold in every country that the operator bills in."
+        return f"Sold in {', '.join(self.countries)}." if self.countries else "Sold in no country."
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One part of the strip as pages show it."""
+
+    label: str
+    value: str
+    tone: str
+    why: str
+
+    def __getitem__(self, name: str) -> str:
+        return str(getattr(self, name))
+
+    def get(self, name: str, default: str = "") -> str:
+        return str(getattr(self, name, default))
+
+
+def in_force(on: date) -> QuerySet[EligibilityDecision]:
+    """Checked decisions whose span holds *on*."""
+    return EligibilityDecision.objects.filter(
+        checked_at__isnull=False, superseded_at=None, effective__contains=on
+    )
+
+
+def treatments(offering: Offering, on: date, plan: Plan | None = None) -> dict[Program, Treatment]:
+    """Every program's treatment of *offering*, or of its *plan*. 1 query."""
+    return bulk_treatments([offering], on, {offering.pk: plan} if plan else {})[offering.pk]
+
+
+def bulk_treatments(
+    offerings: Sequence[Offering], on: date, plans: Mapping[int, Plan] | None = None
+) -> dict[int, dict[Program, Treatment]]:
+    """By offering id. plans says for which plan of an offering it is asked, if any. 1 query, whatever their number."""
+    plans = plans or {}
+    known = list(
+        EligibilityDecision.objects.filter(checked_at__isnull=False, superseded_at=None)
+        .filter(Q(effective__endswith__gt=on) | Q(effective__upper_inf=True))
+        .filter(
+            Q(level=ScopeLevel.PATH)
+            | Q(publisher__in={o.publisher_id for o in offerings})
+            | Q(offering__in=[o.pk for o in offerings])
+            | Q(plan__in=[p.pk for p in plans.values()])
+        )
+        .select_related("publisher", "offering", "plan", "made_by", "checked_by")
+    )
+    return {
+        offering.pk: {
+            program: _treatment(
+                program, offering, plans.get(offering.pk), _of(known, program, offering, plans), on
+            )
+            for program in Program
+        }
+        for offering in offerings
+    }
+
+
+def strip(offering: Offering, treated: Mapping[Program, Treatment]) -> list[Chip]:
+    """Quota, Commitment, Credits, Resale and Countries, each with its why. No query."""
+    chips = [Chip(t.label, t.value, t.tone, t.why) for t in (treated[program] for program in STRIP)]
+    billed = offering.billing_countries
+    where = Countries(tuple(billed) if billed is not None else None)
+    return [*chips, Chip(where.label, where.value, where.tone, where.why)]
+
+
+def eligibility_strips(offerings: Sequence[Offering], on: date) -> dict[int, list[Chip]]:
+    """The strip of each of *offerings*, by id. 1 query, whatever their number."""
+    treated = bulk_treatments(offerings, on)
+    return {offering.pk: strip(offering, treated[offering.pk]) for offering in offerings}
+
+
+def rate_of(program: str, on: date) -> Subquery:
+    """Rate of an offering without regard to plans, as SQL over Offering; null where nothing is decided."""
+    return Subquery(
+        in_force(on)
+        .filter(program=program)
+        .filter(
+            Q(level=ScopeLevel.PATH, commercial_path=OuterRef("commercial_path"))
+            | Q(level=ScopeLevel.PUBLISHER, publisher=OuterRef("publisher"))
+            | Q(level=ScopeLevel.OFFERING, offering=OuterRef("pk"))
+        )
+        .order_by("-level", "-id")
+        .values("rate_ppm")[:1]
+    )
+
+
+def scope_name(decision: EligibilityDecision) -> str:
+    """For what it was decided, in words."""
+    if decision.plan is not None:
+        return f"the plan {decision.plan.name}"
+    if decision.offering is not None:
+        return decision.offering.name
+    if decision.publisher is not None:
+        return f"everything of {decision.publisher.name}"
+    return f"the commercial path {CommercialPath(decision.commercial_path).label}"
+
+
+def _of(
+    known: Iterable[EligibilityDecision], program: Program, offering: Offering, plans: Mapping[int, Plan]
+) -> list[EligibilityDecision]:
+    plan = plans.get(offering.pk)
+    return [
+        d
+        for d in known
+        if d.program == program
+        and (
+            (d.level == ScopeLevel.PATH and d.commercial_path == offering.commercial_path)
+            or (d.level == ScopeLevel.PUBLISHER and d.publisher_id == offering.publisher_id)
+            or (d.level == ScopeLevel.OFFERING and d.offering_id == offering.pk)
+            or (d.level == ScopeLevel.PLAN and plan is not None and d.plan_id == plan.pk)
+        )
+    ]
+
+
+def _winner(decisions: Iterable[EligibilityDecision], on: date) -> EligibilityDecision | None:
+    holding = [d for d in decisions if _holds(d, on)]
+    return max(holding, key=lambda d: (d.level, d.pk), default=None)
+
+
+def _holds(decision: EligibilityDecision, on: date) -> bool:
+    span = decision.effective
+    return (span.lower is None or span.lower <= on) and (span.upper is None or on < span.upper)
+
+
+def _treatment(
+    program: Program,
+    offering: Offering,
+    plan: Plan | None,
+    decisions: Sequence[EligibilityDecision],
+    on: date,
+) -> Treatment:
+    if program == Program.COMMITMENT and plan is not None and plan.pricing_form in NEVER_DRAW_DOWN:
+        return Treatment(program, 0, "Free and bring-your-own-licence plans never draw down a commitment.")
+    winner = _winner(decisions, on)
+    edges = sorted(
+        {d.effective.lower for d in decisions if d.effective.lower is not None and d.effective.lower > on}
+        | {d.effective.upper for d in decisions if d.effective.upper is not None and d.effective.upper > on}
+    )
+    until = next((edge for edge in edges if _winner(decisions, edge) != winner), None)
+    if winner is None:
+        return Treatment(
+            program, None, f"Nobody has decided this for {offering.name} on that day.", None, until
+        )
+    return Treatment(program, winner.rate_ppm, _why(winner), winner, until)
+
+
+def _why(decision: EligibilityDecision) -> str:
+    since = decision.effective.lower
+    said = f"{decision.reason} Decided for {scope_name(decision)}"
+    said += f", from {since:%-d %b %Y}" if since else ""
+    said += f" to before {decision.effective.upper:%-d %b %Y}" if decision.effective.upper else ""
+    said += "."
+    return f"{said} {decision.evidence or 'Assumed.'}" if decision.assumed else said

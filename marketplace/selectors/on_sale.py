@@ -1,0 +1,91 @@
+"""May it be sold on that day? The one short answer that booking asks for; answer.py gives the long one."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import date
+
+from marketplace.models import CommercialPath, Lifecycle, Offering, Plan, Publication
+
+REPLACED = ("not_published", "deprecated", "retired", "region_unavailable")
+ON_SALE = (Publication.LIVE, Publication.PREVIEW)
+
+
+@dataclass(frozen=True, slots=True)
+class NotSellable:
+    """Why an offering or one of its plans cannot be sold.
+
+    code              Stable word: not_published, not_yet_available, deprecated, retired, internal_only,
+                      region_unavailable, unknown_offering, unknown_plan.
+    message           A sentence for people.
+    replacement_id    Offering to sell instead, where one is named.
+    replacement_slug  The same for programs.
+    """
+
+    code: str
+    message: str
+    replacement_id: int | None = None
+    replacement_slug: str = ""
+    replacement_name: str = ""
+
+
+def why_not(offering: Offering, on: date, country: str = "") -> NotSellable | None:
+    """The one reason why *offering* cannot be sold on *on*, or None. Reads its replacement: select_related it."""
+    reason: tuple[str, str] | None = None
+    stage = offering.lifecycle_on(on)
+    if offering.publication not in ON_SALE:
+        reason = "not_published", f"{offering.name} is not published."
+    elif offering.commercial_path == CommercialPath.INTERNAL:
+        reason = "internal_only", f"{offering.name} is for internal use only; it is not for sale."
+    elif stage == Lifecycle.RETIRED:
+        reason = "retired", f"{offering.name} has been retired since {_written(offering.retires_on)}."
+    elif stage == Lifecycle.DEPRECATED:
+        reason = "deprecated", f"{offering.name} takes no new deals since {_written(offering.deprecated_on)}."
+    elif stage == Lifecycle.ANNOUNCED:
+        first = min((d for d in (offering.preview_on, offering.available_on) if d is not None), default=None)
+        reason = (
+            "not_yet_available",
+            f"{offering.name} is not on sale before {_written(first)}."
+            if first
+            else f"{offering.name} has no date of availability yet.",
+        )
+    elif country and offering.billing_countries is not None and country not in offering.billing_countries:
+        reason = "region_unavailable", f"{offering.name} is not sold in {country}."
+    if reason is None:
+        return None
+    code, message = reason
+    instead = offering.replacement
+    if instead is None or code not in REPLACED:
+        return NotSellable(code, message)
+    return NotSellable(
+        code, f"{message} It is replaced by {instead.name}.", instead.pk, instead.slug, instead.name
+    )
+
+
+def not_sellable(
+    offering_ids: Collection[int], on: date, *, plan_ids: Collection[int] = ()
+) -> dict[int, NotSellable]:
+    """Those of *offering_ids* that cannot be sold on *on*, with the reason; an empty answer is a yes. 1 query, with plans 2.
+
+    A plan of *plan_ids* that belongs to none of the offerings is reported under minus its own id.
+    """
+    found = Offering.objects.select_related("replacement").in_bulk(list(offering_ids))
+    answer = {
+        pk: NotSellable("unknown_offering", "There is no such offering.")
+        for pk in offering_ids
+        if pk not in found
+    }
+    for offering in found.values():
+        reason = why_not(offering, on)
+        if reason is not None:
+            answer[offering.pk] = reason
+    if plan_ids:
+        known = set(
+            Plan.objects.filter(pk__in=plan_ids, offering__in=list(offering_ids)).values_list("pk", flat=True)
+        )
+        for pk in set(plan_ids) - known:
+            answer[-pk] = NotSellable("unknown_plan", "There is no such plan of this offering.")
+    return answer
+
+
+def _written(day: date | None) -> str:
+    return f"{day:%-d %b %Y}" if day else "an unknown day"

@@ -1,0 +1,99 @@
+"""What things cost on a day. A gap means that no price is in effect; a row without an amount has an unknown price."""
+
+from collections.abc import Iterable
+from datetime import date
+from decimal import Decimal
+from typing import Final
+
+from django.db.models import DecimalField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
+
+from config import formats
+from marketplace.models import PriceRow, PriceVersion
+
+WORLD: Final = "world"
+MILLION: Final = 1_000_000
+METERS: Final = {
+    "input-tokens": "input tokens",
+    "output-tokens": "output tokens",
+    "cached-input-tokens": "cached input tokens",
+    "cache-write-tokens": "cache write tokens",
+    "provisioned-units": "provisioned units",
+    "security-compute-units": "security compute units",
+    "seats": "seats",
+}
+
+
+def price_versions(plan_ids: Iterable[int]) -> QuerySet[PriceVersion]:
+    """Those that no correction has replaced, with their rows, oldest first. 2 queries."""
+    return (
+        PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None)
+        .select_related("currency", "plan")
+        .prefetch_related("rows")
+        .order_by("plan__position", "plan_id", "market", "currency_id", "effective", "id")
+    )
+
+
+def prices_on(plan_ids: Iterable[int], on: date, country: str = "") -> dict[int, list[PriceVersion]]:
+    """In effect on *on*, by plan id; a plan without one is absent. 2 queries.
+
+    country   Where it is bought; a list of that market takes the place of the world's in the same currency.
+    """
+    found: dict[int, list[PriceVersion]] = {}
+    for version in price_versions(plan_ids).filter(effective__contains=on):
+        if version.market in (WORLD, country.upper()) or not country:
+            found.setdefault(version.plan_id, []).append(version)
+    if country:
+        for plan_id, versions in found.items():
+            own = {v.currency_id for v in versions if v.market != WORLD}
+            found[plan_id] = [v for v in versions if v.market != WORLD or v.currency_id not in own]
+    return found
+
+
+def headline(meter: str, on: date) -> Subquery:
+    """USD for a million units of *meter* on the first public plan that has such a price, as SQL over Offering."""
+    amount = ExpressionWrapper(
+        F("amount") * MILLION / F("per"), output_field=DecimalField(max_digits=24, decimal_places=10)
+    )
+    return Subquery(
+        PriceRow.objects.filter(
+            version__plan__offering=OuterRef("pk"),
+            version__plan__is_public=True,
+            version__market=WORLD,
+            version__currency="USD",
+            version__superseded_at=None,
+            version__effective__contains=on,
+            meter=meter,
+            tier_from=0,
+        )
+        .order_by("version__plan__position", "version_id")
+        .annotate(per_million=amount)
+        .values("per_million")[:1]
+    )
+
+
+def amount_text(amount: Decimal | None, symbol: str, exponent: int) -> str:
+    """A price with at least the currency's digits and all it has: $0.125, $3.00, unknown, free."""
+    if amount is None:
+        return "unknown"
+    if amount == 0:
+        return "free"
+    digits = max(exponent, -int(amount.normalize().as_tuple().exponent))
+    whole, _point, part = f"{amount:.{digits}f}".partition(".")
+    return f"{symbol}{formats.whole(int(whole))}" + (f".{part}" if part else "")
+
+
+def row_text(row: PriceRow, version: PriceVersion) -> str:
+    """One line of a price list in words: $3.00 per million input tokens."""
+    currency = version.currency
+    amount = amount_text(
+        row.amount, currency.symbol or f"{currency.code}\N{NO-BREAK SPACE}", currency.exponent
+    )
+    meter = METERS.get(row.meter, row.meter.replace("-", " "))
+    if row.unit == "token":
+        count = {1: "", 1000: "thousand ", MILLION: "million "}.get(row.per, f"{formats.whole(row.per)} ")
+        said = f"per {count}{meter}"
+    else:
+        said = f"per {row.unit.replace('-', ' and ')}"
+        said += f" of {meter}" if row.unit != "seat-month" else ""
+    from_tier = f", from {formats.whole(row.tier_from)} on" if row.tier_from else ""
+    return f"{amount} {said}{from_tier}"

@@ -1,0 +1,84 @@
+"""One shape of an offering: what REST answers, what a revision keeps, what two of them are compared by."""
+
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+
+from marketplace.models import Offering, Plan, TaskArea
+
+PLANS = Prefetch("plans", queryset=Plan.objects.order_by("position", "id"))
+TASKS = Prefetch("task_areas", queryset=TaskArea.objects.order_by("position", "id"))
+
+
+def with_facts(offerings: QuerySet[Offering]) -> QuerySet[Offering]:
+    """What offering_body reads: 3 queries, whatever the number of offerings."""
+    return offerings.select_related("publisher", "model_version__model", "replacement").prefetch_related(
+        PLANS, TASKS
+    )
+
+
+def plan_body(plan: Plan) -> dict[str, Any]:
+    return {
+        "slug": plan.slug,
+        "name": plan.name,
+        "deployment": plan.deployment,
+        "processing_tier": plan.processing_tier,
+        "zone": plan.zone,
+        "pricing_form": plan.pricing_form,
+        "is_public": plan.is_public,
+    }
+
+
+def model_body(offering: Offering) -> dict[str, Any] | None:
+    version = offering.model_version
+    if version is None:
+        return None
+    return {
+        "slug": version.model.slug,
+        "name": version.model.name,
+        "version": version.label,
+        "open_weights": version.model.open_weights,
+        "context_window": version.context_window,
+        "max_output": version.max_output,
+        "modalities_in": version.modalities_in,
+        "modalities_out": version.modalities_out,
+        "capabilities": version.capabilities,
+        "languages": version.languages,
+        "knowledge_cutoff": version.knowledge_cutoff or None,
+        "released_on": _day(version.released_on),
+    }
+
+
+def offering_body(offering: Offering) -> dict[str, Any]:
+    """Every fact of an offering as plain JSON. Of an offering of with_facts: no query."""
+    return {
+        "slug": offering.slug,
+        "name": offering.name,
+        "kind": offering.kind,
+        "publisher": {
+            "slug": offering.publisher.slug,
+            "name": offering.publisher.name,
+            "origin": offering.publisher.origin,
+        },
+        "family": offering.family,
+        "summary": offering.summary,
+        "model": model_body(offering),
+        "commercial_path": offering.commercial_path,
+        "path_basis": offering.path_basis,
+        "path_assumed": offering.path_assumed,
+        "publication": offering.publication,
+        "billing_countries": offering.billing_countries,
+        "preview_on": _day(offering.preview_on),
+        "available_on": _day(offering.available_on),
+        "legacy_on": _day(offering.legacy_on),
+        "deprecated_on": _day(offering.deprecated_on),
+        "retires_on": _day(offering.retires_on),
+        "replacement": offering.replacement.slug if offering.replacement else None,
+        "task_areas": [area.slug for area in offering.task_areas.all()],
+        "plans": [plan_body(plan) for plan in offering.plans.all()],
+        "revision": offering.revision,
+    }
+
+
+def _day(value: Any) -> str | None:
+    return value.isoformat() if value is not None else None

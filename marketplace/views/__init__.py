@@ -1,0 +1,23 @@
+"""Pages: parse, one call, render. A part of a page is asked for by the page's own address."""
+
+from django.contrib.auth.models import AnonymousUser
+from django.http import HttpRequest
+from django_htmx.middleware import HtmxDetails
+
+from accounts.models import User
+
+
+class HtmxRequest(HttpRequest):
+    htmx: HtmxDetails
+
+
+def signed_in(request: HttpRequest) -> User:
+    """The user of a view that asks for a log-in."""
+    if isinstance(request.user, AnonymousUser):
+        raise TypeError("signed_in is for views behind login_required.")
+    return request.user
+
+
+def wants_part(request: HtmxRequest) -> bool:
+    """Whether only the changing part is asked for; a restored history entry gets the whole page."""
+    return bool(request.htmx) and not request.htmx.history_restore_request and not request.htmx.boosted

@@ -1,0 +1,131 @@
+"""Deals: read, logged, edited, and moved along their states."""
+
+from typing import Any
+
+from django.db.models import Prefetch, QuerySet
+from django_filters.rest_framework import FilterSet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from config.refusals import NotFound
+from config.rest.views import Resources
+from quotas.api.bodies import DealBody, NewDeal, ReasonBody, draft_from, writable
+from quotas.api.credits import explained_deal
+from quotas.api.filters import DealFilters, PartnerDealFilters
+from quotas.api.resources import DealExplanationResource, DealResource
+from quotas.api.viewer import Seen, refuse_unless_seller
+from quotas.models import Deal, DealLine, DealShare
+from quotas.selectors.visibility import deals_for
+from quotas.services import approving, booking
+
+ACTION = {"request": ReasonBody, "responses": DealResource}
+BY_ID = OpenApiParameter("id", OpenApiTypes.INT, OpenApiParameter.PATH)
+
+
+@extend_schema_view(
+    list=extend_schema(summary="Deals that you may see"),
+    retrieve=extend_schema(summary="One deal", parameters=[BY_ID]),
+)
+class Deals(Seen, Resources):
+    """A rep's own and shared deals, a manager's teams', everybody's for comp admins and auditors, a publisher's for a partner."""
+
+    serializer_class = DealResource
+    keyset = ("-id",)
+    orderings = {
+        "-id": ("-id",),
+        "id": ("id",),
+        "-close_date": ("-latest_version__close_date", "-id"),
+        "close_date": ("latest_version__close_date", "id"),
+    }
+
+    @property
+    def filterset_class(self) -> type[FilterSet]:
+        return PartnerDealFilters if not self.described and self.viewer.is_outside else DealFilters
+
+    def get_queryset(self) -> QuerySet[Deal]:
+        """3 queries, whatever the number of deals; those of deals_for come on top."""
+        if self.described:
+            return Deal.objects.none()
+        lines = DealLine.objects.select_related("offering", "plan").order_by("line_no")
+        if self.viewer.is_outside:
+            lines = lines.filter(offering__publisher=self.viewer.publisher)
+        shares = DealShare.objects.select_related("rep").order_by("ordinal")
+        return (
+            deals_for(self.viewer.user, self.viewer.on)
+            .select_related("owner", "customer", "latest_version__currency")
+            .prefetch_related(
+                Prefetch("latest_version__lines", queryset=lines), Prefetch("latest_version__shares", queryset=shares)
+            )
+        )
+
+    def credits_address(self) -> str:
+        return reverse("credit-list", request=self.request)
+
+    @extend_schema(summary="Log a deal as a draft", request=NewDeal, responses={201: DealResource})
+    def create(self, request: Request) -> Response:
+        refuse_unless_seller(self.caller)
+        draft = draft_from(self.body(NewDeal).validated_data, viewer=self.viewer, at=self.at)
+        return self.created(booking.log_deal(draft=draft, by=self.caller, at=self.at))
+
+    @extend_schema(
+        summary="Edit a draft or returned deal",
+        description="Members that are sent replace those that were there; lines and shares as a whole. Needs If-Match.",
+        request=DealBody,
+        responses=DealResource,
+        parameters=[BY_ID],
+    )
+    def partial_update(self, request: Request, pk: str) -> Response:
+        deal = self.get_object()
+        revision = self.matched(deal)
+        refuse_unless_seller(self.caller)
+        if not isinstance(request.data, dict):
+            raise ValidationError({"": ["A deal is a JSON object."]}, code="invalid")
+        read = DealBody(data={**writable(deal), **request.data}, context=self.get_serializer_context())
+        read.is_valid(raise_exception=True)
+        draft = draft_from(read.validated_data, viewer=self.viewer, at=self.at)
+        booking.edit_deal(deal_id=deal.pk, draft=draft, by=self.caller, at=self.at, expected_revision=revision)
+        return self.answer(self.get_queryset().get(pk=deal.pk))
+
+    @extend_schema(summary="Hand a deal in for approval", parameters=[BY_ID], request=None, responses=DealResource)
+    @action(detail=True, methods=["post"])
+    def submit(self, request: Request, pk: str) -> Response:
+        refuse_unless_seller(self.caller)
+        return self.act(booking.submit_deal, "deal_id")
+
+    @extend_schema(summary="Approve a submitted deal and post its credits", parameters=[BY_ID], **ACTION)
+    @action(detail=True, methods=["post"])
+    def approve(self, request: Request, pk: str) -> Response:
+        return self._decide(approving.approve_deal)
+
+    @extend_schema(summary="Turn a submitted deal down for good; needs a reason", parameters=[BY_ID], **ACTION)
+    @action(detail=True, methods=["post"])
+    def reject(self, request: Request, pk: str) -> Response:
+        return self._decide(approving.reject_deal)
+
+    @extend_schema(summary="Hand a submitted deal back to be mended; needs a reason", parameters=[BY_ID], **ACTION)
+    @action(detail=True, methods=["post"], url_path="return", url_name="return")
+    def send_back(self, request: Request, pk: str) -> Response:
+        return self._decide(approving.return_deal)
+
+    @extend_schema(summary="Take a deal out, its credit by exact reversals; needs a reason", parameters=[BY_ID], **ACTION)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, pk: str) -> Response:
+        return self._decide(approving.cancel_deal)
+
+    @extend_schema(
+        summary="Why each credit of a deal is what it is, and why there is none", parameters=[BY_ID], responses=DealExplanationResource
+    )
+    @action(detail=True, methods=["get"])
+    def explanation(self, request: Request, pk: str) -> Response:
+        if self.viewer.is_outside:
+            raise NotFound.of("not_found", "There is nothing here that you can see.")
+        return Response(explained_deal(self.get_object(), viewer=self.viewer))
+
+    def _decide(self, service: Any) -> Response:
+        refuse_unless_seller(self.caller)
+        return self.act(service, "deal_id", reason=self.body(ReasonBody).validated_data["reason"])

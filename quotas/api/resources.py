@@ -1,0 +1,333 @@
+"""What the sales endpoints answer with."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from config.rest.fields import MONEY_SCHEMA, MoneyField, money
+from quotas.api.measured import MeasuredField, MeasuredOrNull, percent_of_ppm
+from quotas.models import ONE, Component, Deal, DealKind, DealState, Grain, PeriodState, Reason, ReceiverClass
+from quotas.selectors.periods import WORDS
+
+PERCENT: dict[str, Any] = {"type": "string", "pattern": r"^-?\d+\.\d{4}$", "examples": ["33.3333"]}
+PERCENT_OR_NULL: dict[str, Any] = {**PERCENT, "type": ["string", "null"]}
+MONEY_OR_NULL: dict[str, Any] = {**MONEY_SCHEMA, "type": ["object", "null"]}
+COMPONENTS = {Component.CREDIT: "credit", Component.UPLIFT: "uplift", Component.SPIFF: "spiff", Component.CAP_CUT: "cap_cut"}
+RECEIVERS = {ReceiverClass.DIRECT: "direct", ReceiverClass.OVERLAY: "overlay"}
+
+
+@extend_schema_field(PERCENT)
+class PercentField(serializers.Field[Any, Any, str, Any]):
+    """Parts per million as per cent with four decimals."""
+
+    def to_representation(self, value: int) -> str:
+        return percent_of_ppm(value)
+
+
+class Out(serializers.Serializer[Any]):
+    """Only ever written."""
+
+
+# Deals.
+
+
+class DealLineResource(Out):
+    line_no = serializers.IntegerField(help_text="From 1. Pointers of problems count from 0, as JSON does.")
+    offering = serializers.SlugField(source="offering.slug")
+    plan = serializers.SerializerMethodField()
+    amount = MoneyField(minor="amount_minor", currency="version.currency")
+    quantity = serializers.DecimalField(max_digits=16, decimal_places=4, normalize_output=True, allow_null=True)
+    term_months = serializers.IntegerField(allow_null=True)
+
+    def get_plan(self, line: Any) -> str | None:
+        return line.plan.slug if line.plan else None
+
+
+class DealShareResource(Out):
+    rep = serializers.SlugField(source="rep.slug")
+    percent = PercentField(source="ppm")
+
+
+class DealLinks(Out):
+    self = serializers.CharField()
+    explanation = serializers.CharField(required=False, help_text="Why each credit is what it is, and why there is none.")
+    credits = serializers.CharField(required=False, help_text="The ledger's entries of this deal.")
+
+
+class DealResource(Out):
+    """A deal in its latest version. To a partner it shows that publisher's own lines and nobody's name."""
+
+    id = serializers.IntegerField()
+    reference = serializers.CharField()
+    state = serializers.ChoiceField(DealState.choices)
+    held = serializers.BooleanField(help_text="Approved, but out of attainment until released.")
+    source = serializers.CharField()
+    external_id = serializers.CharField(allow_null=True)
+    owner = serializers.SlugField(source="owner.slug", allow_null=True, help_text="Null to a partner.")
+    customer = serializers.SlugField(source="customer.slug", allow_null=True, help_text="Null to a partner.")
+    title = serializers.CharField(source="latest_version.title", allow_null=True)
+    kind = serializers.ChoiceField(DealKind.choices, source="latest_version.kind")
+    close_date = serializers.DateField(source="latest_version.close_date", help_text="The credit date.")
+    currency = serializers.CharField(source="latest_version.currency_id")
+    amount = serializers.SerializerMethodField(help_text="The sum of the lines shown.")
+    new_customer = serializers.BooleanField(source="latest_version.new_customer")
+    refunds = serializers.IntegerField(
+        source="latest_version.refunds_id", allow_null=True, help_text="Id of the deal that this one refunds."
+    )
+    lines = DealLineResource(many=True, source="latest_version.lines.all")
+    shares = DealShareResource(
+        many=True, source="latest_version.shares.all", allow_null=True, help_text="In participant order. Null to a partner."
+    )
+    version = serializers.IntegerField(source="latest_version.number")
+    revision = serializers.IntegerField(help_text="Counts every change.")
+    created_at = serializers.DateTimeField()
+    submitted_at = serializers.DateTimeField(allow_null=True)
+    decided_at = serializers.DateTimeField(allow_null=True)
+    links = serializers.SerializerMethodField()
+
+    @extend_schema_field(MONEY_SCHEMA)
+    def get_amount(self, deal: Deal) -> dict[str, str] | None:
+        version = deal.latest_version
+        assert version is not None  # noqa: S101 -- every deal is written with a version
+        shown = sum(line.amount_minor for line in version.lines.all())
+        return money(shown, version.currency.code, version.currency.exponent)
+
+    @extend_schema_field(DealLinks)
+    def get_links(self, deal: Deal) -> dict[str, str]:
+        view = self.context["view"]
+        own = view.reverse_action("detail", kwargs={"pk": deal.pk})
+        if view.viewer.is_outside:
+            return {"self": own}
+        return {
+            "self": own,
+            "explanation": view.reverse_action("explanation", kwargs={"pk": deal.pk}),
+            "credits": f"{view.credits_address()}?deal={deal.pk}",
+        }
+
+    def to_representation(self, instance: Deal) -> dict[str, Any]:
+        shown: dict[str, Any] = super().to_representation(instance)
+        if self.context["view"].viewer.is_outside:
+            # external_id and title are written by sellers and may name the customer.
+            shown |= dict.fromkeys(("owner", "customer", "title", "external_id", "shares", "refunds"))
+        elif not shown["external_id"]:
+            shown["external_id"] = None
+        return shown
+
+
+# Credits.
+
+
+class RuleReference(Out):
+    slug = serializers.SlugField(source="rule.slug")
+    name = serializers.CharField()
+    plan_version = serializers.CharField(help_text="The compensation plan and the number of its version.")
+
+
+class CreditResource(Out):
+    """One entry of the ledger. It never changes; a correction is another entry that names it in `reverses`."""
+
+    id = serializers.IntegerField()
+    deal = serializers.IntegerField(source="deal_id")
+    line_no = serializers.IntegerField()
+    rep = serializers.SlugField(source="rep.slug")
+    team = serializers.SlugField(source="team.slug", help_text="The rep's team on the credit date.")
+    measure = serializers.SlugField(source="measure.slug")
+    component = serializers.SerializerMethodField()
+    receiver = serializers.SerializerMethodField(help_text="direct rolls up to managers, overlay never does.")
+    amount = MeasuredField()
+    credit_date = serializers.DateField()
+    posting_period = serializers.CharField(source="posting_period.name")
+    origin_period = serializers.CharField(source="origin_period.name")
+    rule = RuleReference(source="rule_version")
+    reverses = serializers.IntegerField(source="reverses_id", allow_null=True)
+    reversed_by = serializers.IntegerField(allow_null=True)
+    recorded_at = serializers.DateTimeField(source="posting.recorded_at")
+
+    @extend_schema_field({"type": "string", "enum": list(COMPONENTS.values())})
+    def get_component(self, entry: Any) -> str:
+        return COMPONENTS[entry.component]
+
+    @extend_schema_field({"type": "string", "enum": list(RECEIVERS.values())})
+    def get_receiver(self, entry: Any) -> str:
+        return RECEIVERS[entry.receiver_class]
+
+
+class ExplanationStep(Out):
+    label = serializers.CharField()
+    detail = serializers.CharField()
+    value = serializers.CharField()
+
+
+class CreditExplanationResource(Out):
+    """Why one credit is what it is: each step from the line's value to the amount, and what the engine pinned."""
+
+    credit = CreditResource()
+    sentence = serializers.CharField()
+    steps = ExplanationStep(many=True)
+    pins = serializers.DictField(child=serializers.JSONField(), help_text="What the engine used, by name.")
+
+
+class UncreditedResource(Out):
+    line_no = serializers.IntegerField()
+    measure = serializers.SlugField(allow_null=True, help_text="Null: in every measure.")
+    rep = serializers.SlugField(allow_null=True, help_text="Null: for everybody.")
+    reason = serializers.ChoiceField(Reason.choices)
+    detail = serializers.CharField()
+
+
+class DealExplanationResource(Out):
+    """Every credit of a deal that you may see, and why what earned nothing earned nothing."""
+
+    deal = serializers.IntegerField()
+    reference = serializers.CharField()
+    credits = CreditExplanationResource(many=True)
+    uncredited = UncreditedResource(many=True)
+
+
+# Estimates.
+
+
+class EstimatedCreditResource(Out):
+    line_no = serializers.IntegerField()
+    rep = serializers.SlugField()
+    team = serializers.SlugField()
+    measure = serializers.SlugField()
+    component = serializers.ChoiceField([(v, v) for v in COMPONENTS.values()])
+    amount = MeasuredField()
+    rule = RuleReference()
+    period = serializers.CharField(help_text="The month whose attainment it would enter.")
+
+
+class StandingResource(Out):
+    rep = serializers.SlugField()
+    measure = serializers.SlugField()
+    period = serializers.CharField()
+    quota = MeasuredOrNull(minor="quota_minor")
+    credited_before = MeasuredOrNull(minor="before_minor")
+    credited_after = MeasuredOrNull(minor="after_minor")
+    attainment_before = serializers.CharField(allow_null=True, help_text="Per cent of quota.")
+    attainment_after = serializers.CharField(allow_null=True, help_text="Per cent of quota.")
+    rank_before = serializers.IntegerField(allow_null=True)
+    rank_after = serializers.IntegerField(allow_null=True)
+
+
+class EstimateResource(Out):
+    """What the deal would earn if it were approved now, by the engine that posts. Nothing is written."""
+
+    credits = EstimatedCreditResource(many=True)
+    uncredited = UncreditedResource(many=True)
+    standings = StandingResource(many=True)
+
+
+# Targets and periods.
+
+
+class PeriodResource(Out):
+    id = serializers.IntegerField()
+    name = serializers.CharField()
+    grain = serializers.SerializerMethodField()
+    starts = serializers.DateField()
+    ends = serializers.DateField(help_text="First day that is no longer in it.")
+    state = serializers.SerializerMethodField(help_text="Of months alone: they are what closes.")
+    quarter = serializers.CharField(source="quarter.name", default=None, allow_null=True)
+    half = serializers.CharField(source="half.name", default=None, allow_null=True)
+    year = serializers.CharField(source="year.name", default=None, allow_null=True)
+
+    @extend_schema_field({"type": "string", "enum": list(WORDS.values())})
+    def get_grain(self, period: Any) -> str:
+        return WORDS[period.grain]
+
+    @extend_schema_field({"type": ["string", "null"], "enum": [*PeriodState.values, None]})
+    def get_state(self, period: Any) -> str | None:
+        return str(period.state) if period.grain == Grain.MONTH else None
+
+
+class QuotaResource(Out):
+    id = serializers.IntegerField()
+    measure = serializers.SlugField(source="measure.slug")
+    period = serializers.CharField(source="period.name")
+    rep = serializers.SlugField(source="rep.slug", default=None, allow_null=True)
+    team = serializers.SlugField(source="team.slug", default=None, allow_null=True)
+    amount = MeasuredField()
+    version = serializers.IntegerField()
+    starts = serializers.DateField(allow_null=True, help_text="First day of this version; null is the whole period.")
+    method = serializers.CharField(help_text="last: the last version counts; weighted: versions are weighted by their days.")
+    recorded_at = serializers.DateTimeField()
+    superseded_at = serializers.DateTimeField(allow_null=True)
+
+
+class AttainmentResource(Out):
+    """Credited against quota, as reported: by posting period."""
+
+    group = serializers.ChoiceField([("rep", "rep"), ("team", "team")])
+    id = serializers.IntegerField()
+    slug = serializers.SlugField()
+    name = serializers.CharField()
+    team = serializers.SlugField(allow_null=True, help_text="The rep's team, or the team above.")
+    measure = serializers.SlugField(source="measure.slug")
+    period = serializers.CharField(source="period.name")
+    credited = MeasuredField(minor="credited_minor")
+    quota = MeasuredOrNull(minor="quota_minor")
+    attainment_percent = serializers.CharField(allow_null=True, help_text="Null without a quota above zero.")
+    pace_percent = serializers.CharField(help_text="Linear: the share of the period's days that have begun.")
+    gap_to_pace = MeasuredOrNull(minor="gap_minor")
+    status = serializers.ChoiceField([(s, s) for s in ("ahead", "on_pace", "behind", "at_risk", "no_quota")])
+    as_of = serializers.DateTimeField(allow_null=True, help_text="The last posting that is counted.")
+
+
+# Leaderboards.
+
+
+class BoardReference(Out):
+    id = serializers.IntegerField()
+    measure = serializers.SlugField(source="slug")
+    name = serializers.CharField()
+    currency = serializers.CharField(source="currency_id", allow_null=True, help_text="Null: it counts.")
+    basis = serializers.CharField()
+    url = serializers.SerializerMethodField()
+
+    def get_url(self, measure: Any) -> str:
+        return str(self.context["view"].board_address(measure))
+
+
+class LeaderboardEntry(Out):
+    rank = serializers.IntegerField(allow_null=True, help_text="Competition rank (1, 1, 3); null where there is nothing to rank by.")
+    previous_rank = serializers.IntegerField(allow_null=True, help_text="A week ago.")
+    id = serializers.IntegerField(allow_null=True)
+    slug = serializers.SlugField(allow_null=True)
+    name = serializers.CharField(allow_null=True)
+    team = serializers.SlugField(allow_null=True, help_text="The rep's team, the team above a team, the publisher of an offering.")
+    value = MeasuredOrNull(minor="value_minor")
+    quota = MeasuredOrNull(minor="quota_minor")
+    attainment_percent = serializers.CharField(allow_null=True)
+    status = serializers.ChoiceField([(s, s) for s in ("ahead", "on_pace", "behind", "at_risk", "no_quota")])
+    as_of = serializers.DateTimeField(allow_null=True)
+
+
+class LeaderboardResource(Out):
+    measure = serializers.SlugField()
+    period = serializers.CharField()
+    by = serializers.ChoiceField([("credit", "credit"), ("attainment", "attainment")])
+    group = serializers.ChoiceField([(g, g) for g in ("rep", "team", "publisher", "offering")])
+    team = serializers.SlugField(allow_null=True)
+    on = serializers.DateField(help_text="The day as at which it is read.")
+    as_of = serializers.DateTimeField(allow_null=True, help_text="The last posting that is counted.")
+    pace_percent = serializers.CharField()
+    suppressed = serializers.BooleanField(help_text="Something is left out because too few people are behind it.")
+    results = LeaderboardEntry(many=True)
+    next = serializers.URLField(allow_null=True)
+    previous = serializers.URLField(allow_null=True)
+
+
+class CustomerResource(Out):
+    id = serializers.IntegerField()
+    slug = serializers.SlugField()
+    name = serializers.CharField()
+    segment = serializers.CharField()
+    region = serializers.CharField()
+    country = serializers.CharField(help_text="ISO 3166-1 alpha-2 of the billing address.")
+    industry = serializers.CharField(allow_blank=True)
+
+
+ALL_OF_IT = percent_of_ppm(ONE)

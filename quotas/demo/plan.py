@@ -1,0 +1,76 @@
+"""The compensation plan of the demo: rules that anybody can read, blind to whose model it is; and a draft that is not."""
+
+from dataclasses import dataclass
+from datetime import date
+
+from quotas.demo.organisation import SPECIALIST
+from quotas.demo.targets import BOOKINGS, CONSUMPTION, NEW_CUSTOMERS
+
+SLUG, NAME = "fy27-field-plan", "FY27 field plan"
+SPAN = (date(2025, 7, 1), date(2027, 7, 1))
+DRAFT_SPAN = (date(2026, 10, 1), date(2027, 7, 1))
+
+
+@dataclass(frozen=True)
+class RuleFact:
+    """One rule; an empty condition means any. Publishers by slug."""
+
+    slug: str
+    name: str
+    measure: str
+    exclusive: bool = True
+    factor_ppm: int = 1_000_000
+    priority: int = 0
+    cap_minor: int | None = None
+    effective: tuple[date, date] | None = None
+    deal_kinds: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
+    publishers: tuple[str, ...] = ()
+
+
+RULES = (
+    RuleFact("bookings", "Bookings count once", BOOKINGS),
+    RuleFact("consumption", "Consumption counts once", CONSUMPTION),
+    RuleFact("new-customers", "A new customer counts as one", NEW_CUSTOMERS),
+    RuleFact(
+        *("emea-new-business", "New business in EMEA counts 110 %, up to $300,000 a deal", BOOKINGS),
+        factor_ppm=1_100_000,
+        priority=20,
+        cap_minor=30_000_000,
+        deal_kinds=("new_business",),
+        regions=("emea",),
+    ),
+    RuleFact(
+        *("specialists", "Specialists earn 80 % on bookings that they share", BOOKINGS),
+        factor_ppm=800_000,
+        priority=10,
+        roles=(SPECIALIST,),
+    ),
+    RuleFact(
+        *("public-sector-spiff", "SPIFF: 5 % more on new business in the public sector", BOOKINGS),
+        exclusive=False,
+        factor_ppm=50_000,
+        deal_kinds=("new_business",),
+        segments=("public-sector",),
+    ),
+    RuleFact(
+        *("year-end-expansion-spiff", "SPIFF: 2 % more on expansions in the last quarter of FY26", BOOKINGS),
+        exclusive=False,
+        factor_ppm=20_000,
+        effective=(date(2026, 4, 1), date(2026, 7, 1)),
+        deal_kinds=("expansion",),
+    ),
+)
+
+# Not published, and the proof will not let it be: it pays more for one publisher.
+DRAFT_RULES = (
+    *RULES,
+    RuleFact(
+        *("own-models-push", "Bookings of our own products count 120 %", BOOKINGS),
+        factor_ppm=1_200_000,
+        priority=30,
+        publishers=("microsoft",),
+    ),
+)

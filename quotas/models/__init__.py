@@ -1,0 +1,72 @@
+"""People, periods, targets, deals, rules and the ledger."""
+
+from quotas.models.deals import (
+    LARGEST_AMOUNT_MINOR,
+    ONE,
+    Deal,
+    DealAction,
+    DealEvent,
+    DealKind,
+    DealLine,
+    DealShare,
+    DealState,
+    DealVersion,
+)
+from quotas.models.ledger import (
+    Component,
+    CreditEntry,
+    CreditTotal,
+    Posting,
+    PostingCount,
+    Reason,
+    Reversal,
+    TotalBasis,
+    UncreditedLine,
+)
+from quotas.models.people import AccountOwnership, Rep, SalesRole, Team, TeamMembership, TeamPlacement
+from quotas.models.periods import FiscalCalendar, FxRate, Grain, Period, PeriodState
+from quotas.models.plans import CompPlan, CreditingRule, PlanState, PlanVersion, ReceiverClass, RuleVersion
+from quotas.models.quotas import Measure, Quota, QuotaMethod, ValueBasis
+
+__all__ = [
+    "LARGEST_AMOUNT_MINOR",
+    "ONE",
+    "AccountOwnership",
+    "CompPlan",
+    "Component",
+    "CreditEntry",
+    "CreditTotal",
+    "CreditingRule",
+    "Deal",
+    "DealAction",
+    "DealEvent",
+    "DealKind",
+    "DealLine",
+    "DealShare",
+    "DealState",
+    "DealVersion",
+    "FiscalCalendar",
+    "FxRate",
+    "Grain",
+    "Measure",
+    "Period",
+    "PeriodState",
+    "PlanState",
+    "PlanVersion",
+    "Posting",
+    "PostingCount",
+    "Quota",
+    "QuotaMethod",
+    "Reason",
+    "ReceiverClass",
+    "Rep",
+    "Reversal",
+    "RuleVersion",
+    "SalesRole",
+    "Team",
+    "TeamMembership",
+    "TeamPlacement",
+    "TotalBasis",
+    "UncreditedLine",
+    "ValueBasis",
+]

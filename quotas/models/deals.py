@@ -1,0 +1,223 @@
+"""Deals: an identity with a state, and versions of its facts that are never overwritten."""
+
+from django.conf import settings
+from django.db import models
+from django.db.models import F, Q
+
+from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
+from quotas.models.people import Rep
+
+LARGEST_AMOUNT_MINOR = 9_000_000_000_000
+ONE = 1_000_000  # all of something, in parts per million
+
+
+class DealState(models.TextChoices):
+    DRAFT = "draft", "Draft"
+    SUBMITTED = "submitted", "Submitted"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    RETURNED = "returned", "Returned"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class DealKind(models.TextChoices):
+    NEW_BUSINESS = "new_business", "New business"
+    EXPANSION = "expansion", "Expansion"
+    RENEWAL = "renewal", "Renewal"
+    REFUND = "refund", "Refund"
+    CONSUMPTION = "consumption", "Consumption of a month"
+
+
+class Deal(models.Model):
+    """A deal's identity and state. What was sold, to whom, by whom is in its versions."""
+
+    source = models.CharField(
+        max_length=20, default="parity", help_text="Where it was logged: parity, api, or an import's name."
+    )
+    external_id = models.CharField(max_length=80, blank=True, help_text="The source's own id.")
+    owner = models.ForeignKey(Rep, models.PROTECT, related_name="owned_deals")
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
+    state = models.CharField(max_length=10, choices=DealState, default=DealState.DRAFT)
+    held = models.BooleanField(default=False, help_text="Approved, but out of attainment until released.")
+    latest_version = models.ForeignKey(
+        "DealVersion", models.PROTECT, null=True, related_name="+", help_text="What an editor sees."
+    )
+    credited_version = models.ForeignKey(
+        "DealVersion",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="What the engine credits: the last approved one.",
+    )
+    revision = models.PositiveIntegerField(
+        default=1, help_text="Counts every change; the strong part of the ETag."
+    )
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    created_at = models.DateTimeField()
+    submitted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    submitted_at = models.DateTimeField(null=True)
+    decided_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["source", "external_id"],
+                condition=~Q(external_id=""),
+                name="deal_unique_in_its_source",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="approved") | Q(credited_version__isnull=False),
+                name="approved_deal_has_a_credited_version",
+            ),
+            models.CheckConstraint(
+                condition=~Q(state="approved")
+                | Q(decided_by=None)
+                | Q(submitted_by=None)
+                | ~Q(decided_by=F("submitted_by")),
+                name="deal_not_approved_by_its_submitter",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["owner", "state", "-id"], name="deal_by_owner"),
+            models.Index(fields=["state", "-id"], name="deal_by_state"),
+            models.Index(fields=["customer", "-id"], name="deal_by_customer"),
+        ]
+
+    @property
+    def reference(self) -> str:
+        return f"D-{self.pk:06d}"
+
+    @property
+    def latest(self) -> "DealVersion":
+        """The latest version; every deal is written with its first one, in one transaction."""
+        if self.latest_version is None:
+            raise ValueError(f"{self.reference} has no version")
+        return self.latest_version
+
+    def __str__(self) -> str:
+        return self.reference
+
+
+class DealVersion(models.Model):
+    """The facts of a deal as somebody recorded them once. Its lines and shares belong to it and never change."""
+
+    application_may = "SELECT, INSERT"
+
+    deal = models.ForeignKey(Deal, models.PROTECT, related_name="versions")
+    number = models.PositiveIntegerField()
+    kind = models.CharField(max_length=15, choices=DealKind)
+    title = models.CharField(max_length=160, blank=True)
+    close_date = models.DateField(help_text="A day in the fiscal calendar's time zone; the credit date.")
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+")
+    segment = models.CharField(max_length=30, help_text="The customer's, as it was recorded.")
+    region = models.CharField(max_length=20, help_text="The customer's, as it was recorded.")
+    new_customer = models.BooleanField(default=False, help_text="Confirmed at approval.")
+    refunds = models.ForeignKey(
+        Deal,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="refunds",
+        help_text="The original of a refund.",
+    )
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["deal", "number"], name="deal_version_number_unique"),
+            models.CheckConstraint(
+                condition=Q(kind="refund", refunds__isnull=False) | (~Q(kind="refund") & Q(refunds=None)),
+                name="refund_names_its_original",
+            ),
+        ]
+        indexes = [models.Index(fields=["close_date"], name="deal_version_by_close_date")]
+
+
+class DealLine(models.Model):
+    """What was sold: an offering, as it read then, for an amount in the deal's currency."""
+
+    application_may = "SELECT, INSERT"
+
+    version = models.ForeignKey(DealVersion, models.PROTECT, related_name="lines")
+    line_no = models.PositiveSmallIntegerField()
+    offering = models.ForeignKey(Offering, models.PROTECT, related_name="+")
+    offering_revision = models.ForeignKey(OfferingRevision, models.PROTECT, null=True, related_name="+")
+    plan = models.ForeignKey(Plan, models.PROTECT, null=True, blank=True, related_name="+")
+    price_version = models.ForeignKey(
+        PriceVersion, models.PROTECT, null=True, blank=True, related_name="+", help_text="The quoted one."
+    )
+    amount_minor = models.BigIntegerField(
+        help_text="Minor units of the deal's currency; negative on a refund only."
+    )
+    quantity = models.DecimalField(max_digits=16, decimal_places=4, null=True, blank=True)
+    term_months = models.PositiveSmallIntegerField(null=True, blank=True)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["version", "line_no"], name="deal_line_number_unique"),
+            models.CheckConstraint(
+                condition=Q(amount_minor__gte=-LARGEST_AMOUNT_MINOR, amount_minor__lte=LARGEST_AMOUNT_MINOR),
+                name="deal_line_amount_within_bounds",
+            ),
+            models.CheckConstraint(
+                condition=Q(quantity=None) | Q(quantity__gte=0), name="deal_line_quantity_not_negative"
+            ),
+            models.CheckConstraint(
+                condition=Q(term_months=None) | Q(term_months__gt=0), name="deal_line_term_positive"
+            ),
+        ]
+
+
+class DealShare(models.Model):
+    """A participant's part of the whole deal. The shares of a version add up to one million."""
+
+    application_may = "SELECT, INSERT"
+
+    version = models.ForeignKey(DealVersion, models.PROTECT, related_name="shares")
+    ordinal = models.PositiveSmallIntegerField(
+        help_text="Participant order; the earlier one wins a tie for the odd unit."
+    )
+    rep = models.ForeignKey(Rep, models.PROTECT, related_name="+")
+    ppm = models.PositiveIntegerField(help_text="Parts per million.")
+
+    class Meta:
+        # deal_shares_add_up_to_one_million is a deferred constraint trigger, made in SQL.
+        constraints = [
+            models.UniqueConstraint(fields=["version", "ordinal"], name="deal_share_ordinal_unique"),
+            models.UniqueConstraint(fields=["version", "rep"], name="deal_share_once_per_rep"),
+            models.CheckConstraint(
+                condition=Q(ppm__gt=0, ppm__lte=ONE), name="deal_share_between_nothing_and_all"
+            ),
+        ]
+        indexes = [models.Index(fields=["rep", "version"], name="deal_share_by_rep")]
+
+
+class DealAction(models.TextChoices):
+    LOGGED = "logged", "Logged"
+    EDITED = "edited", "Edited"
+    SUBMITTED = "submitted", "Submitted"
+    APPROVED = "approved", "Approved"
+    REJECTED = "rejected", "Rejected"
+    RETURNED = "returned", "Returned"
+    CANCELLED = "cancelled", "Cancelled"
+    HELD = "held", "Held"
+    RELEASED = "released", "Released"
+
+
+class DealEvent(models.Model):
+    """One step of a deal's history, for its timeline."""
+
+    application_may = "SELECT, INSERT"
+
+    deal = models.ForeignKey(Deal, models.PROTECT, related_name="events")
+    version = models.ForeignKey(DealVersion, models.PROTECT, related_name="+")
+    action = models.CharField(max_length=10, choices=DealAction)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    at = models.DateTimeField()
+    reason = models.CharField(max_length=500, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["deal", "id"], name="deal_event_by_deal")]

@@ -1,0 +1,151 @@
+"""The ledger and what is kept beside it. Entries are inserted and read, never changed; the database refuses anything else."""
+
+from django.conf import settings
+from django.db import models
+
+from quotas.models.deals import Deal
+from quotas.models.people import Rep, Team
+from quotas.models.periods import Period
+from quotas.models.quotas import Measure
+
+
+class Posting(models.Model):
+    """One call of the engine that may have written. Its key makes a retry harmless."""
+
+    application_may = "SELECT, INSERT"
+
+    key = models.CharField(
+        max_length=120, unique=True, help_text="Names the intention, such as approve:D-000017:v1."
+    )
+    digest = models.CharField(
+        max_length=64,
+        help_text="SHA-256 of what was asked for; the same key with another digest is an error.",
+    )
+    kind = models.CharField(
+        max_length=12,
+        choices=[(k, k.title()) for k in ("load", "approve", "cancel", "hold", "release", "recredit")],
+    )
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    recorded_at = models.DateTimeField()
+    reason = models.CharField(max_length=500, blank=True)
+
+
+class PostingCount(models.Model):
+    """What a posting came to, by outcome: entries credited, reversed, unchanged, and lines without credit by reason."""
+
+    application_may = "SELECT, INSERT"
+
+    posting = models.ForeignKey(Posting, models.PROTECT, related_name="counts")
+    outcome = models.CharField(max_length=24)
+    count = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["posting", "outcome"], name="posting_counts_an_outcome_once")
+        ]
+
+
+class Component(models.IntegerChoices):
+    CREDIT = 1, "Credit"
+    UPLIFT = 2, "Uplift"
+    SPIFF = 3, "SPIFF"
+    CAP_CUT = 4, "Cap cut"
+
+
+class CreditEntry(models.Model):
+    """One person's part of one deal line in one measure and component. Append-only: triggers refuse any change.
+
+    The table is partitioned by posting period and made in SQL; it has no foreign keys, because it outlives what it names.
+    """
+
+    application_may = "SELECT, INSERT"
+
+    id = models.BigIntegerField(primary_key=True)
+    posting = models.ForeignKey(Posting, models.DO_NOTHING, db_constraint=False, related_name="entries")
+    posting_period = models.ForeignKey(Period, models.DO_NOTHING, db_constraint=False, related_name="+")
+    origin_period = models.ForeignKey(Period, models.DO_NOTHING, db_constraint=False, related_name="+")
+    credit_date = models.DateField()
+    deal = models.ForeignKey(Deal, models.DO_NOTHING, db_constraint=False, related_name="entries")
+    deal_version_id = models.BigIntegerField()
+    line_no = models.SmallIntegerField()
+    rep = models.ForeignKey(Rep, models.DO_NOTHING, db_constraint=False, related_name="+")
+    team = models.ForeignKey(Team, models.DO_NOTHING, db_constraint=False, related_name="+")
+    receiver_class = models.SmallIntegerField()
+    measure = models.ForeignKey(Measure, models.DO_NOTHING, db_constraint=False, related_name="+")
+    component = models.SmallIntegerField(choices=Component)
+    rule_id = models.BigIntegerField(help_text="The rule's stable identity.")
+    rule_version = models.ForeignKey("RuleVersion", models.DO_NOTHING, db_constraint=False, related_name="+")
+    plan_version_id = models.BigIntegerField()
+    decision_id = models.BigIntegerField()
+    fx_rate_id = models.BigIntegerField(null=True, help_text="Empty where nothing was converted.")
+    amount_minor = models.BigIntegerField(
+        help_text="Minor units of the measure; negative for a reversal of a positive entry."
+    )
+    reverses_id = models.BigIntegerField(null=True, help_text="The entry that this one negates exactly.")
+
+    class Meta:
+        managed = False
+        db_table = "quotas_creditentry"
+
+
+class Reversal(models.Model):
+    """That an entry was reversed, and by which. Its primary key is what makes a second reversal impossible."""
+
+    application_may = "SELECT, INSERT"
+
+    entry_id = models.BigIntegerField(primary_key=True, help_text="The entry reversed.")
+    reversed_by_id = models.BigIntegerField(unique=True, help_text="The entry that negates it.")
+
+
+class TotalBasis(models.IntegerChoices):
+    REPORTED = 1, "As reported: by posting period"
+    RESTATED = 2, "Restated: by origin period"
+
+
+class CreditTotal(models.Model):
+    """The sum of a rep's entries in a team, measure and period. Reported totals are kept at every grain, restated ones by month."""
+
+    application_may = "SELECT, INSERT, UPDATE"
+
+    pk = models.CompositePrimaryKey("period", "measure", "basis", "team", "rep")
+    period = models.ForeignKey(Period, models.DO_NOTHING, db_constraint=False, related_name="+")
+    measure = models.ForeignKey(Measure, models.DO_NOTHING, db_constraint=False, related_name="+")
+    basis = models.SmallIntegerField(choices=TotalBasis)
+    team = models.ForeignKey(Team, models.DO_NOTHING, db_constraint=False, related_name="+")
+    rep = models.ForeignKey(Rep, models.DO_NOTHING, db_constraint=False, related_name="+")
+    direct_minor = models.BigIntegerField(help_text="Rolls up the tree of teams.")
+    overlay_minor = models.BigIntegerField(help_text="Never rolls up.")
+
+
+class Reason(models.TextChoices):
+    """Why a line of an approved deal earned nothing."""
+
+    NOT_ELIGIBLE = "not_eligible", "No quota decision was in force for the offering on the credit date"
+    RATE_ZERO = "rate_zero", "The quota decision in force says that it does not count"
+    NO_RULE = "no_rule", "No exclusive crediting rule matched"
+    NO_TEAM = "no_team", "The rep was in no team on the credit date"
+    NO_RECEIVER = "no_receiver", "Nobody owned the account on the credit date"
+    NO_FX_RATE = "no_fx_rate", "There is no exchange rate for the credit date"
+    NO_PERIOD = "no_period", "No open period can take the credit"
+    HELD = "held", "The deal is held"
+    TOO_LARGE = "too_large", "The amount is beyond what Parity counts exactly"
+    NOTHING = "nothing", "The credit is zero"
+
+
+class UncreditedLine(models.Model):
+    """Why a line has no credit, now: for one receiver and measure, or for all of them where these are empty."""
+
+    deal = models.ForeignKey(Deal, models.PROTECT, related_name="uncredited_lines")
+    line_no = models.SmallIntegerField()
+    measure = models.ForeignKey(Measure, models.PROTECT, null=True, related_name="+")
+    rep = models.ForeignKey(Rep, models.PROTECT, null=True, related_name="+")
+    reason = models.CharField(max_length=15, choices=Reason)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["deal", "line_no", "measure", "rep"],
+                nulls_distinct=False,
+                name="one_reason_for_a_missing_credit",
+            )
+        ]

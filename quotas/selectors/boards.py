@@ -1,0 +1,582 @@
+"""The quota board of a team: its people or the teams below, against quota and pace, with a total that is their sum."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
+from fractions import Fraction
+from itertools import accumulate
+from typing import Any, Final, Literal
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db import connection
+from psycopg import sql
+
+from accounts.models import Role, User
+from quotas.models import Measure, Period, PlanState, PlanVersion, SalesRole, Team, ValueBasis
+from quotas.selectors import pace, periods, targets, teams
+from quotas.selectors.teams import Step
+from quotas.selectors.visibility import SEES_EVERYTHING, managed_teams, rep_of, reps_for
+
+WEEKS: Final = 10
+WEEK: Final = 7
+LATEST: Final = 6
+BANDS: Final = (20, 40, 60, 80, 100)  # per cent of quota where one band ends and the next begins
+
+Kind = Literal["rep", "team", "direct"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A member of the team, or a team directly below it with all that is under it.
+
+    kind             rep, team, or direct: what the team itself earned above the teams below it.
+    rank             By attainment within this board; None without a quota.
+    previous_rank    The rank without the credit dated in the last seven days; None at the start of a period.
+    credited_minor   Direct credit earned in this team: what adds up to the total.
+    overlay_minor    Overlay credit of a rep: outside the total, inside his attainment.
+    elsewhere_minor  Credit of a rep earned in other teams in this period: likewise.
+    pending_minor    Estimated value of submitted deals: basis amount x share, before rates and rules.
+    trend            Credit of the last ten weeks, running, oldest first.
+    member           False for a rep who earned here and is not in the team on the day.
+    money            Whether the viewer may see amounts.
+    """
+
+    kind: Kind
+    id: int
+    slug: str
+    name: str
+    detail: str
+    credited_minor: int
+    overlay_minor: int = 0
+    elsewhere_minor: int = 0
+    pending_minor: int = 0
+    quota_minor: int | None = None
+    trend: Sequence[int] = ()
+    last_week_minor: int = 0
+    member: bool = True
+    you: bool = False
+    money: bool = True
+    rank: int | None = None
+    previous_rank: int | None = None
+
+    @property
+    def attained_minor(self) -> int:
+        """What is compared with the quota."""
+        return self.credited_minor + self.overlay_minor + self.elsewhere_minor
+
+    @property
+    def movement(self) -> int | None:
+        return self.previous_rank - self.rank if self.rank and self.previous_rank else None
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Direct credit by customer segment, publisher and the publisher's origin."""
+
+    segment: str
+    publisher: str
+    origin: str
+    amount_minor: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatestEntry:
+    """A ledger entry for the feed."""
+
+    id: int
+    deal_id: int
+    customer: str
+    rep: str
+    component: int
+    rule: str
+    amount_minor: int
+    recorded_at: datetime
+    reversal: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Board:
+    """A team's board in one measure and period, as at one day, for one viewer.
+
+    on               The day as at which tree, members and pace are read.
+    quota_minor      The team's own quota; without one, what its rows add up to. None if nobody has any.
+    assigned_minor   What the reps' quotas below add up to; above quota_minor it is over-assigned.
+    by_day           Direct credit of each elapsed day of the period; adds up to credited_minor.
+    year_ago_minor   The same teams' credit on the same day of the period a year before; None without such a period.
+    bands            Reps of the whole subtree by attainment: under 20 %, 20 to 40 ... 100 % and more.
+    money            Whether the viewer may see the team's amounts.
+    """
+
+    team: Team
+    period: Period
+    measure: Measure
+    as_of: datetime
+    on: date
+    path: Sequence[Step]
+    progress: pace.Progress
+    rows: Sequence[Row]
+    of_teams: bool
+    credited_minor: int
+    overlay_minor: int
+    elsewhere_minor: int
+    pending_minor: int
+    pending_deals: int
+    oldest_pending: datetime | None
+    quota_minor: int | None
+    own_quota: bool
+    assigned_minor: int
+    by_day: Sequence[int]
+    year_ago: Period | None
+    year_ago_minor: int | None
+    bands: Sequence[int]
+    flows: Sequence[Flow]
+    latest: Sequence[LatestEntry]
+    money: bool
+    plan_version: str
+    forecast: pace.Forecast | None
+    trend: Sequence[int]
+
+    @property
+    def pace_ppm(self) -> int:
+        return self.progress.pace_ppm
+
+    @property
+    def over_assignment_minor(self) -> int:
+        """By how much the reps' quotas exceed the team's own; negative while they fall short of it."""
+        return self.assigned_minor - (self.quota_minor or 0)
+
+
+def team_board(*, team: Team, period: Period, measure: Measure, at: datetime, viewer: User) -> Board:
+    """The board. The same number of queries for three reps and for three thousand."""
+    on = periods.last_day(period, at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
+    tree = teams.below(team.pk, on)
+    of_teams = len(tree) > 1
+    months = periods.leaves_of(period)
+    so_far = pace.progress(period.starts, period.ends, on)
+    asked: dict[str, Any] = {
+        "teams": list(tree),
+        "period": period.pk,
+        "starts": period.starts,
+        "ends": period.ends,
+        "measure": measure.pk,
+        "on": on,
+        "months": [month.pk for month in months],
+        "since": on - timedelta(days=WEEKS * WEEK),
+    }
+    everything = sees_all_money(viewer)
+    managed = set(tree) if everything else managed_teams(viewer, on)
+    me = rep_of(viewer)
+    money = everything or team.pk in managed
+    credit = _credit(asked, by_team=of_teams)
+    waiting, deals, oldest = _pending(asked, measure, by_team=of_teams)
+    weeks = _weeks(asked, by_team=of_teams)
+    people = _people(asked)
+    own = targets.quotas_of_teams(tree, measure=measure, period=period)
+    if of_teams:
+        rows = _team_rows(team, tree, credit, waiting, weeks, people, own, managed)
+    else:
+        rows = _rep_rows(
+            asked, credit, waiting, weeks, measure, period, viewer, me.pk if me else None, everything
+        )
+    rows = _ranked(rows, moves=on - timedelta(days=WEEK) >= period.starts)
+    total = sum(row.credited_minor for row in rows)
+    assigned = [quota for _count, quota in people.values() if quota is not None]
+    quotas = [row.quota_minor for row in rows if row.quota_minor is not None]
+    by_day = _by_day(asked, so_far)
+    before, year_ago = _year_ago(asked, period, so_far)
+    return Board(
+        team=team,
+        period=period,
+        measure=measure,
+        as_of=at,
+        on=on,
+        path=teams.path_to(team.pk, on),
+        progress=so_far,
+        rows=rows,
+        of_teams=of_teams,
+        credited_minor=total,
+        overlay_minor=sum(row.overlay_minor for row in rows),
+        elsewhere_minor=sum(row.elsewhere_minor for row in rows),
+        pending_minor=sum(row.pending_minor for row in rows),
+        pending_deals=deals,
+        oldest_pending=oldest,
+        quota_minor=own.get(team.pk, sum(quotas) if quotas else None),
+        own_quota=team.pk in own,
+        assigned_minor=sum(assigned),
+        by_day=by_day,
+        year_ago=before,
+        year_ago_minor=year_ago,
+        bands=_bands(asked),
+        flows=_flows(asked),
+        latest=_latest(asked, None if money else (me.pk if me else 0)),
+        money=money,
+        plan_version=_plan_version(on),
+        forecast=pace.forecast(total, by_day, so_far),
+        trend=_running([sum(each) for each in zip(*weeks.values(), strict=True)]) if weeks else (),
+    )
+
+
+def sees_all_money(viewer: User) -> bool:
+    """Comp admins and auditors; everybody where the operator says that colleagues see each other's amounts."""
+    return viewer.has_role(*SEES_EVERYTHING) or (
+        bool(getattr(settings, "REPS_SEE_PEERS_MONEY", False)) and viewer.has_role(Role.REP, Role.MANAGER)
+    )
+
+
+# --- rows -------------------------------------------------------------------------------------------------
+
+Credit = Mapping[int, tuple[int, int]]
+Weeks = Mapping[int, Sequence[int]]
+People = Mapping[int, tuple[int, int | None]]
+
+
+def _team_rows(
+    team: Team,
+    tree: Mapping[int, int | None],
+    credit: Credit,
+    waiting: Mapping[int, int],
+    weeks: Weeks,
+    people: People,
+    own: Mapping[int, int],
+    managed: set[int],
+) -> list[Row]:
+    """One row for each direct child, and one for what the team earned itself if there is any. 1 query."""
+    branches: dict[int, list[int]] = defaultdict(list)
+    for below, branch in tree.items():
+        branches[branch or team.pk].append(below)
+    names = {child.pk: child for child in Team.objects.filter(pk__in=branches)}
+    rows = []
+    for branch, inside in branches.items():
+        itself = branch == team.pk
+        heads = sum(people.get(each, (0, None))[0] for each in inside)
+        given = [quota for each in inside if (quota := people.get(each, (0, None))[1]) is not None]
+        credited = sum(credit.get(each, (0, 0))[0] for each in inside)
+        pending = sum(waiting.get(each, 0) for each in inside)
+        if itself and not (credited or pending or given):
+            continue
+        by_week = [sum(each) for each in zip(*(weeks[each] for each in inside if each in weeks), strict=True)]
+        rows.append(
+            Row(
+                kind="direct" if itself else "team",
+                id=branch,
+                slug=names[branch].slug,
+                name=f"Directly in {team.name}" if itself else names[branch].name,
+                detail=f"{heads} {'person' if heads == 1 else 'people'}",
+                credited_minor=credited,
+                pending_minor=pending,
+                quota_minor=sum(given)
+                if itself and given
+                else own.get(branch, sum(given) if given else None),
+                trend=_running(by_week),
+                last_week_minor=by_week[-1] if by_week else 0,
+                money=branch in managed,
+            )
+        )
+    return rows
+
+
+def _rep_rows(
+    asked: Mapping[str, Any],
+    credit: Credit,
+    waiting: Mapping[int, int],
+    weeks: Weeks,
+    measure: Measure,
+    period: Period,
+    viewer: User,
+    me: int | None,
+    everything: bool,
+) -> list[Row]:
+    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 3 queries."""
+    people = _read(_MEMBERS, {**asked, "reps": list(credit)})
+    ids = [row[0] for row in people]
+    quotas = targets.quotas_of_reps(ids, measure=measure, period=period)
+    seen = (
+        set(ids)
+        if everything
+        else set(reps_for(viewer, asked["on"]).filter(pk__in=ids).values_list("pk", flat=True))
+    )
+    rows = []
+    for rep, slug, name, role, member, direct_elsewhere in people:
+        direct, overlay = credit.get(rep, (0, 0))
+        quota = quotas.get(rep)
+        if not (direct or overlay or quota or waiting.get(rep)) and (role not in _SELLERS or not member):
+            continue
+        by_week = weeks.get(rep, ())
+        rows.append(
+            Row(
+                kind="rep",
+                id=rep,
+                slug=slug,
+                name=name,
+                detail=SalesRole(role).label if member else "No longer in this team",
+                credited_minor=direct,
+                overlay_minor=overlay,
+                elsewhere_minor=direct_elsewhere,
+                pending_minor=waiting.get(rep, 0),
+                quota_minor=quota if member else None,
+                trend=_running(by_week),
+                last_week_minor=by_week[-1] if by_week else 0,
+                member=member,
+                you=rep == me,
+                money=rep in seen,
+            )
+        )
+    return rows
+
+
+_SELLERS: Final = (SalesRole.ACCOUNT_EXECUTIVE, SalesRole.SPECIALIST, SalesRole.CUSTOMER_SUCCESS)
+
+
+def _ranked(rows: list[Row], *, moves: bool) -> list[Row]:
+    """Best attainment first, competition ranks; without a quota at the end by credit, without a rank."""
+    with_quota = [row for row in rows if row.quota_minor]
+    now = {row.id: Fraction(row.attained_minor, row.quota_minor or 1) for row in with_quota}
+    then = {
+        row.id: Fraction(row.attained_minor - row.last_week_minor, row.quota_minor or 1)
+        for row in with_quota
+        if moves and row.attained_minor != row.last_week_minor
+    }
+    rank, previous = _ranks(now), _ranks(then)
+    ranked = [replace(row, rank=rank[row.id], previous_rank=previous.get(row.id)) for row in with_quota]
+    ranked.sort(key=lambda row: (row.rank, row.name, row.id))
+    rest = sorted(
+        (row for row in rows if not row.quota_minor), key=lambda row: (-row.attained_minor, row.name, row.id)
+    )
+    return ranked + rest
+
+
+def _ranks(values: Mapping[int, Fraction]) -> dict[int, int]:
+    ordered = sorted(values.values(), reverse=True)
+    first: dict[Fraction, int] = {}
+    for place, value in enumerate(ordered, start=1):
+        first.setdefault(value, place)
+    return {key: first[value] for key, value in values.items()}
+
+
+def _running(values: Sequence[int]) -> list[int]:
+    return list(accumulate(values))
+
+
+# --- what is read -----------------------------------------------------------------------------------------
+
+_CREDIT: Final = sql.SQL(
+    """
+    SELECT {key}, sum(direct_minor)::bigint, sum(overlay_minor)::bigint FROM quotas_credittotal
+     WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND team_id = ANY(%(teams)s) GROUP BY {key}
+    """
+)
+# Submitted deals that close in the period: the line's value on the measure's basis, times the share, of who is in the subtree.
+_PENDING: Final = sql.SQL(
+    """
+    SELECT m.{key}, coalesce(sum(mul_ppm(x.value, s.ppm)), 0)::bigint, count(DISTINCT d.id), min(d.submitted_at)
+      FROM quotas_deal d
+      JOIN quotas_dealversion v ON v.id = d.latest_version_id
+      JOIN quotas_dealshare s ON s.version_id = v.id
+      JOIN quotas_teammembership m ON m.rep_id = s.rep_id AND m.superseded_at IS NULL AND m.effective @> %(on)s::date
+      JOIN quotas_dealline l ON l.version_id = v.id
+      CROSS JOIN LATERAL ({value}) x
+     WHERE d.state = 'submitted' AND v.close_date >= %(starts)s AND v.close_date < %(ends)s
+       AND v.kind <> 'consumption' AND m.team_id = ANY(%(teams)s)
+     GROUP BY GROUPING SETS ((m.{key}), ())
+    """
+)
+_IN_CURRENCY: Final = sql.SQL(
+    """
+    SELECT CASE WHEN v.currency_id = %(currency)s THEN {amount}
+                ELSE round({amount}::numeric * f.rate_e9 * power(10::numeric, t.exponent - c.exponent) / 1000000000)::bigint END AS value
+      FROM marketplace_currency c JOIN marketplace_currency t ON t.code = %(currency)s
+      LEFT JOIN quotas_fxrate f ON f.from_currency_id = c.code AND f.to_currency_id = t.code AND f.superseded_at IS NULL
+       AND f.effective @> v.close_date
+     WHERE c.code = v.currency_id
+    """
+)
+_VALUES: Final[Mapping[str, sql.Composable]] = {
+    ValueBasis.CONTRACT_VALUE: _IN_CURRENCY.format(amount=sql.SQL("l.amount_minor")),
+    ValueBasis.ANNUALISED_VALUE: _IN_CURRENCY.format(
+        amount=sql.SQL("round(l.amount_minor * 12 / coalesce(l.term_months, 12)::numeric)::bigint")
+    ),
+    ValueBasis.UNITS: sql.SQL("SELECT (l.quantity * 1000000)::bigint AS value"),
+    ValueBasis.NEW_CUSTOMERS: sql.SQL(
+        "SELECT CASE WHEN v.new_customer AND l.line_no = 1 THEN 1000000 END::bigint AS value"
+    ),
+}
+_WEEKS: Final = sql.SQL(
+    """
+    SELECT {key}, (%(on)s::date - credit_date) / 7, sum(amount_minor)::bigint FROM quotas_creditentry
+     WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE grain = 'M' AND ends > %(since)s::date)
+       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1
+       AND credit_date > %(since)s AND credit_date <= %(on)s GROUP BY 1, 2
+    """
+)
+_PEOPLE: Final = sql.SQL(
+    """
+    SELECT m.team_id, count(*) FILTER (WHERE m.role IN ('account_executive', 'specialist', 'customer_success')), sum(t.quota)::bigint
+      FROM quotas_teammembership m
+      LEFT JOIN LATERAL (
+        SELECT {effective} AS quota FROM quotas_quota q JOIN quotas_period p ON p.id = q.period_id
+         WHERE q.rep_id = m.rep_id AND q.period_id = %(period)s AND q.measure_id = %(measure)s AND q.superseded_at IS NULL) t ON true
+     WHERE m.superseded_at IS NULL AND m.effective @> %(on)s::date AND m.team_id = ANY(%(teams)s) GROUP BY m.team_id
+    """
+).format(effective=targets.EFFECTIVE)
+_MEMBERS: Final = sql.SQL(
+    """
+    SELECT r.id, r.slug, r.name, coalesce(m.role, 'account_executive'), m.id IS NOT NULL,
+           coalesce((SELECT sum(t.direct_minor + t.overlay_minor)::bigint FROM quotas_credittotal t
+                      WHERE t.period_id = %(period)s AND t.measure_id = %(measure)s AND t.basis = 1
+                        AND t.rep_id = r.id AND NOT t.team_id = ANY(%(teams)s)), 0)
+      FROM quotas_rep r
+      LEFT JOIN quotas_teammembership m ON m.rep_id = r.id AND m.superseded_at IS NULL AND m.effective @> %(on)s::date
+       AND m.team_id = ANY(%(teams)s)
+     WHERE m.id IS NOT NULL OR r.id = ANY(%(reps)s)
+    """
+)
+_BY_DAY: Final = sql.SQL(
+    """
+    SELECT greatest(credit_date - %(starts)s::date, 0), sum(amount_minor)::bigint FROM quotas_creditentry
+     WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1
+     GROUP BY 1
+    """
+)
+_YEAR_AGO: Final = sql.SQL(
+    """
+    SELECT sum(amount_minor)::bigint FROM quotas_creditentry
+     WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE grain = 'M' AND starts >= %(starts)s AND ends <= %(ends)s)
+       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1 AND credit_date < %(until)s
+    """
+)
+_SPREAD: Final = sql.SQL(
+    """
+    WITH target AS (
+      SELECT m.rep_id, {effective} AS quota FROM quotas_teammembership m
+        JOIN quotas_quota q ON q.rep_id = m.rep_id AND q.period_id = %(period)s AND q.measure_id = %(measure)s AND q.superseded_at IS NULL
+        JOIN quotas_period p ON p.id = q.period_id
+       WHERE m.superseded_at IS NULL AND m.effective @> %(on)s::date AND m.team_id = ANY(%(teams)s)
+    ), credited AS (
+      SELECT rep_id, sum(direct_minor + overlay_minor) AS v FROM quotas_credittotal
+       WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND rep_id IN (SELECT rep_id FROM target) GROUP BY rep_id
+    )
+    SELECT (SELECT count(*) FROM unnest(%(bands)s::int[]) b WHERE coalesce(c.v, 0) * 100 >= t.quota::numeric * b), count(*)
+      FROM target t LEFT JOIN credited c USING (rep_id) WHERE t.quota > 0 GROUP BY 1
+    """
+).format(effective=targets.EFFECTIVE)
+_FLOWS: Final = sql.SQL(
+    """
+    SELECT v.segment, p.name, p.origin, sum(e.amount_minor)::bigint
+      FROM quotas_creditentry e
+      JOIN quotas_dealversion v ON v.id = e.deal_version_id
+      JOIN quotas_dealline l ON l.version_id = e.deal_version_id AND l.line_no = e.line_no
+      JOIN marketplace_offering o ON o.id = l.offering_id
+      JOIN marketplace_publisher p ON p.id = o.publisher_id
+     WHERE e.posting_period_id = ANY(%(months)s) AND e.measure_id = %(measure)s AND e.team_id = ANY(%(teams)s) AND e.receiver_class = 1
+     GROUP BY v.segment, p.name, p.origin HAVING sum(e.amount_minor) > 0 ORDER BY 4 DESC
+    """
+)
+_LATEST: Final = sql.SQL(
+    """
+    SELECT e.id, e.deal_id, c.name, r.name, e.component, rv.name, e.amount_minor, g.recorded_at, e.reverses_id IS NOT NULL
+      FROM (SELECT * FROM quotas_creditentry
+             WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND team_id = ANY(%(teams)s)
+               AND (%(only)s::bigint IS NULL OR rep_id = %(only)s) ORDER BY id DESC LIMIT %(latest)s) e
+      JOIN quotas_deal d ON d.id = e.deal_id JOIN marketplace_customer c ON c.id = d.customer_id
+      JOIN quotas_rep r ON r.id = e.rep_id JOIN quotas_ruleversion rv ON rv.id = e.rule_version_id
+      JOIN quotas_posting g ON g.id = e.posting_id ORDER BY e.id DESC
+    """
+)
+
+
+def _read(statement: sql.Composable, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, given)
+        return list(cursor.fetchall())
+
+
+def _key(by_team: bool) -> sql.SQL:
+    return sql.SQL("team_id" if by_team else "rep_id")
+
+
+def _credit(asked: Mapping[str, Any], *, by_team: bool) -> Credit:
+    return {
+        key: (direct, overlay) for key, direct, overlay in _read(_CREDIT.format(key=_key(by_team)), asked)
+    }
+
+
+def _pending(
+    asked: Mapping[str, Any], measure: Measure, *, by_team: bool
+) -> tuple[dict[int, int], int, datetime | None]:
+    """By rep or team; how many deals that is; and when the oldest was handed in. Consumption waits for nobody."""
+    value = _VALUES.get(measure.basis)
+    if value is None:
+        return {}, 0, None
+    given = {**asked, "currency": measure.currency_id}
+    found = _read(_PENDING.format(key=_key(by_team), value=value), given)
+    together = next((row for row in found if row[0] is None), (None, 0, 0, None))
+    return {row[0]: row[1] for row in found if row[0] is not None}, together[2], together[3]
+
+
+def _weeks(asked: Mapping[str, Any], *, by_team: bool) -> dict[int, list[int]]:
+    """Credit of each of the last ten weeks, oldest first, by rep or team."""
+    weeks: dict[int, list[int]] = defaultdict(lambda: [0] * WEEKS)
+    for key, ago, amount in _read(_WEEKS.format(key=_key(by_team)), asked):
+        weeks[key][WEEKS - 1 - ago] = amount
+    return dict(weeks)
+
+
+def _people(asked: Mapping[str, Any]) -> People:
+    """By team: how many sell in it, and what their quotas add up to; None where nobody has one."""
+    return {team: (sellers, quota) for team, sellers, quota in _read(_PEOPLE, asked)}
+
+
+def _by_day(asked: Mapping[str, Any], so_far: pace.Progress) -> list[int]:
+    days = [0] * so_far.elapsed
+    for day, amount in _read(_BY_DAY, asked):
+        if so_far.elapsed:
+            days[min(day, so_far.elapsed - 1)] += amount
+    return days
+
+
+def _year_ago(
+    asked: Mapping[str, Any], period: Period, so_far: pace.Progress
+) -> tuple[Period | None, int | None]:
+    """The period that began a year before, and its credit up to the same day. 2 queries at most."""
+    begins = _a_year_before(period.starts)
+    before = Period.objects.filter(calendar_id=period.calendar_id, grain=period.grain, starts=begins).first()
+    if before is None:
+        return None, None
+    until = min(before.starts + timedelta(days=so_far.elapsed), before.ends)
+    ((amount,),) = _read(_YEAR_AGO, {**asked, "starts": before.starts, "ends": before.ends, "until": until})
+    return (before, amount) if amount is not None else (None, None)
+
+
+def _a_year_before(day: date) -> date:
+    return (
+        day.replace(year=day.year - 1, day=28)
+        if (day.month, day.day) == (2, 29)
+        else day.replace(year=day.year - 1)
+    )
+
+
+def _bands(asked: Mapping[str, Any]) -> list[int]:
+    counts = [0] * (len(BANDS) + 1)
+    for band, count in _read(_SPREAD, {**asked, "bands": list(BANDS)}):
+        counts[band] = count
+    return counts
+
+
+def _flows(asked: Mapping[str, Any]) -> list[Flow]:
+    return [Flow(*row) for row in _read(_FLOWS, asked)]
+
+
+def _latest(asked: Mapping[str, Any], only: int | None) -> list[LatestEntry]:
+    return [LatestEntry(*row) for row in _read(_LATEST, {**asked, "only": only, "latest": LATEST})]
+
+
+def _plan_version(on: date) -> str:
+    version = (
+        PlanVersion.objects.filter(state=PlanState.PUBLISHED, effective__contains=on)
+        .select_related("plan")
+        .order_by("-number")
+        .first()
+    )
+    return str(version) if version else ""

@@ -1,0 +1,96 @@
+"""Who may see what. Everything that reads deals, entries or people for somebody starts here, so that no query can forget it.
+
+What is not yours answers as if it did not exist.
+"""
+
+from datetime import date
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts.models import Role, User
+from marketplace.models import PublisherMembership
+from quotas.models import CreditEntry, Deal, DealLine, DealShare, DealState, Rep, TeamMembership
+from quotas.selectors.hierarchy import Hierarchy
+
+SEES_EVERYTHING = (Role.COMP_ADMIN, Role.AUDITOR)
+
+
+def rep_of(user: User) -> Rep | None:
+    """The rep that this user is, if any."""
+    return Rep.objects.filter(user=user).first()
+
+
+def publisher_of(user: User) -> int | None:
+    """The publisher that a partner acts for."""
+    if not user.has_role(Role.PARTNER):
+        return None
+    return PublisherMembership.objects.filter(user=user).values_list("publisher_id", flat=True).first()
+
+
+def managed_teams(user: User, on: date) -> set[int]:
+    """Every team whose numbers this user answers for, from the teams led downwards."""
+    return Hierarchy(on).teams_of_user(user.pk) if user.has_role(Role.MANAGER) else set()
+
+
+def _members(teams: set[int], on: date) -> QuerySet[TeamMembership]:
+    return TeamMembership.objects.filter(team__in=teams, superseded_at=None, effective__contains=on)
+
+
+def deals_for(user: User, on: date) -> QuerySet[Deal]:
+    """The deals that a person may read: all, the managed teams', the own and shared ones, or a publisher's."""
+    deals = Deal.objects.all()
+    if user.has_role(*SEES_EVERYTHING):
+        return deals
+    allowed = Q(pk__in=[])
+    mine = rep_of(user)
+    shares = DealShare.objects.filter(version=OuterRef("latest_version"))
+    if mine is not None and user.has_role(Role.REP, Role.MANAGER):
+        allowed |= Q(owner=mine) | Q(Exists(shares.filter(rep=mine)))
+    teams = managed_teams(user, on)
+    if teams:
+        below = _members(teams, on).values("rep")
+        allowed |= Q(owner__in=below) | Q(Exists(shares.filter(rep__in=below)))
+    publisher = publisher_of(user)
+    if publisher is not None:
+        sold = DealLine.objects.filter(version=OuterRef("latest_version"), offering__publisher=publisher)
+        allowed |= Q(Exists(sold)) & Q(
+            state__in=[DealState.SUBMITTED, DealState.APPROVED, DealState.CANCELLED]
+        )
+    return deals.filter(allowed)
+
+
+def entries_for(user: User, on: date) -> QuerySet[CreditEntry]:
+    """The ledger entries that a person may read. A rep's read never holds another rep's entries."""
+    entries = CreditEntry.objects.all()
+    if user.has_role(*SEES_EVERYTHING):
+        return entries
+    allowed = Q(pk__in=[])
+    mine = rep_of(user)
+    if mine is not None:
+        allowed |= Q(rep=mine)
+    teams = managed_teams(user, on)
+    if teams:
+        allowed |= Q(team__in=teams)
+    return entries.filter(allowed)
+
+
+def reps_for(user: User, on: date) -> QuerySet[Rep]:
+    """The reps whose numbers a person may see in money."""
+    if user.has_role(*SEES_EVERYTHING):
+        return Rep.objects.all()
+    teams = managed_teams(user, on)
+    return Rep.objects.filter(Q(user=user) | Q(pk__in=_members(teams, on).values("rep")))
+
+
+def money_visible(user: User, rep: Rep, on: date) -> bool:
+    """Whether this person may see that rep's amounts; rank and per cent are for every colleague."""
+    return reps_for(user, on).filter(pk=rep.pk).exists()
+
+
+def may_log_for(user: User, rep_id: int, on: date) -> bool:
+    """A rep logs own deals, a manager those of the teams below, a comp admin anybody's."""
+    if user.has_role(Role.COMP_ADMIN):
+        return True
+    if user.has_role(Role.REP) and Rep.objects.filter(user=user, pk=rep_id).exists():
+        return True
+    return user.has_role(Role.MANAGER) and reps_for(user, on).filter(pk=rep_id).exists()

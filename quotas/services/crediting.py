@@ -1,0 +1,143 @@
+"""Crediting that is not posted: what a deal would earn, before it is saved."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import connection
+
+from marketplace.models import Customer
+from quotas.crediting import engine
+from quotas.models import Grain, Period, Quota
+from quotas.services.booking import DealDraft
+
+EstimatedCredit = engine.Desired
+EstimatedGap = engine.Uncredited
+
+
+@dataclass(frozen=True)
+class StandingChange:
+    """What a deal would do to a rep's standing in a measure, in the quarter of its credit date; minor units of the measure.
+
+    Ranks are among all reps by credited amount, competition ranks; None before the first credit.
+    """
+
+    rep_id: int
+    measure_id: int
+    period_id: int
+    credited_before: int
+    credited_after: int
+    quota_minor: int | None
+    rank_before: int | None
+    rank_after: int | None
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a deal would earn if it were approved now, by the engine that posts."""
+
+    credits: list[EstimatedCredit]
+    uncredited: list[EstimatedGap]
+    standings: list[StandingChange]
+
+
+def estimate(*, draft: DealDraft, at: datetime) -> Estimate:
+    """Credit, attainment and rank of a deal that is not saved. Writes nothing; a fixed number of queries."""
+    credits, uncredited = engine.desired(engine.Unsaved([document(draft)]))
+    return Estimate(credits, uncredited, _standings(draft, credits))
+
+
+def document(draft: DealDraft) -> dict[str, object]:
+    """A draft in the shape of lines_from_json.sql; the customer's segment and region as they would be pinned."""
+    customer = Customer.objects.filter(pk=draft.customer_id).first()
+    return {
+        "customer_id": draft.customer_id,
+        "kind": draft.kind,
+        "close_date": draft.close_date.isoformat(),
+        "currency": draft.currency,
+        "segment": customer.segment if customer else "",
+        "region": customer.region if customer else "",
+        "new_customer": draft.new_customer,
+        "lines": [
+            {
+                "line_no": number,
+                "offering_id": line.offering_id,
+                "plan_id": line.plan_id,
+                "amount": line.amount_minor,
+                "quantity": None if line.quantity is None else str(line.quantity),
+                "term": line.term_months,
+            }
+            for number, line in enumerate(draft.lines, start=1)
+        ],
+        "shares": [
+            {"ordinal": n, "rep_id": share.rep_id, "ppm": share.ppm}
+            for n, share in enumerate(draft.shares, start=1)
+        ],
+    }
+
+
+def _standings(draft: DealDraft, credits: list[EstimatedCredit]) -> list[StandingChange]:
+    quarter = (
+        Period.objects.filter(grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date)
+        .order_by("calendar_id")
+        .first()
+    )
+    if quarter is None or not credits:
+        return []
+    gained: dict[tuple[int, int], int] = defaultdict(int)
+    for credit in credits:
+        gained[credit.measure_id, credit.rep_id] += credit.amount
+    measures, reps = {m for m, _ in gained}, {r for _, r in gained}
+    quotas = {
+        (q.measure_id, q.rep_id): q.amount_minor
+        for q in Quota.objects.filter(period=quarter, measure__in=measures, rep__in=reps, superseded_at=None)
+    }
+    before_and_ranks = _ranks(quarter.pk, gained)
+    return [
+        StandingChange(
+            rep_id=rep_id,
+            measure_id=measure_id,
+            period_id=quarter.pk,
+            credited_before=before,
+            credited_after=before + gained[measure_id, rep_id],
+            quota_minor=quotas.get((measure_id, rep_id)),
+            rank_before=rank_before,
+            rank_after=rank_after,
+        )
+        for measure_id, rep_id, before, rank_before, rank_after in before_and_ranks
+    ]
+
+
+_RANKS = """
+with gained as (select * from unnest(%s::bigint[], %s::bigint[], %s::bigint[]) g(measure_id, rep_id, gain)),
+standing as materialized (
+  select measure_id, rep_id, sum(direct_minor + overlay_minor) amount from quotas_credittotal
+  where period_id = %s and basis = 1 and measure_id = any(%s) group by measure_id, rep_id)
+select g.measure_id, g.rep_id, coalesce(own.amount, 0)::bigint,
+  case when own.rep_id is not null then 1 + count(s.rep_id) filter (where s.amount > own.amount) end,
+  1 + count(s.rep_id) filter (where s.amount > coalesce(own.amount, 0) + g.gain)
+from gained g
+left join standing own on own.measure_id = g.measure_id and own.rep_id = g.rep_id
+left join standing s on s.measure_id = g.measure_id and s.rep_id <> g.rep_id
+group by g.measure_id, g.rep_id, g.gain, own.rep_id, own.amount
+order by g.measure_id, g.rep_id"""
+
+
+def _ranks(
+    period_id: int, gained: Mapping[tuple[int, int], int]
+) -> list[tuple[int, int, int, int | None, int]]:
+    """Per measure and rep: credited now, rank now, rank with the gain. 1 query over the period's totals."""
+    keys = sorted(gained)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _RANKS,
+            [
+                [m for m, _ in keys],
+                [r for _, r in keys],
+                [gained[k] for k in keys],
+                period_id,
+                sorted({m for m, _ in keys}),
+            ],
+        )
+        return list(cursor.fetchall())

@@ -1,0 +1,516 @@
+"""Loads the demo: facts in bulk, deals through the batch services and the engine that everybody else's go through.
+
+One transaction: killed half way, nothing of it is there. What is loaded comes from quotas.demo.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+
+from django.contrib.auth.hashers import make_password
+from django.db import connection, transaction
+from django.db.backends.postgresql.psycopg_any import DateRange
+
+from accounts.audit import acting
+from accounts.models import RoleGrant, User
+from marketplace.models import CommercialPath, Customer, Offering, Publisher, PublisherMembership
+from marketplace.selectors.on_sale import ON_SALE
+from marketplace.services.loading import load_catalog
+from quotas.crediting import engine
+from quotas.demo import calendar, plan
+from quotas.demo.market import OfferingFact, PlanFact
+from quotas.demo.organisation import DOMAIN, HOME, LOG_INS, PARTNERS_PUBLISHER
+from quotas.demo.selling import APPROVED, CANCELLED, DRAFT, HELD, REJECTED, RETURNED, DealFact
+from quotas.demo.targets import BOOKINGS, CONSUMPTION, MINOR, NEW_CUSTOMERS
+from quotas.demo.world import World, world
+from quotas.models import (
+    AccountOwnership,
+    CompPlan,
+    CreditEntry,
+    CreditingRule,
+    Deal,
+    DealState,
+    FiscalCalendar,
+    FxRate,
+    Measure,
+    Period,
+    PeriodState,
+    PlanState,
+    PlanVersion,
+    Quota,
+    Rep,
+    RuleVersion,
+    Team,
+    TeamMembership,
+    TeamPlacement,
+    ValueBasis,
+)
+from quotas.services.approving import approve_deals, cancel_deal, hold_deal, reject_deal, return_deal
+from quotas.services.booking import DealDraft, LineDraft, ShareDraft, record_deals
+
+PASSWORD = "demo"  # noqa: S105 -- it stands on the log-in page
+POLICY = "Straight-through v1"
+SOURCES = {"crm": "CRM import", "metering": "Metering import"}
+FOUNDED = datetime(2025, 6, 16, 16, tzinfo=UTC)
+TREE_SINCE = date(2010, 1, 1)
+LOCK = 0x44454D4F
+A_BATCH = (
+    1_000  # deals that are approved together at least: each posting costs the same passes over the facts
+)
+
+
+@dataclass
+class Loaded:
+    """What a load wrote, by kind of record; nothing if the demo was there already."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    digest: str = ""
+
+
+@dataclass
+class _Ids:
+    """From the names that the world uses to what the database made of them."""
+
+    users: dict[str, User] = field(default_factory=dict)
+    teams: dict[str, int] = field(default_factory=dict)
+    reps: dict[str, int] = field(default_factory=dict)
+    customers: dict[str, int] = field(default_factory=dict)
+    offerings: dict[str, int] = field(default_factory=dict)
+    plans: dict[tuple[str, str], int] = field(default_factory=dict)
+    measures: dict[str, int] = field(default_factory=dict)
+    periods: dict[str, int] = field(default_factory=dict)
+    deals: dict[str, int] = field(default_factory=dict)
+
+
+@transaction.atomic
+def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
+    """Load the demo of that scale as it is on *today*, unless there is one already."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, 0)", [LOCK])
+    if User.objects.filter(email=f"{LOG_INS[0].name}@{DOMAIN}").exists():
+        return Loaded()
+    ids = _Ids()
+    _users(ids)
+    load_catalog(by=ids.users["catalog"], checked_by=ids.users["admin"], at=FOUNDED)
+    offerings = _offerings(ids)
+    made = world(seed=seed, today=today, scale=scale, offerings=offerings)
+    acting(by=ids.users["admin"], at=FOUNDED, reason="Demo loaded")
+    _organisation(ids, made)
+    _customers(ids, made)
+    _calendar(ids, made)
+    _quotas(ids, made)
+    _plan(ids)
+    _deals(ids, made)
+    return Loaded(
+        {
+            "people": len(made.organisation.people),
+            "teams": len(made.organisation.teams),
+            "customers": len(made.customers),
+            "quotas": Quota.objects.count(),
+            "deals": Deal.objects.count(),
+            "credit entries": CreditEntry.objects.count(),
+        },
+        made.digest(),
+    )
+
+
+def _users(ids: _Ids) -> None:
+    """The log-ins, all with one password and so with one hash: it is slow to make, and a secret to nobody."""
+    acting(by=None, at=FOUNDED, reason="Demo loaded")
+    secret = make_password(PASSWORD)
+    users = [User(email=f"{known.name}@{DOMAIN}", name=known.title, password=secret) for known in LOG_INS]
+    users += [
+        User(email=f"{source}@{DOMAIN}", name=name, is_service=True, password=make_password(None))
+        for source, name in SOURCES.items()
+    ]
+    for user in User.objects.bulk_create(users):
+        ids.users[user.email.split("@")[0]] = user
+    RoleGrant.objects.bulk_create(
+        RoleGrant(user=ids.users[known.name], role=role, granted_at=FOUNDED)
+        for known in LOG_INS
+        for role in known.roles
+    )
+
+
+def _offerings(ids: _Ids) -> list[OfferingFact]:
+    """What may be sold, for the generators; and the partner's publisher, which the catalog has brought."""
+    PublisherMembership.objects.create(
+        user=ids.users["partner"], publisher=Publisher.objects.get(slug=PARTNERS_PUBLISHER)
+    )
+    facts = []
+    sold = Offering.objects.filter(publication__in=ON_SALE).exclude(commercial_path=CommercialPath.INTERNAL)
+    for offering in sold.select_related("publisher").prefetch_related("plans").order_by("slug"):
+        plans = sorted((p for p in offering.plans.all() if p.is_public), key=lambda p: (p.position, p.slug))
+        ids.offerings[offering.slug] = offering.pk
+        ids.plans.update({(offering.slug, p.slug): p.pk for p in plans})
+        facts.append(
+            OfferingFact(
+                slug=offering.slug,
+                name=offering.name,
+                publisher=offering.publisher.slug,
+                kind=offering.kind,
+                available_on=offering.available_on,
+                deprecated_on=offering.deprecated_on,
+                retires_on=offering.retires_on,
+                plans=tuple(PlanFact(p.slug, p.pricing_form) for p in plans),
+                countries=None
+                if offering.billing_countries is None
+                else frozenset(offering.billing_countries),
+            )
+        )
+    return facts
+
+
+def _organisation(ids: _Ids, made: World) -> None:
+    found = made.organisation
+    teams = Team.objects.bulk_create(Team(slug=team.slug, name=team.name) for team in found.teams)
+    ids.teams = {team.slug: team.pk for team in teams}
+    TeamPlacement.objects.bulk_create(
+        TeamPlacement(
+            team_id=ids.teams[team.slug],
+            parent_id=ids.teams[team.parent] if team.parent else None,
+            effective=DateRange(TREE_SINCE, None),
+            recorded_at=FOUNDED,
+        )
+        for team in found.teams
+    )
+    reps = Rep.objects.bulk_create(
+        Rep(
+            slug=person.slug,
+            name=person.name,
+            user=ids.users[person.log_in] if person.log_in else None,
+            employee_no="" if person.hired_on is None else f"E{10_000 + nth}",
+            hired_on=person.hired_on,
+            left_on=person.left_on,
+        )
+        for nth, person in enumerate(found.people)
+    )
+    ids.reps = {rep.slug: rep.pk for rep in reps}
+    TeamMembership.objects.bulk_create(
+        TeamMembership(
+            rep_id=ids.reps[person.slug],
+            team_id=ids.teams[stay.team],
+            role=stay.role,
+            effective=DateRange(stay.starts, stay.ends),
+            recorded_at=max(FOUNDED, _morning(stay.starts)),
+        )
+        for person in found.people
+        for stay in person.stays
+    )
+
+
+def _customers(ids: _Ids, made: World) -> None:
+    rows = Customer.objects.bulk_create(
+        Customer(
+            slug=c.slug,
+            name=c.name,
+            segment=c.segment,
+            region=c.region,
+            country=c.country,
+            industry=c.industry,
+        )
+        for c in made.customers
+    )
+    ids.customers = {row.slug: row.pk for row in rows}
+    AccountOwnership.objects.bulk_create(
+        AccountOwnership(
+            customer_id=ids.customers[customer.slug],
+            rep_id=ids.reps[span.person.slug],
+            effective=DateRange(span.starts, span.ends),
+            recorded_at=max(FOUNDED, _morning(span.starts)),
+        )
+        for customer in made.customers
+        for span in customer.owned_by
+    )
+
+
+def _calendar(ids: _Ids, made: World) -> None:
+    """Months are open as long as history is posted into them; what is over is closed at the end."""
+    corporate = FiscalCalendar.objects.create(
+        slug="corporate", name="Corporate fiscal year", time_zone="America/Los_Angeles"
+    )
+    states = calendar.states(made.today)
+    for grain in "YHQM":
+        rows = Period.objects.bulk_create(
+            Period(
+                calendar=corporate,
+                grain=grain,
+                name=fact.name,
+                starts=fact.starts,
+                ends=fact.ends,
+                quarter_id=ids.periods[fact.quarter] if fact.quarter else None,
+                half_id=ids.periods[fact.half] if fact.half else None,
+                year_id=ids.periods[fact.year] if fact.year else None,
+                state=PeriodState.FUTURE if states.get(fact.name, "future") == "future" else PeriodState.OPEN,
+            )
+            for fact in calendar.periods()
+            if fact.grain == grain
+        )
+        ids.periods.update({row.name: row.pk for row in rows})
+    FxRate.objects.bulk_create(
+        FxRate(
+            from_currency_id=rate.currency,
+            to_currency_id="USD",
+            rate_e9=rate.rate_e9,
+            effective=DateRange(rate.starts, rate.ends),
+            recorded_at=_morning(rate.starts),
+        )
+        for rate in made.rates
+    )
+
+
+def _quotas(ids: _Ids, made: World) -> None:
+    measures = Measure.objects.bulk_create(
+        [
+            Measure(
+                slug=BOOKINGS,
+                name="AI bookings",
+                basis=ValueBasis.CONTRACT_VALUE,
+                currency_id="USD",
+                position=1,
+            ),
+            Measure(
+                slug=CONSUMPTION,
+                name="AI consumption",
+                basis=ValueBasis.CONSUMED,
+                currency_id="USD",
+                position=2,
+            ),
+            Measure(slug=NEW_CUSTOMERS, name="New customers", basis=ValueBasis.NEW_CUSTOMERS, position=3),
+        ]
+    )
+    ids.measures = {measure.slug: measure.pk for measure in measures}
+    asked = made.targets
+    Quota.objects.bulk_create(
+        (
+            Quota(
+                measure_id=ids.measures[measure],
+                period_id=ids.periods[period],
+                rep_id=ids.reps[slug] if of_rep else None,
+                team_id=None if of_rep else ids.teams[slug],
+                amount_minor=amount * MINOR[measure],
+                recorded_by=ids.users["admin"],
+                recorded_at=datetime(2025 if period.startswith("FY26") else 2026, 6, 24, 17, tzinfo=UTC),
+            )
+            for of_rep, targets in ((False, asked.teams), (True, asked.reps))
+            for (measure, period, slug), amount in targets.items()
+        ),
+        batch_size=5000,
+    )
+
+
+def _plan(ids: _Ids) -> None:
+    """One version that is published by another person than its author, and a draft that pays one publisher more."""
+    whole = CompPlan.objects.create(slug=plan.SLUG, name=plan.NAME)
+    first, second = PlanVersion.objects.bulk_create(
+        [
+            PlanVersion(
+                plan=whole,
+                number=1,
+                effective=DateRange(*plan.SPAN),
+                note="Whose model it is plays no part.",
+                drafted_by=ids.users["admin"],
+                drafted_at=FOUNDED,
+            ),
+            PlanVersion(
+                plan=whole,
+                number=2,
+                effective=DateRange(*plan.DRAFT_SPAN),
+                note="Proposal: pay more for our own products from October on.",
+                drafted_by=ids.users["admin"],
+                drafted_at=datetime(2026, 8, 11, 17, tzinfo=UTC),
+            ),
+        ]
+    )
+    rules = {
+        rule.slug: rule
+        for rule in CreditingRule.objects.bulk_create(
+            CreditingRule(plan=whole, slug=fact.slug) for fact in plan.DRAFT_RULES
+        )
+    }
+    publishers = dict(Publisher.objects.values_list("slug", "id"))
+    RuleVersion.objects.bulk_create(
+        RuleVersion(
+            rule=rules[fact.slug],
+            plan_version=version,
+            name=fact.name,
+            measure_id=ids.measures[fact.measure],
+            exclusive=fact.exclusive,
+            factor_ppm=fact.factor_ppm,
+            cap_minor=fact.cap_minor,
+            priority=fact.priority,
+            effective=DateRange(*fact.effective) if fact.effective else None,
+            deal_kinds=list(fact.deal_kinds) or None,
+            segments=list(fact.segments) or None,
+            regions=list(fact.regions) or None,
+            roles=list(fact.roles) or None,
+            publishers=[publishers[slug] for slug in fact.publishers] or None,
+        )
+        for version, facts in ((first, plan.RULES), (second, plan.DRAFT_RULES))
+        for fact in facts
+    )
+    first.state = PlanState.PUBLISHED
+    first.published_by = ids.users["checker"]
+    first.published_at = FOUNDED + timedelta(days=3)
+    first.save(update_fields=["state", "published_by", "published_at"])
+
+
+def _deals(ids: _Ids, made: World) -> None:
+    """Month by month as it happened; then what was undone, the close of the months that are over, and what was undone after it."""
+    home = "-".join(HOME)
+    at_home = {person.slug for person in made.organisation.sellers(home, made.today)}
+    quarter = next(p for p in calendar.periods() if p.grain == "Q" and p.holds(made.today))
+    by_manager: list[DealFact] = []
+    waiting: list[DealFact] = []  # refunds whose originals are not approved yet
+    approved: set[str] = set()
+    for batch in _batches(made.deals):
+        ready, refunds = [], waiting
+        for fact in batch:
+            (refunds if fact.refunds else ready).append(fact)
+        waiting = [fact for fact in refunds if fact.refunds not in approved]
+        ready += [fact for fact in refunds if fact.refunds in approved]
+        _record(ids, ready)
+        decided = [fact for fact in ready if fact.outcome in (APPROVED, CANCELLED, HELD)]
+        mine = [
+            fact
+            for fact in decided
+            if fact.owner in at_home
+            and fact.source == "crm"
+            and fact.outcome == APPROVED
+            and quarter.holds(fact.close_date)
+        ]
+        by_manager += mine
+        taken = {fact.external_id for fact in mine}
+        _approve(ids, [fact for fact in decided if fact.external_id not in taken], by="admin", policy=POLICY)
+        approved |= {fact.external_id for fact in decided}
+    if waiting:
+        _record(ids, waiting)
+        _approve(ids, waiting, by="admin", policy=POLICY)
+    _approve(ids, by_manager, by="manager", policy="")
+    _turn_down(ids, made)
+    states = calendar.states(made.today)
+    closed = [name for name, state in states.items() if state == "closed"]
+    last_closed = max(fact.starts for fact in calendar.periods() if fact.name in closed)
+    undone = [fact for fact in made.deals if fact.outcome in (CANCELLED, HELD)]
+    late = [fact for fact in undone if fact.late]
+    for fact in undone:
+        if not fact.late:
+            _undo(ids, fact)
+    _close(ids, closed, at=_morning(last_closed + timedelta(days=45)))
+    for fact in late:
+        _undo(ids, fact)
+
+
+def _batches(deals: Sequence[DealFact]) -> Iterable[list[DealFact]]:
+    """Whole months in the order in which they were recorded, at least A_BATCH deals each but for the last."""
+    months: dict[tuple[int, int], list[DealFact]] = defaultdict(list)
+    for fact in deals:
+        months[fact.recorded_at.year, fact.recorded_at.month].append(fact)
+    batch: list[DealFact] = []
+    for month in months.values():
+        batch += month
+        if len(batch) >= A_BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+def _record(ids: _Ids, facts: Sequence[DealFact]) -> None:
+    """In one call for each person or import that logged them, and for drafts apart from what was handed in."""
+    groups: dict[tuple[str, str], list[DealFact]] = defaultdict(list)
+    for fact in facts:
+        state = DealState.DRAFT if fact.outcome == DRAFT else DealState.SUBMITTED
+        groups["rep" if fact.by_owner else fact.source, state].append(fact)
+    for (user, state), group in groups.items():
+        made = record_deals(
+            drafts=[_draft(ids, fact) for fact in group],
+            by=ids.users[user],
+            at=max(fact.recorded_at for fact in group),
+            state=state,
+            recorded_at_each=[fact.recorded_at for fact in group],
+        )
+        ids.deals.update({_key(fact): pk for fact, pk in zip(group, made, strict=True)})
+
+
+def _key(fact: DealFact) -> str:
+    """What the browser logged has no external id."""
+    return fact.external_id or repr((fact.owner, fact.recorded_at, fact.customer, fact.lines))
+
+
+def _draft(ids: _Ids, fact: DealFact) -> DealDraft:
+    return DealDraft(
+        owner_id=ids.reps[fact.owner],
+        customer_id=ids.customers[fact.customer],
+        kind=fact.kind,
+        close_date=fact.close_date,
+        currency=fact.currency,
+        lines=tuple(
+            LineDraft(
+                ids.offerings[line.offering],
+                line.amount_minor,
+                ids.plans[line.offering, line.plan] if line.plan else None,
+                quantity=None if line.quantity is None else Decimal(line.quantity),
+                term_months=line.term_months,
+            )
+            for line in fact.lines
+        ),
+        shares=tuple(ShareDraft(ids.reps[slug], ppm) for slug, ppm in fact.shares),
+        title=fact.title,
+        new_customer=fact.new_customer,
+        refunds_id=ids.deals[fact.refunds] if fact.refunds else None,
+        source=fact.source,
+        external_id=fact.external_id,
+    )
+
+
+def _approve(ids: _Ids, facts: Sequence[DealFact], *, by: str, policy: str) -> None:
+    if not facts:
+        return
+    moments = [_decided(fact) for fact in facts]
+    approve_deals(
+        deal_ids=[ids.deals[_key(fact)] for fact in facts],
+        by=ids.users[by],
+        at=max(moments),
+        policy=policy,
+        decided_at_each=moments,
+    )
+
+
+def _decided(fact: DealFact) -> datetime:
+    assert fact.decided_at is not None  # noqa: S101 -- whoever calls this has chosen deals that were decided
+    return fact.decided_at
+
+
+def _turn_down(ids: _Ids, made: World) -> None:
+    """By the nearest manager who can log in, which is the comp admin outside the log-ins' own area."""
+    people = {person.slug: person for person in made.organisation.people}
+    for fact in made.deals:
+        if fact.outcome not in (REJECTED, RETURNED):
+            continue
+        at = _decided(fact)
+        team = people[fact.owner].team_on(at.date()) or ""
+        by = (
+            "manager" if team == "-".join(HOME) else "director" if team.startswith(f"{HOME[0]}-") else "admin"
+        )
+        decide = reject_deal if fact.outcome == REJECTED else return_deal
+        decide(deal_id=ids.deals[_key(fact)], by=ids.users[by], at=at, reason=fact.reason)
+
+
+def _undo(ids: _Ids, fact: DealFact) -> None:
+    assert fact.undone_at is not None  # noqa: S101 -- cancelled and held deals say when
+    act = cancel_deal if fact.outcome == CANCELLED else hold_deal
+    act(deal_id=ids.deals[_key(fact)], by=ids.users["admin"], at=fact.undone_at, reason=fact.reason)
+
+
+def _close(ids: _Ids, names: Sequence[str], *, at: datetime) -> None:
+    """What is over takes no more postings. The demo closes on its own word: it has no statements to freeze."""
+    engine.lock_periods_exclusively()
+    acting(by=ids.users["admin"], at=at, reason="Months that are over")
+    Period.objects.filter(pk__in=[ids.periods[name] for name in names]).update(state=PeriodState.CLOSED)
+
+
+def _morning(day: date) -> datetime:
+    return datetime.combine(day, time(16), UTC)

@@ -1,0 +1,28 @@
+// Short messages: from the server (already in the page, or by an HX-Trigger header) and from here.
+const region = document.querySelector(".toasts");
+const template = document.getElementById("toast");
+
+function expire(toast) {
+  // Bad news stays; something to undo stays for ten seconds.
+  if (toast.classList.contains("t-bad")) return;
+  let timer;
+  const start = () => { timer = setTimeout(() => toast.remove(), toast.querySelector("form") ? 10000 : 6000); };
+  for (const stop of ["mouseenter", "focusin"]) toast.addEventListener(stop, () => clearTimeout(timer));
+  for (const go of ["mouseleave", "focusout"]) toast.addEventListener(go, start);
+  start();
+}
+
+export function say(text, tone = "accent") {
+  if (!region || !template) return;
+  const toast = template.content.firstElementChild.cloneNode(true);
+  toast.classList.add(`t-${tone}`);
+  toast.querySelector("p").textContent = text;
+  region.append(toast);
+  expire(toast);
+}
+
+region?.addEventListener("click", event => {
+  if (event.target.closest("[data-dismiss]")) event.target.closest(".toast").remove();
+});
+region?.querySelectorAll(".toast").forEach(expire);
+document.addEventListener("toast", event => say(event.detail.text ?? event.detail.value, event.detail.tone));

@@ -1,0 +1,289 @@
+"""The suite's real PostgreSQL, its browser, and what a test may ask for.
+
+One throw-away server a session, one template database migrated by the owner, one clone of it per worker, used
+as the application role: what production refuses, the tests are refused too. TEST_POSTGRES_BIN names the programs
+of another PostgreSQL (CI runs the engine's tests on Debian's 15).
+"""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from django.core.management import call_command
+from django.db import connections
+from django.test import Client, TransactionTestCase
+from psycopg import sql
+
+from config.databases import APPLICATION_ROLE, OWNER_ROLE
+from config.embedded import FAST_AND_FORGETFUL, MAJOR, Server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import BrowserContext, ConsoleMessage, WebError
+    from pytest_django.live_server_helper import LiveServer
+    from pytest_django.plugin import DjangoDbBlocker
+
+TEMPLATE = "parity"
+PLACE = pytest.StashKey[Path]()
+ALIVE = pytest.StashKey[int]()
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+REDIS = shutil.which("redis-server")
+BROWSER_FIXTURES = {"page", "context", "new_context", "browser"}
+
+
+# The session's server. Whoever runs the session (not its workers) makes the place and clears it away.
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if given := getattr(config, "workerinput", {}).get("parity_place"):
+        config.stash[PLACE] = Path(given)
+        return
+    _clear_abandoned()
+    place = Path(tempfile.mkdtemp(prefix="parity-test-"))
+    place.chmod(0o711)  # run as root, the server is somebody else and passes through
+    config.stash[PLACE] = place
+    alive = os.open(place / "alive", os.O_RDWR | os.O_CREAT)
+    fcntl.flock(alive, fcntl.LOCK_EX)
+    config.stash[ALIVE] = alive
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    node.workerinput["parity_place"] = str(node.config.stash[PLACE])
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if ALIVE in config.stash:
+        _clear(config.stash[PLACE])
+        os.close(config.stash[ALIVE])
+
+
+def _server(place: Path) -> Server:
+    programs = os.environ.get("TEST_POSTGRES_BIN")
+    major = MAJOR
+    if programs:
+        said = subprocess.run(  # noqa: S603
+            [f"{programs}/postgres", "--version"], capture_output=True, text=True, check=True
+        )
+        major = int(said.stdout.removeprefix("postgres (PostgreSQL) ").split(".")[0])
+    return Server(
+        root=place / "postgres",
+        sockets=place / "run",
+        settings={**FAST_AND_FORGETFUL, "autovacuum": "off", "max_connections": "200"},
+        durable=False,
+        major=major,
+        programs=Path(programs) if programs else None,
+    )
+
+
+def _clear(place: Path) -> None:
+    if (place / "postgres").exists():
+        _server(place).stop(mode="immediate")
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def _clear_abandoned() -> None:
+    """A session that was killed hard could not clear up; its lock is free, so the next one does it."""
+    for place in Path(tempfile.gettempdir()).glob("parity-test-*"):
+        try:
+            alive = os.open(place / "alive", os.O_RDWR)
+        except OSError:
+            continue
+        try:
+            fcntl.flock(alive, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _clear(place)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(alive)
+
+
+# The worker's database.
+
+
+class Database:
+    """This worker's clone of the template."""
+
+    def __init__(self, server: Server, name: str) -> None:
+        self.server = server
+        self.name = name
+
+    def address(self, role: str) -> str:
+        return self.server.address(role, self.name)
+
+    def renew(self) -> None:
+        """As the template is, whatever happened before. The ledger's guard refuses the flush Django would do, rightly."""
+        connections.close_all()
+        with psycopg.connect(self.server.address(database="postgres"), autocommit=True) as admin:
+            name, template = sql.Identifier(self.name), sql.Identifier(TEMPLATE)
+            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
+            admin.execute(
+                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
+                    name, sql.Identifier(OWNER_ROLE), template
+                )
+            )
+
+
+def _point(alias: str, server: Server, role: str, name: str) -> None:
+    connections.settings[alias].update(
+        NAME=name, USER=role, PASSWORD="", HOST=str(server.sockets), PORT="", CONN_MAX_AGE=0, OPTIONS={}
+    )
+    connections[alias].close()
+
+
+def _migrated_server(place: Path) -> Server:
+    """Started and migrated by the first worker that needs it; the others wait at the lock."""
+    server = _server(place)
+    with (place / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (place / "ready").exists():
+            server.start()
+            _point("owner", server, OWNER_ROLE, TEMPLATE)
+            _point("default", server, APPLICATION_ROLE, TEMPLATE)
+            call_command("migrate", database="owner", verbosity=0, interactive=False)
+            connections.close_all()
+            (place / "ready").touch()
+    return server
+
+
+@pytest.fixture(scope="session")
+def worker_database(
+    request: pytest.FixtureRequest, django_test_environment: None, django_db_blocker: "DjangoDbBlocker"
+) -> Iterator[Database]:
+    with django_db_blocker.unblock():
+        server = _migrated_server(request.config.stash[PLACE])
+        name = f"test_{os.environ.get('PYTEST_XDIST_WORKER', 'main')}"
+        database = Database(server, name)
+        database.renew()
+        _point("default", server, APPLICATION_ROLE, name)
+        _point("owner", server, OWNER_ROLE, name)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: database.renew())
+        yield database
+    with django_db_blocker.unblock():
+        connections.close_all()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(worker_database: Database) -> None:
+    """Replaces pytest-django's own, which would create databases as the application role."""
+
+
+@pytest.fixture
+def owner_connection(worker_database: Database, transactional_db: None) -> Iterator[psycopg.Connection]:
+    """The owner, past Django and committing at once; the test becomes a transactional one."""
+    with psycopg.connect(worker_database.address(OWNER_ROLE), autocommit=True) as connection:
+        yield connection
+
+
+# What may be absent.
+
+
+@pytest.fixture(scope="session")
+def shared_dir() -> Path:
+    """Reference data kept beside the checkout, or where PARITY_SHARED says."""
+    given = os.environ.get("PARITY_SHARED")
+    path = Path(given) if given else Path(__file__).resolve().parent.parent.parent / "shared"
+    if not path.is_dir():
+        pytest.skip("no shared reference data: set PARITY_SHARED")
+    return path
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if BROWSER_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.browser)
+        if item.get_closest_marker("browser") and not Path(CHROMIUM).exists():
+            item.add_marker(pytest.mark.skip(reason=f"no Chromium at {CHROMIUM}"))
+        if item.get_closest_marker("redis") and not REDIS:
+            item.add_marker(pytest.mark.skip(reason="no redis-server program"))
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    skipped = [r for r in terminalreporter.stats.get("skipped", []) if "no Chromium at" in str(r.longrepr)]
+    if skipped:
+        terminalreporter.write_line(
+            f"{len(skipped)} browser tests were skipped: no Chromium at {CHROMIUM}; install it or set CHROMIUM."
+        )
+
+
+# The browser: Debian's Chromium, pages as a reader has them, and no complaint left unread.
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
+    flags = ["--disable-dev-shm-usage", *(["--no-sandbox"] if os.geteuid() == 0 else [])]
+    return {**browser_type_launch_args, "executable_path": CHROMIUM, "args": flags}
+
+
+@pytest.fixture(scope="session")
+def base_url() -> str:
+    """Instead of the plug-in's, which pytest 9 warns about; a context gets the live server's below."""
+    return ""
+
+
+@pytest.fixture(scope="session")
+def browser_context_args(browser_context_args: dict[str, Any], live_server: "LiveServer") -> dict[str, Any]:
+    return {
+        **browser_context_args,
+        "base_url": live_server.url,
+        "viewport": {"width": 1440, "height": 900},
+        "locale": "en-US",
+        "timezone_id": "America/Los_Angeles",
+        "reduced_motion": "reduce",
+    }
+
+
+@pytest.fixture
+def expected_complaints() -> list[str]:
+    """A test that provokes an error in the console appends a part of its text."""
+    return []
+
+
+@pytest.fixture
+def context(
+    context: "BrowserContext", expected_complaints: list[str], transactional_db: None
+) -> Iterator["BrowserContext"]:
+    """Each error in the console, each breach of the content security policy and each uncaught exception fails the test."""
+    complaints: list[str] = []
+
+    def hear(message: "ConsoleMessage") -> None:
+        if message.type == "error" or "Content Security Policy" in message.text:
+            complaints.append(f"{message.text} ({message.location.get('url', '')})")
+
+    def uncaught(error: "WebError") -> None:
+        complaints.append(f"uncaught: {error.error}")
+
+    context.on("console", hear)
+    context.on("weberror", uncaught)
+    yield context
+    left = [said for said in complaints if not any(known in said for known in expected_complaints)]
+    assert not left, "the browser complained:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def sign_in(context: "BrowserContext", live_server: "LiveServer") -> Callable[[Any], None]:
+    """Puts a user's session into the browser without the form."""
+    from django.conf import settings
+
+    def as_user(user: Any) -> None:
+        client = Client()
+        client.force_login(user)
+        context.add_cookies(
+            [
+                {
+                    "name": settings.SESSION_COOKIE_NAME,
+                    "value": client.cookies[settings.SESSION_COOKIE_NAME].value,
+                    "url": live_server.url,
+                }
+            ]
+        )
+
+    return as_user

@@ -1,0 +1,861 @@
+"""Typed functions that build valid rows. Every test says what matters to it and takes the rest from here.
+
+Nothing is shared but what exists once in a database: currencies, the fiscal calendar and its years. Every name is made
+unique by a counter. Money is given in minor units, spans of days as half-open (first, end) with None for no bound.
+Rows are written as they are, past the services: a deal made here in a later state has no credits; let the services
+approve it where a test wants them.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import count
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from django.db import transaction
+from django.db.backends.postgresql.psycopg_any import DateRange
+
+from accounts.models import Role, RoleGrant, User
+from marketplace.models import (
+    AiModel,
+    CommercialPath,
+    Currency,
+    Customer,
+    EligibilityDecision,
+    ModelVersion,
+    Offering,
+    OfferingKind,
+    OfferingRevision,
+    Origin,
+    Plan,
+    PriceRow,
+    PriceVersion,
+    PricingForm,
+    Program,
+    Publication,
+    Publisher,
+    PublisherMembership,
+    ScopeLevel,
+)
+from quotas.models import (
+    ONE,
+    AccountOwnership,
+    CompPlan,
+    CreditingRule,
+    CreditTotal,
+    Deal,
+    DealAction,
+    DealEvent,
+    DealKind,
+    DealLine,
+    DealShare,
+    DealState,
+    DealVersion,
+    FiscalCalendar,
+    FxRate,
+    Grain,
+    Measure,
+    Period,
+    PeriodState,
+    PlanState,
+    PlanVersion,
+    Quota,
+    QuotaMethod,
+    ReceiverClass,
+    Rep,
+    RuleVersion,
+    SalesRole,
+    Team,
+    TeamMembership,
+    TeamPlacement,
+    TotalBasis,
+    ValueBasis,
+)
+
+if TYPE_CHECKING:
+    from quotas.services.booking import DealDraft
+
+Span = tuple[date | None, date | None]
+
+TODAY = date(2026, 8, 14)
+AT = datetime(2026, 8, 14, 12, tzinfo=ZoneInfo("America/Los_Angeles"))
+LONG_AGO = date(2020, 1, 1)
+ALWAYS: Span = (LONG_AGO, None)
+PASSWORD = "demo"
+
+_numbers = count(1)
+
+
+def _n() -> int:
+    return next(_numbers)
+
+
+def _days(span: Span) -> DateRange:
+    return DateRange(*span)
+
+
+# People who log in.
+
+
+def user(
+    *,
+    role: str | None = None,
+    roles: Iterable[str] = (),
+    name: str = "",
+    email: str = "",
+    publisher: Publisher | None = None,
+    service: bool = False,
+) -> User:
+    """With the password PASSWORD unless it is a service. A partner without a publisher gets a new one."""
+    n = _n()
+    made = User.objects.create_user(
+        email=email or f"person{n}@demo.example",
+        name=name or f"Person {n}",
+        password=None if service else PASSWORD,
+        is_service=service,
+    )
+    granted = [*roles, *([role] if role else [])]
+    RoleGrant.objects.bulk_create([RoleGrant(user=made, role=r, granted_at=AT) for r in granted])
+    if publisher is not None or Role.PARTNER in granted:
+        PublisherMembership.objects.create(user=made, publisher=publisher or _publisher())
+    return made
+
+
+# The catalog.
+
+
+def currency(*, code: str = "USD") -> Currency:
+    """The same row for the same code."""
+    exponent = {"JPY": 0, "KRW": 0, "KWD": 3, "BHD": 3}.get(code, 2)
+    return Currency.objects.get_or_create(code=code, defaults={"name": code, "exponent": exponent})[0]
+
+
+def publisher(*, origin: str = Origin.THIRD, name: str = "", slug: str = "") -> Publisher:
+    n = _n()
+    return Publisher.objects.create(
+        slug=slug or f"publisher-{n}", name=name or f"Publisher {n}", origin=origin
+    )
+
+
+_publisher = publisher
+
+
+def offering(
+    *,
+    publisher: Publisher | None = None,
+    name: str = "",
+    slug: str = "",
+    kind: str = OfferingKind.MODEL,
+    family: str = "",
+    path: str = "",
+    publication: str = Publication.LIVE,
+    available_on: date | None = LONG_AGO,
+    deprecated_on: date | None = None,
+    retires_on: date | None = None,
+    replacement: Offering | None = None,
+) -> Offering:
+    """On sale since 2020, with its first revision; sold by the cloud where the publisher is of the house, else in the marketplace."""
+    n = _n()
+    by = publisher or _publisher()
+    family = family or f"family-{n}"
+    label = name or f"Offering {n}"
+    version = None
+    if kind == OfferingKind.MODEL:
+        model = AiModel.objects.create(slug=f"model-{n}", name=label, publisher=by, family=family)
+        version = ModelVersion.objects.create(model=model, label="1")
+    made = Offering.objects.create(
+        slug=slug or f"offering-{n}",
+        name=label,
+        kind=kind,
+        publisher=by,
+        model_version=version,
+        family=family,
+        commercial_path=path
+        or (CommercialPath.SOLD_BY_CLOUD if by.origin == Origin.FIRST else CommercialPath.MARKETPLACE),
+        publication=publication,
+        available_on=available_on,
+        deprecated_on=deprecated_on,
+        retires_on=retires_on,
+        replacement=replacement,
+    )
+    OfferingRevision.objects.create(offering=made, number=1, body={"slug": made.slug}, recorded_at=AT)
+    return made
+
+
+_offering = offering
+
+
+def plan(
+    *,
+    offering: Offering | None = None,
+    slug: str = "",
+    pricing_form: str = PricingForm.TOKENS,
+    public: bool = True,
+) -> Plan:
+    """One way to buy an offering. Not a compensation plan: that is comp_plan()."""
+    n = _n()
+    return Plan.objects.create(
+        offering=offering or _offering(),
+        slug=slug or f"plan-{n}",
+        name=f"Plan {n}",
+        pricing_form=pricing_form,
+        is_public=public,
+    )
+
+
+_plan = plan
+
+
+def price(
+    *,
+    plan: Plan | None = None,
+    code: str = "USD",
+    market: str = "world",
+    effective: Span = ALWAYS,
+    rows: Mapping[str, str | None] | None = None,
+) -> PriceVersion:
+    """rows: meter to amount per million tokens; None is unknown."""
+    made = PriceVersion.objects.create(
+        plan=plan or _plan(),
+        market=market,
+        currency=currency(code=code),
+        effective=_days(effective),
+        source="made for a test",
+        recorded_at=AT,
+    )
+    amounts = rows if rows is not None else {"input-tokens": "3.00", "output-tokens": "15.00"}
+    PriceRow.objects.bulk_create(
+        [
+            PriceRow(
+                version=made,
+                meter=meter,
+                per=1_000_000,
+                unit="token",
+                amount=None if amount is None else Decimal(amount),
+            )
+            for meter, amount in amounts.items()
+        ]
+    )
+    return made
+
+
+def decision(
+    *,
+    offering: Offering | None = None,
+    publisher: Publisher | None = None,
+    plan: Plan | None = None,
+    path: str = "",
+    program: str = Program.QUOTA,
+    rate_ppm: int = ONE,
+    effective: Span = ALWAYS,
+    checked: bool = True,
+    made_by: User | None = None,
+    checked_by: User | None = None,
+) -> EligibilityDecision:
+    """In force for exactly one scope: an offering, a publisher, a plan or a commercial path."""
+    level = (
+        ScopeLevel.PLAN
+        if plan
+        else ScopeLevel.OFFERING
+        if offering
+        else ScopeLevel.PUBLISHER
+        if publisher
+        else ScopeLevel.PATH
+    )
+    return EligibilityDecision.objects.create(
+        program=program,
+        level=level,
+        commercial_path=(path or CommercialPath.MARKETPLACE) if level == ScopeLevel.PATH else "",
+        publisher=publisher,
+        offering=offering,
+        plan=plan,
+        rate_ppm=rate_ppm,
+        effective=_days(effective),
+        reason="Made for a test",
+        made_by=made_by or user(role=Role.CATALOG_MANAGER),
+        made_at=AT,
+        checked_by=(checked_by or user(role=Role.CATALOG_MANAGER)) if checked else None,
+        checked_at=AT if checked else None,
+    )
+
+
+def customer(
+    *,
+    name: str = "",
+    slug: str = "",
+    segment: str = "enterprise",
+    region: str = "americas",
+    country: str = "US",
+) -> Customer:
+    n = _n()
+    return Customer.objects.create(
+        slug=slug or f"customer-{n}",
+        name=name or f"Customer {n}",
+        segment=segment,
+        region=region,
+        country=country,
+    )
+
+
+# The fiscal calendar and money between currencies.
+
+
+def calendar() -> FiscalCalendar:
+    """The same row every time: the operator's, with a year that starts on 1 July."""
+    return FiscalCalendar.objects.get_or_create(
+        slug="fiscal", defaults={"name": "Fiscal calendar", "time_zone": "America/Los_Angeles"}
+    )[0]
+
+
+@dataclass(frozen=True)
+class FiscalYear:
+    year: Period
+    halves: list[Period]
+    quarters: list[Period]
+    months: list[Period]
+
+    def month(self, number: int) -> Period:
+        """1 is July."""
+        return self.months[number - 1]
+
+    def named(self, name: str) -> Period:
+        return next(p for p in (self.year, *self.halves, *self.quarters, *self.months) if p.name == name)
+
+
+def fiscal_year(*, year: int = 2027, states: Mapping[int, str] | None = None) -> FiscalYear:
+    """FY27 is 2026-07-01 to 2027-06-30. Months that have begun by TODAY are open, later ones future; *states* says otherwise.
+
+    states  Number of the month (1 is July) to its state. A year that exists keeps its rows and gets these states.
+    """
+    cal = calendar()
+    name = f"FY{year % 100:02d}"
+    if not Period.objects.filter(calendar=cal, name=name).exists():
+        _make_year(cal, year, name)
+    for number, state in (states or {}).items():
+        Period.objects.filter(calendar=cal, name=f"{name}-M{number:02d}").update(state=state)
+    rows = Period.objects.filter(calendar=cal, name__startswith=name).order_by("starts")
+    of: dict[str, list[Period]] = {grain: [] for grain in Grain.values}
+    for row in rows:
+        of[row.grain].append(row)
+    return FiscalYear(of[Grain.YEAR][0], of[Grain.HALF], of[Grain.QUARTER], of[Grain.MONTH])
+
+
+def _make_year(cal: FiscalCalendar, year: int, name: str) -> None:
+    def first(month: int) -> date:
+        return date(year - 1 + (month + 5) // 12, (month + 5) % 12 + 1, 1)
+
+    whole = Period.objects.create(calendar=cal, grain=Grain.YEAR, name=name, starts=first(1), ends=first(13))
+    halves = Period.objects.bulk_create(
+        [
+            Period(
+                calendar=cal,
+                grain=Grain.HALF,
+                name=f"{name}-H{i + 1}",
+                starts=first(6 * i + 1),
+                ends=first(6 * i + 7),
+                year=whole,
+            )
+            for i in range(2)
+        ]
+    )
+    quarters = Period.objects.bulk_create(
+        [
+            Period(
+                calendar=cal,
+                grain=Grain.QUARTER,
+                name=f"{name}-Q{i + 1}",
+                starts=first(3 * i + 1),
+                ends=first(3 * i + 4),
+                half=halves[i // 2],
+                year=whole,
+            )
+            for i in range(4)
+        ]
+    )
+    Period.objects.bulk_create(
+        [
+            Period(
+                calendar=cal,
+                grain=Grain.MONTH,
+                name=f"{name}-M{i + 1:02d}",
+                starts=first(i + 1),
+                ends=first(i + 2),
+                quarter=quarters[i // 3],
+                half=halves[i // 6],
+                year=whole,
+                state=PeriodState.OPEN if first(i + 1) <= TODAY else PeriodState.FUTURE,
+            )
+            for i in range(12)
+        ]
+    )
+
+
+def fx(*, code: str = "EUR", to: str = "USD", rate: str = "1.0837", effective: Span = ALWAYS) -> FxRate:
+    """rate: units of *to* for one of *code*, at most nine decimals."""
+    return FxRate.objects.create(
+        from_currency=currency(code=code),
+        to_currency=currency(code=to),
+        rate_e9=int(Decimal(rate).scaleb(9)),
+        effective=_days(effective),
+        recorded_at=AT,
+    )
+
+
+# Teams and the people who sell.
+
+
+def team(*, parent: Team | None = None, name: str = "", slug: str = "", effective: Span = ALWAYS) -> Team:
+    """Placed under *parent*, or at the top."""
+    n = _n()
+    made = Team.objects.create(slug=slug or f"team-{n}", name=name or f"Team {n}")
+    TeamPlacement.objects.create(team=made, parent=parent, effective=_days(effective), recorded_at=AT)
+    return made
+
+
+_team = team
+
+
+def rep(
+    *,
+    team: Team | None = None,
+    name: str = "",
+    slug: str = "",
+    role: str = SalesRole.ACCOUNT_EXECUTIVE,
+    effective: Span = ALWAYS,
+    user: User | None = None,
+    login: bool = False,
+) -> Rep:
+    """In a team (a new one by default). With login it gets a user whose role fits: a manager of a team is a manager."""
+    n = _n()
+    if login and user is None:
+        user = _user(role=Role.MANAGER if role == SalesRole.MANAGER else Role.REP, name=name or f"Rep {n}")
+    made = Rep.objects.create(slug=slug or f"rep-{n}", name=name or f"Rep {n}", user=user)
+    membership(rep=made, team=team or _team(), role=role, effective=effective)
+    return made
+
+
+_user = user
+_rep = rep
+
+
+def membership(
+    *, rep: Rep, team: Team, role: str = SalesRole.ACCOUNT_EXECUTIVE, effective: Span = ALWAYS
+) -> TeamMembership:
+    """An extra one; rep() has made the first. Two must not overlap."""
+    return TeamMembership.objects.create(
+        rep=rep, team=team, role=role, effective=_days(effective), recorded_at=AT
+    )
+
+
+def ownership(*, customer: Customer, rep: Rep, effective: Span = ALWAYS) -> AccountOwnership:
+    return AccountOwnership.objects.create(
+        customer=customer, rep=rep, effective=_days(effective), recorded_at=AT
+    )
+
+
+# Targets and rules.
+
+
+def measure(
+    *, slug: str = "", name: str = "", basis: str = ValueBasis.CONTRACT_VALUE, code: str = "USD"
+) -> Measure:
+    """Money in *code*; a count where the basis counts."""
+    n = _n()
+    counts = basis in (ValueBasis.UNITS, ValueBasis.NEW_CUSTOMERS)
+    return Measure.objects.create(
+        slug=slug or f"measure-{n}",
+        name=name or f"Measure {n}",
+        basis=basis,
+        currency=None if counts else currency(code=code),
+        position=n % 30_000,
+    )
+
+
+_measure = measure
+
+
+def quota(
+    *,
+    measure: Measure,
+    period: Period,
+    rep: Rep | None = None,
+    team: Team | None = None,
+    amount_minor: int = 100_000_00,
+    version: int = 1,
+    starts: date | None = None,
+    method: str = QuotaMethod.LAST,
+    superseded_at: datetime | None = None,
+) -> Quota:
+    """Of a rep or of a team, never of both."""
+    return Quota.objects.create(
+        measure=measure,
+        period=period,
+        rep=rep,
+        team=team,
+        amount_minor=amount_minor,
+        version=version,
+        starts=starts,
+        method=method,
+        recorded_at=AT,
+        superseded_at=superseded_at,
+    )
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What rule_version() would write, for a plan version that is made in one go. Fields as in RuleVersion."""
+
+    measure: Measure
+    slug: str = ""
+    name: str = ""
+    exclusive: bool = True
+    factor_ppm: int = ONE
+    cap_minor: int | None = None
+    priority: int = 0
+    receivers: int = ReceiverClass.DIRECT
+    effective: Span | None = None
+    offerings: Sequence[Offering] | None = None
+    publishers: Sequence[Publisher] | None = None
+    families: Sequence[str] | None = None
+    paths: Sequence[str] | None = None
+    pricing_forms: Sequence[str] | None = None
+    deal_kinds: Sequence[str] | None = None
+    segments: Sequence[str] | None = None
+    regions: Sequence[str] | None = None
+    roles: Sequence[str] | None = None
+
+
+def comp_plan(*, slug: str = "", name: str = "") -> CompPlan:
+    n = _n()
+    return CompPlan.objects.create(slug=slug or f"comp-plan-{n}", name=name or f"Compensation plan {n}")
+
+
+def plan_version(
+    *,
+    rules: Iterable[Rule],
+    plan: CompPlan | None = None,
+    number: int | None = None,
+    effective: Span = ALWAYS,
+    state: str = PlanState.PUBLISHED,
+) -> PlanVersion:
+    """A version with its rules, published unless *state* says otherwise. A rule's slug is its identity from version to version."""
+    of = plan or comp_plan()
+    last = of.versions.order_by("-number").values_list("number", flat=True).first()
+    made = PlanVersion.objects.create(
+        plan=of,
+        number=number or (last or 0) + 1,
+        effective=_days(effective),
+        drafted_by=user(role=Role.COMP_ADMIN),
+        drafted_at=AT,
+    )
+    for rule in rules:
+        _rule_version(made, rule)
+    if state != PlanState.DRAFT:
+        made.state = state
+        if state in (PlanState.PUBLISHED, PlanState.SUPERSEDED):
+            made.published_by, made.published_at = user(role=Role.COMP_ADMIN), AT
+        made.save()
+    return made
+
+
+def _rule_version(version: PlanVersion, rule: Rule) -> RuleVersion:
+    n = _n()
+    identity, _ = CreditingRule.objects.get_or_create(plan=version.plan, slug=rule.slug or f"rule-{n}")
+    return RuleVersion.objects.create(
+        rule=identity,
+        plan_version=version,
+        name=rule.name or f"Rule {n}",
+        measure=rule.measure,
+        receivers=rule.receivers,
+        exclusive=rule.exclusive,
+        factor_ppm=rule.factor_ppm,
+        cap_minor=rule.cap_minor,
+        effective=None if rule.effective is None else _days(rule.effective),
+        priority=rule.priority,
+        offerings=None if rule.offerings is None else [o.pk for o in rule.offerings],
+        publishers=None if rule.publishers is None else [p.pk for p in rule.publishers],
+        **{
+            condition: None if (allowed := getattr(rule, condition)) is None else list(allowed)
+            for condition in (
+                "families",
+                "paths",
+                "pricing_forms",
+                "deal_kinds",
+                "segments",
+                "regions",
+                "roles",
+            )
+        },
+    )
+
+
+# Deals.
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a deal; amount in minor units of the deal's currency."""
+
+    offering: Offering
+    amount_minor: int = 10_000_00
+    plan: Plan | None = None
+    price_version: PriceVersion | None = None
+    quantity: Decimal | None = None
+    term_months: int | None = None
+
+
+@transaction.atomic
+def deal(
+    *,
+    owner: Rep | None = None,
+    customer: Customer | None = None,
+    lines: Sequence[Line] | None = None,
+    shares: Mapping[Rep, int] | None = None,
+    kind: str = DealKind.NEW_BUSINESS,
+    close_date: date = TODAY,
+    code: str = "USD",
+    state: str = DealState.DRAFT,
+    title: str = "",
+    new_customer: bool = False,
+    refunds: Deal | None = None,
+    source: str = "parity",
+    external_id: str = "",
+    by: User | None = None,
+    at: datetime = AT,
+) -> Deal:
+    """Rows of one deal in any state, with its first version. Uncredited: let approve_deal() do it where that matters.
+
+    shares  Rep to parts per million; all of it is the owner's by default.
+    """
+    sold_by = owner or _rep()
+    sold_to = customer or _customer()
+    author = by or sold_by.user or user(role=Role.REP)
+    submitted = state != DealState.DRAFT
+    decided = state not in (DealState.DRAFT, DealState.SUBMITTED)
+    made = Deal.objects.create(
+        owner=sold_by,
+        customer=sold_to,
+        source=source,
+        external_id=external_id,
+        created_by=author,
+        created_at=at,
+        submitted_by=author if submitted else None,
+        submitted_at=at if submitted else None,
+        decided_by=user(role=Role.MANAGER) if decided else None,
+        decided_at=at if decided else None,
+    )
+    version = DealVersion.objects.create(
+        deal=made,
+        number=1,
+        kind=kind,
+        title=title,
+        close_date=close_date,
+        currency=currency(code=code),
+        segment=sold_to.segment,
+        region=sold_to.region,
+        new_customer=new_customer,
+        refunds=refunds,
+        recorded_by=author,
+        recorded_at=at,
+    )
+    sold = lines if lines is not None else [Line(offering())]
+    revisions = dict(
+        OfferingRevision.objects.filter(offering__in=[line.offering for line in sold], number=1).values_list(
+            "offering_id", "id"
+        )
+    )
+    DealLine.objects.bulk_create(
+        [
+            DealLine(
+                version=version,
+                line_no=number,
+                offering=line.offering,
+                offering_revision_id=revisions.get(line.offering.pk),
+                plan=line.plan,
+                price_version=line.price_version,
+                amount_minor=line.amount_minor,
+                quantity=line.quantity,
+                term_months=line.term_months,
+            )
+            for number, line in enumerate(sold, start=1)
+        ]
+    )
+    DealShare.objects.bulk_create(
+        [
+            DealShare(version=version, ordinal=ordinal, rep=rep, ppm=ppm)
+            for ordinal, (rep, ppm) in enumerate((shares or {sold_by: ONE}).items(), start=1)
+        ]
+    )
+    made.latest_version = version
+    made.state = state
+    if state in (DealState.APPROVED, DealState.CANCELLED):
+        made.credited_version = version
+    made.save()
+    DealEvent.objects.create(deal=made, version=version, action=DealAction.LOGGED, by=author, at=at)
+    return made
+
+
+_customer = customer
+
+
+def draft(
+    *,
+    owner: Rep,
+    customer: Customer | None = None,
+    lines: Sequence[Line] | None = None,
+    shares: Mapping[Rep, int] | None = None,
+    kind: str = DealKind.NEW_BUSINESS,
+    close_date: date = TODAY,
+    code: str = "USD",
+    title: str = "",
+    new_customer: bool = False,
+    refunds: Deal | None = None,
+    source: str = "parity",
+    external_id: str = "",
+) -> "DealDraft":
+    """What the booking services take: the same defaults as deal(), and nothing is written but customer and offering."""
+    from quotas.services.booking import DealDraft, LineDraft, ShareDraft
+
+    currency(code=code)
+    sold = lines if lines is not None else [Line(offering())]
+    return DealDraft(
+        owner_id=owner.pk,
+        customer_id=(customer or _customer()).pk,
+        kind=kind,
+        close_date=close_date,
+        currency=code,
+        lines=tuple(
+            LineDraft(
+                offering_id=line.offering.pk,
+                amount_minor=line.amount_minor,
+                plan_id=line.plan.pk if line.plan else None,
+                price_version_id=line.price_version.pk if line.price_version else None,
+                quantity=line.quantity,
+                term_months=line.term_months,
+            )
+            for line in sold
+        ),
+        shares=tuple(ShareDraft(rep_id=rep.pk, ppm=ppm) for rep, ppm in (shares or {owner: ONE}).items()),
+        title=title,
+        new_customer=new_customer,
+        refunds_id=refunds.pk if refunds else None,
+        source=source,
+        external_id=external_id,
+    )
+
+
+def total(
+    *,
+    rep: Rep,
+    team: Team,
+    measure: Measure,
+    month: Period,
+    direct_minor: int,
+    overlay_minor: int = 0,
+) -> None:
+    """What the engine keeps beside entries: as reported at every grain that holds *month*, restated by month. Adds to what is there.
+
+    For tests of readers alone: there are no entries behind it, so verify_ledger will say so.
+    """
+    coarser = [p for p in (month.quarter_id, month.half_id, month.year_id) if p is not None]
+    kept = [
+        *((period_id, TotalBasis.REPORTED) for period_id in (month.pk, *coarser)),
+        (month.pk, TotalBasis.RESTATED),
+    ]
+    for period_id, basis in kept:
+        row, _ = CreditTotal.objects.get_or_create(
+            period_id=period_id,
+            measure=measure,
+            basis=basis,
+            team=team,
+            rep=rep,
+            defaults={"direct_minor": 0, "overlay_minor": 0},
+        )
+        row.direct_minor += direct_minor
+        row.overlay_minor += overlay_minor
+        row.save()
+
+
+# Enough to sell something and to see it credited.
+
+
+@dataclass(frozen=True)
+class World:
+    """A small organisation in which a deal can be logged, approved and credited.
+
+    company > region > team (ana, bo; led by mia) and other (cy; led by zed); the region is led by rex. Everybody logs in.
+    house is a first-party offering, third a third-party one; both count at 100 %. bookings counts contract value in USD.
+    """
+
+    year: FiscalYear
+    company: Team
+    region: Team
+    team: Team
+    other: Team
+    ana: Rep
+    bo: Rep
+    mia: Rep
+    cy: Rep
+    zed: Rep
+    rex: Rep
+    admin: User
+    auditor: User
+    house: Offering
+    third: Offering
+    customer: Customer
+    bookings: Measure
+    plan_version: PlanVersion
+
+
+def world(*, rules: Iterable[Rule] | None = None, quotas: bool = True) -> World:
+    """FY26 and FY27 with every begun month open; quotas of $100,000 a quarter for each seller in FY27-Q1.
+
+    rules  Of the published plan version; by default one that credits every deal at its value.
+    """
+    fiscal_year(year=2026)
+    year = fiscal_year()
+    company = team(name="Company")
+    region = team(parent=company, name="Region")
+    mine, other = team(parent=region, name="Team"), team(parent=region, name="Other team")
+    seller, leader = SalesRole.ACCOUNT_EXECUTIVE, SalesRole.MANAGER
+    ana, bo, cy = (
+        rep(team=where, name=name, role=seller, login=True)
+        for name, where in (("Ana", mine), ("Bo", mine), ("Cy", other))
+    )
+    mia, zed, rex = (
+        rep(team=where, name=name, role=leader, login=True)
+        for name, where in (("Mia", mine), ("Zed", other), ("Rex", region))
+    )
+    house = offering(publisher=publisher(origin=Origin.FIRST), name="House model")
+    third = offering(publisher=publisher(origin=Origin.THIRD), name="Third-party model")
+    decision(path=CommercialPath.SOLD_BY_CLOUD)
+    decision(path=CommercialPath.MARKETPLACE)
+    bookings = measure(name="AI bookings")
+    version = plan_version(
+        rules=rules if rules is not None else [Rule(bookings, slug="base", name="Every deal at its value")]
+    )
+    if quotas:
+        for who in (ana, bo, cy):
+            quota(measure=bookings, period=year.quarters[0], rep=who)
+    return World(
+        year=year,
+        company=company,
+        region=region,
+        team=mine,
+        other=other,
+        ana=ana,
+        bo=bo,
+        mia=mia,
+        cy=cy,
+        zed=zed,
+        rex=rex,
+        admin=user(role=Role.COMP_ADMIN),
+        auditor=user(role=Role.AUDITOR),
+        house=house,
+        third=third,
+        customer=customer(),
+        bookings=bookings,
+        plan_version=version,
+    )

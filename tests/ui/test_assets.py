@@ -1,0 +1,170 @@
+"""What set-up builds, and how it is served."""
+
+import re
+import time
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as live
+from django.contrib.staticfiles import finders
+from django.core.management import CommandError, call_command
+
+from config.management.commands import build_assets
+
+ROOT = Path(live.BASE_DIR)
+STATIC = ROOT / "static" / "ui"
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Assets built once for this module."""
+    from django.test.utils import override_settings
+
+    local = tmp_path_factory.mktemp("local")
+    with override_settings(LOCAL_DIR=local):
+        call_command("build_assets", stdout=StringIO())
+    return local
+
+
+def test_every_icon_that_is_named_exists_and_is_in_the_sprite(place: Path) -> None:
+    names = build_assets.icon_names(ROOT)
+    sprite = (place / "assets" / "ui" / "icons.svg").read_text()
+    assert {"house", "git-branch", "circle-check", "chevron-down"} <= set(names)
+    assert set(re.findall(r'<symbol id="([^"]+)"', sprite)) == set(names)
+    assert len(sprite) < 40_000
+
+
+def test_an_unknown_icon_stops_the_build_and_says_where_it_is_named() -> None:
+    with pytest.raises(CommandError, match=r"No such icon: unicorn-horn \(in templates/x.html\)"):
+        build_assets.sprite({"house": Path("a.html"), "unicorn-horn": Path("templates/x.html")})
+
+
+@pytest.mark.parametrize(
+    ("suffix", "text", "names"),
+    [
+        (
+            ".html",
+            '{% icon "house" %}<c-empty icon="inbox" />{% icon name %} data-icon="no"',
+            ["house", "inbox"],
+        ),
+        (".js", 'icon("x"); silicon("no")', ["x"]),
+        (".py", 'Entry("a", icon="house")\nicon("bell")\n{"icon": "code"}', ["house", "bell", "code"]),
+        (
+            ".py",
+            'row(icon="check" if ok == "no" else "x")\nTONE_ICONS: X = {"no": "info"}',
+            ["check", "x", "info"],
+        ),
+    ],
+)
+def test_names_are_found_in_templates_scripts_and_python(suffix: str, text: str, names: list[str]) -> None:
+    assert sorted(build_assets.named_in(suffix, text)) == sorted(names)
+
+
+def test_a_second_build_finds_nothing_to_do(place: Path, settings: Any) -> None:
+    settings.LOCAL_DIR = place
+    made = place / "assets" / "ui" / "icons.svg"
+    before, said = made.stat().st_mtime_ns, StringIO()
+    call_command("build_assets", stdout=said)
+    assert "up to date" in said.getvalue()
+    assert made.stat().st_mtime_ns == before
+
+
+def test_the_font_is_small_and_has_what_names_and_numbers_need(place: Path) -> None:
+    from fontTools.ttLib import TTFont
+
+    for weight in (400, 600):
+        path = place / "assets" / "ui" / "fonts" / f"inter-{weight}.woff2"
+        assert path.stat().st_size < 30_000
+        font: Any = TTFont(path)
+        assert {
+            ord(letter)
+            for letter in "AzéŁšß€…↵▲\N{MINUS SIGN}\N{EN DASH}\N{MULTIPLICATION SIGN}\N{RIGHT SINGLE QUOTATION MARK}"
+        } <= set(font.getBestCmap())
+        assert "tnum" in {record.FeatureTag for record in font["GSUB"].table.FeatureList.FeatureRecord}
+
+
+def test_without_a_source_of_the_font_set_up_goes_on(
+    tmp_path: Path, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.LOCAL_DIR = tmp_path
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+    warned = StringIO()
+    call_command("build_assets", stdout=StringIO(), stderr=warned)
+    assert "Inter was not found" in warned.getvalue()
+    assert (tmp_path / "assets" / "ui" / "fonts.css").read_text() == ""
+    assert (tmp_path / "assets" / "ui" / "icons.svg").exists()
+
+
+def test_real_storage_hashes_our_imports_and_leaves_other_scripts_alone(
+    place: Path, tmp_path: Path, settings: Any
+) -> None:
+    settings.LOCAL_DIR = place
+    settings.STATIC_ROOT = tmp_path
+    settings.STORAGES = {**settings.STORAGES, "staticfiles": {"BACKEND": "config.storage.HashedStorage"}}
+    finders.get_finder.cache_clear()  # type: ignore[attr-defined]  # an lru_cache
+    try:
+        started = time.monotonic()
+        call_command("collectstatic", interactive=False, verbosity=0)
+        took = time.monotonic() - started
+    finally:
+        finders.get_finder.cache_clear()  # type: ignore[attr-defined]  # an lru_cache
+    ours = sorted((tmp_path / "ui").glob("*.js"))
+    assert {re.sub(r"\.[0-9a-f]{12}", "", path.name) for path in ours} == {
+        path.name for path in STATIC.glob("*.js")
+    }
+    assert all(re.search(r"\.[0-9a-f]{12}\.js$", path.name) for path in ours), "only hashed names are kept"
+    entry = next(path for path in ours if path.name.startswith("app."))
+    imports = re.findall(r'from ?"([^"]+)"|import ?"([^"]+)"', entry.read_text())
+    assert len(imports) == 4
+    for found in imports:
+        target = next(name for name in found if name)
+        assert (
+            tmp_path / target.removeprefix(settings.STATIC_URL)
+            if target.startswith("/")
+            else entry.parent / target
+        ).is_file()
+    faces = next((tmp_path / "ui").glob("fonts.*.css")).read_text()
+    for url in re.findall(r'url\("([^"]+)"\)', faces):
+        assert (tmp_path / "ui" / url).is_file()
+    assert next((tmp_path / "ui").glob("app.*.css.br")).stat().st_size < 12_000
+    assert took < 60
+
+
+def test_the_first_visit_weighs_less_than_100_kilobytes(place: Path) -> None:
+    import brotli  # type: ignore[import-untyped]
+    import django_htmx
+
+    htmx = Path(django_htmx.__file__).parent / "static" / "django_htmx" / "htmx-2.min.js"
+    sprite = place / "assets" / "ui" / "icons.svg"
+    packed = [htmx, sprite, *STATIC.glob("*.css"), *STATIC.glob("*.js")]
+    weight = sum(len(brotli.compress(path.read_bytes())) for path in packed)
+    weight += sum(path.stat().st_size for path in (place / "assets" / "ui" / "fonts").glob("*.woff2"))
+    assert weight < 90_000, "leaves 10 kB for the page itself"
+
+
+def test_our_scripts_are_few_and_use_nothing_the_policy_forbids() -> None:
+    scripts = {path.name: path.read_text() for path in STATIC.glob("*.js")}
+    assert sum(map(len, scripts.values())) < 10_000
+    for name, text in scripts.items():
+        assert not re.search(r"\beval\(|new Function|innerHTML|insertAdjacentHTML|\.style\b", text), name
+
+
+def test_every_rule_stands_in_a_declared_layer_and_every_token_in_use_exists() -> None:
+    text = (STATIC / "app.css").read_text()
+    code = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    assert code.count("{") == code.count("}")
+    declared = re.match(r"@layer ([^;]+);", code)
+    assert declared
+    layers = [name.strip() for name in declared[1].split(",")]
+    assert re.findall(r"^@layer (\w+) \{", code, flags=re.MULTILINE) == layers
+    depth, outside = 0, ""
+    for sign in code:
+        depth += (sign == "{") - (sign == "}")
+        outside += sign if depth == 0 else ""
+    assert set(re.findall(r"@[\w-]+", outside)) == {"@layer", "@view-transition"}
+    both = code + (STATIC / "door.css").read_text()
+    used, made = set(re.findall(r"var\((--[\w-]+)", both)), set(re.findall(r"(--[\w-]+)\s*:", both))
+    assert used <= made
+    assert made <= used | {"--from"}

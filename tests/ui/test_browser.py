@@ -1,0 +1,213 @@
+"""The interface in a real browser: accessible in both themes and sizes, by keyboard, on paper, and without scripts."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.test import Client
+from playwright.sync_api import Browser, Page, expect
+
+from accounts.models import RoleGrant, User
+from config import clock
+
+pytestmark = [pytest.mark.browser, pytest.mark.urls("tests.ui.urls"), pytest.mark.django_db(transaction=True)]
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+SIZES = {"wide": (1440, 900), "rail": (900, 800), "phone": (390, 844)}
+
+
+@pytest.fixture
+def manager(transactional_db: None) -> User:
+    user = User.objects.create_user(email="tomas@example.com", name="Tomás Vidal")
+    for role in ("rep", "manager"):
+        RoleGrant.objects.create(user=user, role=role, granted_at=clock.now())
+    return user
+
+
+def assert_accessible(page: Page) -> None:
+    found = Axe().run(page, options=RULES)
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize(
+    ("path", "size", "scheme"),
+    [
+        *(("/styleguide/", size, scheme) for size in ("wide", "phone") for scheme in ("light", "dark")),
+        ("/styleguide/?theme=both", "wide", "dark"),
+        ("/told/", "rail", "light"),
+        ("/told/", "phone", "dark"),
+    ],
+)
+def test_every_part_is_accessible(
+    path: str, size: str, scheme: Any, page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    page.goto(path)
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out sideways"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("size", ["wide", "phone"])
+def test_the_login_page_is_accessible(size: str, scheme: Any, page: Page) -> None:
+    width, height = SIZES[size]
+    page.set_viewport_size({"width": width, "height": height})
+    page.emulate_media(color_scheme=scheme)
+    page.goto("/accounts/login/")
+    expect(page.get_by_role("button", name="Sales rep")).to_be_visible()
+    assert_accessible(page)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+
+
+def test_open_dialogs_are_accessible_and_give_the_focus_back(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/styleguide/")
+    why = page.get_by_role("button", name="Standard \N{MULTIPLICATION SIGN} 1.00").first
+    why.click()
+    drawer = page.get_by_role("dialog", name="Why this credit")
+    expect(drawer).to_be_visible()
+    assert_accessible(page)
+    page.keyboard.press("Escape")
+    expect(drawer).to_be_hidden()
+    expect(why).to_be_focused()
+
+
+def test_the_palette_opens_filters_and_goes(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/styleguide/")
+    page.keyboard.press("Control+k")
+    palette = page.get_by_role("dialog", name="Command palette")
+    expect(palette).to_be_visible()
+    assert_accessible(page)
+    page.keyboard.type("appr")
+    expect(palette.get_by_role("option")).to_have_count(1)
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/approvals/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("zzz")
+    expect(palette.get_by_text("Nothing found")).to_be_visible()
+
+
+def test_single_keys_move_jump_and_can_be_switched_off(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/styleguide/")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.get_by_role("link", name="Lukas Brandt")).to_be_focused()
+    page.keyboard.press("/")
+    expect(page.get_by_role("searchbox", name="Filter reps")).to_be_focused()
+    page.keyboard.type("gd")
+    expect(page.get_by_role("searchbox", name="Filter reps")).to_have_value("gd")
+    page.get_by_role("heading", name="Style guide").click()
+    page.keyboard.press("?")
+    page.get_by_label("Shortcuts of a single key are on").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_hidden()
+    page.get_by_role("button", name="Keyboard shortcuts").click()
+    page.get_by_label("Shortcuts of a single key are on").check()
+    page.keyboard.press("Escape")
+    page.keyboard.press("g")
+    page.keyboard.press("d")
+    page.wait_for_url("**/deals/")
+
+
+def test_the_theme_is_kept_by_the_server(page: Page, manager: User, sign_in: Callable[[User], None]) -> None:
+    sign_in(manager)
+    page.emulate_media(color_scheme="light")
+    page.goto("/styleguide/")
+    background = "getComputedStyle(document.body).backgroundColor"
+    light = page.evaluate(background)
+    page.get_by_role("button", name="Switch colour theme").click()
+    assert page.evaluate(background) != light
+    dark = page.evaluate(background)
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    assert page.evaluate(background) == dark
+
+
+def test_a_message_can_be_undone_dismissed_and_is_escaped(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/told/")
+    toasts = page.get_by_role("status").filter(has=page.get_by_role("button", name="Undo"))
+    expect(toasts.get_by_text("<b>Period</b> is closed.")).to_be_visible()
+    assert toasts.get_by_role("button", name="Undo").count() == 1
+    toasts.get_by_role("button", name="Dismiss").last.click()
+    expect(page.get_by_text("<b>Period</b> is closed.")).to_have_count(0)
+
+
+def test_rows_that_are_cards_on_a_phone_stay_a_table_for_a_screen_reader(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/styleguide/")
+    board = page.get_by_role("table").first
+    expect(board.get_by_role("row")).to_have_count(7)
+    expect(board.get_by_role("rowheader").first).to_contain_text("Amara Okafor")
+    heights = board.locator("tbody tr").evaluate_all("rows => rows.map(row => getComputedStyle(row).display)")
+    assert set(heights) == {"grid"}
+
+
+def test_all_of_the_navigation_is_reachable_on_a_phone(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto("/styleguide/")
+    expect(page.get_by_role("link", name="Approvals")).to_have_count(0)
+    page.get_by_role("button", name="More").click()
+    expect(page.get_by_role("link", name="Approvals")).to_be_visible()
+    assert_accessible(page)
+
+
+def test_nothing_sticks_out_at_320_pixels(page: Page, manager: User, sign_in: Callable[[User], None]) -> None:
+    sign_in(manager)
+    page.set_viewport_size({"width": 320, "height": 800})
+    for path in ("/styleguide/", "/accounts/login/"):
+        page.goto(path)
+        assert page.evaluate("document.documentElement.scrollWidth") == 320, path
+
+
+def test_paper_has_the_figures_and_not_the_controls(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/styleguide/")
+    page.emulate_media(media="print")
+    for hidden in (".side", ".top", ".foot", ".acts >> nth=0", ".filters", ".pager"):
+        expect(page.locator(hidden).first).to_be_hidden()
+    expect(page.get_by_text("Amara Okafor").first).to_be_visible()
+    expect(page.get_by_text("Demo, synthetic data")).to_be_visible()
+
+
+def test_without_scripts_pages_are_read_and_the_theme_is_switched(
+    browser: Browser, live_server: Any, manager: User
+) -> None:
+    client = Client()
+    client.force_login(manager)
+    context = browser.new_context(base_url=live_server.url, java_script_enabled=False, color_scheme="light")
+    context.add_cookies(
+        [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
+    )
+    page = context.new_page()
+    page.goto("/styleguide/?theme=both")
+    expect(page.get_by_role("button", name="Search or jump to")).to_have_count(0)
+    page.get_by_role("button", name="Switch colour theme").click()
+    expect(page.locator("html")).to_have_attribute("data-theme", "dark")
+    assert page.url.endswith("/styleguide/?theme=both")
+    context.close()

@@ -5,7 +5,7 @@ loses one when a worker is killed), beat sweeps what is still owed. A worker tak
 same effect at once, and the effect and its tick are one transaction, so it happens once.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -35,12 +35,18 @@ def handles(topic: str) -> Callable[[Handler], Handler]:
 
 def promise(*, topic: str, key: str, payload: dict[str, Any], at: datetime) -> None:
     """Owe an effect. Must be called in the transaction that causes it; the same key again changes nothing."""
+    promise_each(topic=topic, payloads={key: payload}, at=at)
+
+
+def promise_each(*, topic: str, payloads: Mapping[str, dict[str, Any]], at: datetime) -> None:
+    """Owe one effect for each key, in one statement."""
     if not connection.in_atomic_block:
         raise RuntimeError("outbox.promise belongs in the transaction that causes the effect.")
     if topic not in _handlers:
         raise LookupError(f"Nobody handles {topic!r}.")
     OutboxMessage.objects.bulk_create(
-        [OutboxMessage(topic=topic, key=key, payload=payload, created_at=at)], ignore_conflicts=True
+        [OutboxMessage(topic=topic, key=key, payload=payload, created_at=at) for key, payload in payloads.items()],
+        ignore_conflicts=True,
     )
     transaction.on_commit(_ask_for_a_sweep, robust=True)
 

@@ -30,7 +30,9 @@ class Flag(TypedChoiceFilter):  # type: ignore[misc]  # django-filter is untyped
     """true or false; django-filter's own takes anything else for "not asked"."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(choices=[("true", "true"), ("false", "false")], coerce=_is_true, empty_value=None, **options)
+        super().__init__(
+            choices=[("true", "true"), ("false", "false")], coerce=_is_true, empty_value=None, **options
+        )
 
 
 def _is_true(word: str) -> bool:

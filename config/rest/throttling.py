@@ -5,8 +5,8 @@ the rate once per web process; with a shared cache it becomes exact without a ch
 """
 
 import math
-import time
 from dataclasses import dataclass
+from time import time
 from typing import TYPE_CHECKING, Final
 
 from django.core.cache import cache
@@ -57,7 +57,7 @@ class PerCallerThrottle(BaseThrottle):
         if written is None:
             return True
         quota, window = rate(str(written))
-        moment = time.time()  # a window measures real time, also where the business date stands still
+        moment = time()  # a window measures real time, also where the business date stands still
         number = int(moment // window)
         self._reset = math.ceil((number + 1) * window - moment)
         place = f"rate:{name}:{self._caller(request)}:{number}"

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from marketplace.models import Evaluation, Offering, TaskArea
 
@@ -13,6 +14,11 @@ class Result:
     evaluation: Evaluation
     place: int
     of: int
+
+    @property
+    def source_name(self) -> str:
+        """Short enough for a table: the host of an address, else the source as it is."""
+        return urlsplit(self.evaluation.source).hostname or self.evaluation.source
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from typing import Any
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from accounts.models import User
 from config.refusals import Invalid, Problem
 from config.rest.fields import Money, MoneyField
 from config.rest.serializers import Strict
@@ -30,17 +29,29 @@ class DealLineBody(Strict):
     plan = serializers.SlugField(max_length=60, required=False, allow_null=True, default=None)
     amount = MoneyField(help_text="In the deal's currency; negative on a refund only.")
     quantity = serializers.DecimalField(
-        max_digits=16, decimal_places=4, required=False, allow_null=True, default=None, help_text="Zero or more."
+        max_digits=16,
+        decimal_places=4,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Zero or more.",
     )
     term_months = serializers.IntegerField(
-        min_value=-(2**31), max_value=2**31 - 1, required=False, allow_null=True, default=None, help_text="1 to 600."
+        min_value=-(2**31),
+        max_value=2**31 - 1,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="1 to 600.",
     )
 
 
 class DealShareBody(Strict):
     rep = serializers.SlugField(max_length=80)
     percent = serializers.DecimalField(
-        max_digits=7, decimal_places=4, help_text='Up to four decimals, such as "33.3333". All shares add up to 100.'
+        max_digits=7,
+        decimal_places=4,
+        help_text='Up to four decimals, such as "33.3333". All shares add up to 100.',
     )
 
 
@@ -55,19 +66,31 @@ class DealBody(Strict):
     currency = serializers.RegexField(r"^[A-Z]{3}$", help_text="ISO 4217.")
     new_customer = serializers.BooleanField(default=False)
     refunds = serializers.IntegerField(
-        min_value=1, max_value=2**63 - 1, required=False, allow_null=True, default=None, help_text="Of a refund: the id of its original."
+        min_value=1,
+        max_value=2**63 - 1,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="Of a refund: the id of its original.",
     )
     lines = DealLineBody(many=True)
-    shares = DealShareBody(many=True, required=False, help_text="In participant order; all of it is the owner's if left out.")
+    shares = DealShareBody(
+        many=True, required=False, help_text="In participant order; all of it is the owner's if left out."
+    )
 
 
 class NewDeal(DealBody):
     """A deal that is logged. The pair of source and external_id is unique, so the same deal cannot come in twice."""
 
-    source = serializers.CharField(
-        max_length=20, required=False, validators=[SOURCE], help_text="Where it comes from; api if left out. For services."
+    source = serializers.CharField(  # type: ignore[assignment]  # a field of that name, not the attribute
+        max_length=20,
+        required=False,
+        validators=[SOURCE],
+        help_text="Where it comes from; api if left out. For services.",
     )
-    external_id = serializers.CharField(max_length=80, required=False, allow_blank=True, default="", help_text="The source's own id.")
+    external_id = serializers.CharField(
+        max_length=80, required=False, allow_blank=True, default="", help_text="The source's own id."
+    )
 
 
 class ReasonBody(Strict):
@@ -105,14 +128,18 @@ def writable(deal: Deal) -> dict[str, Any]:
             {
                 "offering": line.offering.slug,
                 "plan": line.plan.slug if line.plan else None,
-                "amount": {"amount": f"{Decimal(line.amount_minor).scaleb(-exponent):f}", "currency": version.currency_id},
+                "amount": {
+                    "amount": f"{Decimal(line.amount_minor).scaleb(-exponent):f}",
+                    "currency": version.currency_id,
+                },
                 "quantity": line.quantity,
                 "term_months": line.term_months,
             }
             for line in version.lines.all()
         ],
         "shares": [
-            {"rep": share.rep.slug, "percent": Decimal(share.ppm).scaleb(-4)} for share in version.shares.all()
+            {"rep": share.rep.slug, "percent": Decimal(share.ppm).scaleb(-4)}
+            for share in version.shares.all()
         ],
     }
 
@@ -133,7 +160,9 @@ class _Reader:
     def draft(self) -> DealDraft:
         currency = Currency.objects.filter(code=self.read["currency"]).first()
         if currency is None:
-            self._say("unknown_currency", f"{self.read['currency']} is not a currency known here.", "/currency")
+            self._say(
+                "unknown_currency", f"{self.read['currency']} is not a currency known here.", "/currency"
+            )
         owner_id = self._owner()
         return DealDraft(
             owner_id=owner_id,
@@ -193,7 +222,9 @@ class _Reader:
 
     def _lines(self, currency: Currency | None) -> tuple[LineDraft, ...]:
         sent = self.read["lines"]
-        offerings = dict(Offering.objects.filter(slug__in={line["offering"] for line in sent}).values_list("slug", "id"))
+        offerings = dict(
+            Offering.objects.filter(slug__in={line["offering"] for line in sent}).values_list("slug", "id")
+        )
         plans = {
             (offering_id, slug): pk
             for pk, offering_id, slug in Plan.objects.filter(
@@ -253,4 +284,6 @@ class _Reader:
         for place, share in enumerate(sent):
             if share["rep"] not in reps:
                 self._say("unknown_rep", f"There is no rep {share['rep']}.", f"/shares/{place}/rep")
-        return tuple(ShareDraft(reps.get(share["rep"], UNKNOWN), int(share["percent"] * 10_000)) for share in sent)
+        return tuple(
+            ShareDraft(reps.get(share["rep"], UNKNOWN), int(share["percent"] * 10_000)) for share in sent
+        )

@@ -23,7 +23,6 @@ from quotas.models import Deal, DealLine, DealShare
 from quotas.selectors.visibility import deals_for
 from quotas.services import approving, booking
 
-ACTION = {"request": ReasonBody, "responses": DealResource}
 BY_ID = OpenApiParameter("id", OpenApiTypes.INT, OpenApiParameter.PATH)
 
 
@@ -59,7 +58,8 @@ class Deals(Seen, Resources):
             deals_for(self.viewer.user, self.viewer.on)
             .select_related("owner", "customer", "latest_version__currency")
             .prefetch_related(
-                Prefetch("latest_version__lines", queryset=lines), Prefetch("latest_version__shares", queryset=shares)
+                Prefetch("latest_version__lines", queryset=lines),
+                Prefetch("latest_version__shares", queryset=shares),
             )
         )
 
@@ -88,37 +88,63 @@ class Deals(Seen, Resources):
         read = DealBody(data={**writable(deal), **request.data}, context=self.get_serializer_context())
         read.is_valid(raise_exception=True)
         draft = draft_from(read.validated_data, viewer=self.viewer, at=self.at)
-        booking.edit_deal(deal_id=deal.pk, draft=draft, by=self.caller, at=self.at, expected_revision=revision)
+        booking.edit_deal(
+            deal_id=deal.pk, draft=draft, by=self.caller, at=self.at, expected_revision=revision
+        )
         return self.answer(self.get_queryset().get(pk=deal.pk))
 
-    @extend_schema(summary="Hand a deal in for approval", parameters=[BY_ID], request=None, responses=DealResource)
+    @extend_schema(
+        summary="Hand a deal in for approval", parameters=[BY_ID], request=None, responses=DealResource
+    )
     @action(detail=True, methods=["post"])
     def submit(self, request: Request, pk: str) -> Response:
         refuse_unless_seller(self.caller)
         return self.act(booking.submit_deal, "deal_id")
 
-    @extend_schema(summary="Approve a submitted deal and post its credits", parameters=[BY_ID], **ACTION)
+    @extend_schema(
+        summary="Approve a submitted deal and post its credits",
+        parameters=[BY_ID],
+        request=ReasonBody,
+        responses=DealResource,
+    )
     @action(detail=True, methods=["post"])
     def approve(self, request: Request, pk: str) -> Response:
         return self._decide(approving.approve_deal)
 
-    @extend_schema(summary="Turn a submitted deal down for good; needs a reason", parameters=[BY_ID], **ACTION)
+    @extend_schema(
+        summary="Turn a submitted deal down for good; needs a reason",
+        parameters=[BY_ID],
+        request=ReasonBody,
+        responses=DealResource,
+    )
     @action(detail=True, methods=["post"])
     def reject(self, request: Request, pk: str) -> Response:
         return self._decide(approving.reject_deal)
 
-    @extend_schema(summary="Hand a submitted deal back to be mended; needs a reason", parameters=[BY_ID], **ACTION)
+    @extend_schema(
+        summary="Hand a submitted deal back to be mended; needs a reason",
+        parameters=[BY_ID],
+        request=ReasonBody,
+        responses=DealResource,
+    )
     @action(detail=True, methods=["post"], url_path="return", url_name="return")
     def send_back(self, request: Request, pk: str) -> Response:
         return self._decide(approving.return_deal)
 
-    @extend_schema(summary="Take a deal out, its credit by exact reversals; needs a reason", parameters=[BY_ID], **ACTION)
+    @extend_schema(
+        summary="Take a deal out, its credit by exact reversals; needs a reason",
+        parameters=[BY_ID],
+        request=ReasonBody,
+        responses=DealResource,
+    )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
         return self._decide(approving.cancel_deal)
 
     @extend_schema(
-        summary="Why each credit of a deal is what it is, and why there is none", parameters=[BY_ID], responses=DealExplanationResource
+        summary="Why each credit of a deal is what it is, and why there is none",
+        parameters=[BY_ID],
+        responses=DealExplanationResource,
     )
     @action(detail=True, methods=["get"])
     def explanation(self, request: Request, pk: str) -> Response:

@@ -3,7 +3,14 @@
 from typing import Any
 
 from django.db.models import F, Q, QuerySet
-from django_filters import BooleanFilter, CharFilter, ChoiceFilter, DateFilter, ModelChoiceFilter, NumberFilter
+from django_filters import (
+    BooleanFilter,
+    CharFilter,
+    ChoiceFilter,
+    DateFilter,
+    ModelChoiceFilter,
+    NumberFilter,
+)
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema_field
 
@@ -23,7 +30,9 @@ class PeriodFilter(ModelChoiceFilter):  # type: ignore[misc]  # django-filter is
     """A period by its name; one that does not exist is an error."""
 
     def __init__(self, **options: Any) -> None:
-        options.setdefault("error_messages", {"invalid_choice": "There is no period of that name, such as FY27-Q2."})
+        options.setdefault(
+            "error_messages", {"invalid_choice": "There is no period of that name, such as FY27-Q2."}
+        )
         super().__init__(queryset=Period.objects.all(), to_field_name="name", **options)
 
 
@@ -40,7 +49,9 @@ class PartnerDealFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
 
     def in_period(self, deals: Rows, _name: str, period: Period) -> Rows:
         """By close date, which is the credit date."""
-        return deals.filter(latest_version__close_date__gte=period.starts, latest_version__close_date__lt=period.ends)
+        return deals.filter(
+            latest_version__close_date__gte=period.starts, latest_version__close_date__lt=period.ends
+        )
 
 
 class DealFilters(PartnerDealFilters):
@@ -78,7 +89,9 @@ class QuotaFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     period = PeriodFilter(field_name="period")
     rep = Words(field_name="rep__slug")
     team = Words(field_name="team__slug")
-    superseded = BooleanFilter(method="with_superseded", help_text="Whether superseded versions are listed too; no if left out.")
+    superseded = BooleanFilter(
+        method="with_superseded", help_text="Whether superseded versions are listed too; no if left out."
+    )
 
     class Meta:
         model = Quota
@@ -128,7 +141,9 @@ class CustomerFilters(FilterSet):  # type: ignore[misc]  # django-filter is unty
 def _months(period: Period) -> list[int]:
     """Ids of the months of a period of any grain. As a list, so that only their partitions are read."""
     return list(
-        Period.objects.filter(Q(pk=period.pk) | Q(quarter=period) | Q(half=period) | Q(year=period), grain=Grain.MONTH)
+        Period.objects.filter(
+            Q(pk=period.pk) | Q(quarter=period) | Q(half=period) | Q(year=period), grain=Grain.MONTH
+        )
         .order_by(F("starts"))
         .values_list("pk", flat=True)
     )

@@ -7,13 +7,18 @@ from rest_framework import serializers
 
 from config.rest.fields import MONEY_SCHEMA, MoneyField, money
 from quotas.api.measured import MeasuredField, MeasuredOrNull, percent_of_ppm
-from quotas.models import ONE, Component, Deal, DealKind, DealState, Grain, PeriodState, Reason, ReceiverClass
+from quotas.models import Component, Deal, DealKind, DealState, Grain, PeriodState, Reason, ReceiverClass
 from quotas.selectors.periods import WORDS
 
 PERCENT: dict[str, Any] = {"type": "string", "pattern": r"^-?\d+\.\d{4}$", "examples": ["33.3333"]}
 PERCENT_OR_NULL: dict[str, Any] = {**PERCENT, "type": ["string", "null"]}
 MONEY_OR_NULL: dict[str, Any] = {**MONEY_SCHEMA, "type": ["object", "null"]}
-COMPONENTS = {Component.CREDIT: "credit", Component.UPLIFT: "uplift", Component.SPIFF: "spiff", Component.CAP_CUT: "cap_cut"}
+COMPONENTS = {
+    Component.CREDIT: "credit",
+    Component.UPLIFT: "uplift",
+    Component.SPIFF: "spiff",
+    Component.CAP_CUT: "cap_cut",
+}
 RECEIVERS = {ReceiverClass.DIRECT: "direct", ReceiverClass.OVERLAY: "overlay"}
 
 
@@ -37,7 +42,9 @@ class DealLineResource(Out):
     offering = serializers.SlugField(source="offering.slug")
     plan = serializers.SerializerMethodField()
     amount = MoneyField(minor="amount_minor", currency="version.currency")
-    quantity = serializers.DecimalField(max_digits=16, decimal_places=4, normalize_output=True, allow_null=True)
+    quantity = serializers.DecimalField(
+        max_digits=16, decimal_places=4, normalize_output=True, allow_null=True
+    )
     term_months = serializers.IntegerField(allow_null=True)
 
     def get_plan(self, line: Any) -> str | None:
@@ -51,7 +58,9 @@ class DealShareResource(Out):
 
 class DealLinks(Out):
     self = serializers.CharField()
-    explanation = serializers.CharField(required=False, help_text="Why each credit is what it is, and why there is none.")
+    explanation = serializers.CharField(
+        required=False, help_text="Why each credit is what it is, and why there is none."
+    )
     credits = serializers.CharField(required=False, help_text="The ledger's entries of this deal.")
 
 
@@ -62,7 +71,7 @@ class DealResource(Out):
     reference = serializers.CharField()
     state = serializers.ChoiceField(DealState.choices)
     held = serializers.BooleanField(help_text="Approved, but out of attainment until released.")
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not the attribute
     external_id = serializers.CharField(allow_null=True)
     owner = serializers.SlugField(source="owner.slug", allow_null=True, help_text="Null to a partner.")
     customer = serializers.SlugField(source="customer.slug", allow_null=True, help_text="Null to a partner.")
@@ -77,7 +86,10 @@ class DealResource(Out):
     )
     lines = DealLineResource(many=True, source="latest_version.lines.all")
     shares = DealShareResource(
-        many=True, source="latest_version.shares.all", allow_null=True, help_text="In participant order. Null to a partner."
+        many=True,
+        source="latest_version.shares.all",
+        allow_null=True,
+        help_text="In participant order. Null to a partner.",
     )
     version = serializers.IntegerField(source="latest_version.number")
     revision = serializers.IntegerField(help_text="Counts every change.")
@@ -154,7 +166,7 @@ class CreditResource(Out):
 
 
 class ExplanationStep(Out):
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment]  # a field of that name, not the attribute
     detail = serializers.CharField()
     value = serializers.CharField()
 
@@ -192,7 +204,7 @@ class EstimatedCreditResource(Out):
     line_no = serializers.IntegerField()
     rep = serializers.SlugField()
     team = serializers.SlugField()
-    measure = serializers.SlugField()
+    measure = serializers.SlugField(source="measure.slug")
     component = serializers.ChoiceField([(v, v) for v in COMPONENTS.values()])
     amount = MeasuredField()
     rule = RuleReference()
@@ -201,11 +213,11 @@ class EstimatedCreditResource(Out):
 
 class StandingResource(Out):
     rep = serializers.SlugField()
-    measure = serializers.SlugField()
+    measure = serializers.SlugField(source="measure.slug")
     period = serializers.CharField()
     quota = MeasuredOrNull(minor="quota_minor")
-    credited_before = MeasuredOrNull(minor="before_minor")
-    credited_after = MeasuredOrNull(minor="after_minor")
+    credited_before = MeasuredField(minor="before_minor")
+    credited_after = MeasuredField(minor="after_minor")
     attainment_before = serializers.CharField(allow_null=True, help_text="Per cent of quota.")
     attainment_after = serializers.CharField(allow_null=True, help_text="Per cent of quota.")
     rank_before = serializers.IntegerField(allow_null=True)
@@ -251,8 +263,12 @@ class QuotaResource(Out):
     team = serializers.SlugField(source="team.slug", default=None, allow_null=True)
     amount = MeasuredField()
     version = serializers.IntegerField()
-    starts = serializers.DateField(allow_null=True, help_text="First day of this version; null is the whole period.")
-    method = serializers.CharField(help_text="last: the last version counts; weighted: versions are weighted by their days.")
+    starts = serializers.DateField(
+        allow_null=True, help_text="First day of this version; null is the whole period."
+    )
+    method = serializers.CharField(
+        help_text="last: the last version counts; weighted: versions are weighted by their days."
+    )
     recorded_at = serializers.DateTimeField()
     superseded_at = serializers.DateTimeField(allow_null=True)
 
@@ -292,12 +308,16 @@ class BoardReference(Out):
 
 
 class LeaderboardEntry(Out):
-    rank = serializers.IntegerField(allow_null=True, help_text="Competition rank (1, 1, 3); null where there is nothing to rank by.")
+    rank = serializers.IntegerField(
+        allow_null=True, help_text="Competition rank (1, 1, 3); null where there is nothing to rank by."
+    )
     previous_rank = serializers.IntegerField(allow_null=True, help_text="A week ago.")
     id = serializers.IntegerField(allow_null=True)
     slug = serializers.SlugField(allow_null=True)
     name = serializers.CharField(allow_null=True)
-    team = serializers.SlugField(allow_null=True, help_text="The rep's team, the team above a team, the publisher of an offering.")
+    team = serializers.SlugField(
+        allow_null=True, help_text="The rep's team, the team above a team, the publisher of an offering."
+    )
     value = MeasuredOrNull(minor="value_minor")
     quota = MeasuredOrNull(minor="quota_minor")
     attainment_percent = serializers.CharField(allow_null=True)
@@ -314,7 +334,9 @@ class LeaderboardResource(Out):
     on = serializers.DateField(help_text="The day as at which it is read.")
     as_of = serializers.DateTimeField(allow_null=True, help_text="The last posting that is counted.")
     pace_percent = serializers.CharField()
-    suppressed = serializers.BooleanField(help_text="Something is left out because too few people are behind it.")
+    suppressed = serializers.BooleanField(
+        help_text="Something is left out because too few people are behind it."
+    )
     results = LeaderboardEntry(many=True)
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)
@@ -328,6 +350,3 @@ class CustomerResource(Out):
     region = serializers.CharField()
     country = serializers.CharField(help_text="ISO 3166-1 alpha-2 of the billing address.")
     industry = serializers.CharField(allow_blank=True)
-
-
-ALL_OF_IT = percent_of_ppm(ONE)

@@ -22,7 +22,9 @@ def seal(text: str) -> str:
 def unseal(sealed: str) -> str | None:
     """None for whatever seal() has not made."""
     try:
-        raw = base64.b64decode(sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True)
+        raw = base64.b64decode(
+            sealed.encode("ascii") + b"=" * (-len(sealed) % 4), altchars=b"-_", validate=True
+        )
     except ValueError:
         return None
     tag, content = raw[:TAG], _masked(raw[TAG:], raw[:TAG])
@@ -33,7 +35,8 @@ def unseal(sealed: str) -> str | None:
 
 def _masked(content: bytes, nonce: bytes) -> bytes:
     stream = b"".join(
-        _mac("stream", nonce + block.to_bytes(4, "big")) for block in range(-(-len(content) // hashlib.sha256().digest_size))
+        _mac("stream", nonce + block.to_bytes(4, "big"))
+        for block in range(-(-len(content) // hashlib.sha256().digest_size))
     )
     return bytes(a ^ b for a, b in zip(content, stream, strict=False))
 

@@ -2,14 +2,16 @@
 
 from datetime import date
 from functools import cached_property
+from typing import Any
 
-from django.conf import settings
+from rest_framework.request import Request
 
 from accounts.models import Role, User
 from config import clock
 from config.refusals import Forbidden, NotFound
 from config.rest.views import Mechanisms
 from quotas.models import Rep
+from quotas.selectors.boards import sees_all_money
 from quotas.selectors.visibility import SEES_EVERYTHING, managed_teams, publisher_of, rep_of, reps_for
 
 SELLS = (Role.REP, Role.MANAGER, Role.COMP_ADMIN)
@@ -51,13 +53,12 @@ class Viewer:
         return managed_teams(self.user, self.on)
 
     @property
-    def sees_peers_money(self) -> bool:
-        allowed = bool(getattr(settings, "REPS_SEE_PEERS_MONEY", False))
-        return self.sees_everything or (allowed and self.user.has_role(*SELLS))
+    def sees_all_money(self) -> bool:
+        return sees_all_money(self.user)
 
     def reps_in_money(self, rep_ids: set[int]) -> set[int]:
         """Those of *rep_ids* whose amounts this user may see; of the others rank and per cent are for every colleague."""
-        if self.sees_peers_money:
+        if self.sees_all_money:
             return rep_ids
         return set(reps_for(self.user, self.on).filter(pk__in=rep_ids).values_list("pk", flat=True))
 
@@ -78,7 +79,7 @@ class Seen(Mechanisms):
 class Internal(Seen):
     """An endpoint that does not exist for people outside the operator's sales organisation."""
 
-    def initial(self, request, *args, **kwargs):  # type: ignore[no-untyped-def]
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         if not self.caller.has_role(*KNOWS_CUSTOMERS):
             raise NotFound.of("not_found", "There is nothing here that you can see.")

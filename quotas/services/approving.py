@@ -287,13 +287,13 @@ def _approve(
         reason=reason,
     )
     if len(deals) <= MOST_AT_ONCE:
-        for deal in deals:
-            outbox.promise(
-                topic="quotas.deal_decided",
-                key=f"deal-decided:{deal.pk}:{deal.revision}",
-                payload={"deal_id": deal.pk, "action": "approved"},
-                at=at,
-            )
+        outbox.promise_each(
+            topic="quotas.deal_decided",
+            payloads={
+                f"deal-decided:{deal.pk}:{deal.revision}": {"deal_id": deal.pk, "action": "approved"} for deal in deals
+            },
+            at=at,
+        )
     return outcome
 
 

@@ -16,7 +16,9 @@ export function say(text, tone = "accent") {
   if (!region || !template) return;
   const toast = template.content.firstElementChild.cloneNode(true);
   toast.classList.add(`t-${tone}`);
-  toast.querySelector("p").textContent = text;
+  const words = document.createElement("p");
+  words.textContent = text;
+  toast.prepend(words);
   region.append(toast);
   expire(toast);
 }

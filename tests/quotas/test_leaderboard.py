@@ -184,7 +184,7 @@ def test_queries_do_not_grow_with_the_number_of_reps(quarter: Period, by: str, g
             make.quota(measure=measure, period=quarter, rep=rep)
 
     def queries() -> int:
-        with CaptureQueriesContext(connection, ) as seen:
+        with CaptureQueriesContext(connection) as seen:
             read(measure, quarter, by=by, group=group)
         return len(seen)
 
@@ -194,7 +194,7 @@ def test_queries_do_not_grow_with_the_number_of_reps(quarter: Period, by: str, g
     assert queries() <= few <= 8
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     amounts=st.lists(
         st.tuples(st.integers(-3, 6), st.one_of(st.none(), st.integers(0, 5)), st.booleans()), min_size=1, max_size=12

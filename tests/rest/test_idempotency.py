@@ -28,7 +28,9 @@ def test_a_repetition_gets_the_first_answer_and_does_nothing(caller: Caller) -> 
     again = post(caller, "once")
     assert (first.status_code, again.status_code) == (201, 201)
     assert again.content == first.content
-    assert {h: again[h] for h in ("Location", "ETag", "Content-Type")} == {h: first[h] for h in ("Location", "ETag", "Content-Type")}
+    assert {h: again[h] for h in ("Location", "ETag", "Content-Type")} == {
+        h: first[h] for h in ("Location", "ETag", "Content-Type")
+    }
     assert "Idempotent-Replayed" not in first
     assert again["Idempotent-Replayed"] == "true"
     assert Notification.objects.count() == 1
@@ -77,7 +79,9 @@ def test_a_crash_lets_go_of_the_key(caller: Caller) -> None:
 def test_a_stale_precondition_is_tried_again(caller: Caller, notes: list[Notification]) -> None:
     path = f"{NOTES}{notes[0].pk}/read/"
     stale = caller.send("POST", path, {}, Idempotency_Key="k", If_Match='"old"')
-    fresh = caller.send("POST", path, {}, Idempotency_Key="k", If_Match=caller.get(f"{NOTES}{notes[0].pk}/")["ETag"])
+    fresh = caller.send(
+        "POST", path, {}, Idempotency_Key="k", If_Match=caller.get(f"{NOTES}{notes[0].pk}/")["ETag"]
+    )
     assert (stale.status_code, fresh.status_code) == (412, 200)
 
 
@@ -90,7 +94,11 @@ def test_a_key_that_cannot_be_kept_is_refused(caller: Caller, idem: str) -> None
 def test_a_claim_whose_process_died_blocks_only_for_a_while(caller: Caller) -> None:
     first = post(caller, "once")
     now = clock.now()
-    for age, status in ((timedelta(minutes=4), 409), (timedelta(minutes=6), 201), (-timedelta(hours=23), 201)):
+    for age, status in (
+        (timedelta(minutes=4), 409),
+        (timedelta(minutes=6), 201),
+        (-timedelta(hours=23), 201),
+    ):
         Notification.objects.all().delete()
         IdempotencyRecord.objects.update(status=None, created_at=now - age)
         again = post(caller, "once")

@@ -32,13 +32,25 @@ def walk(caller: Caller, path: str) -> list[list[str]]:
     return pages
 
 
-def test_a_list_walks_to_its_end_and_back_in_a_stable_order(caller: Caller, notes: list[Notification]) -> None:
+def test_a_list_walks_to_its_end_and_back_in_a_stable_order(
+    caller: Caller, notes: list[Notification]
+) -> None:
     assert walk(caller, "/api/v1/notes/?page_size=2") == [["n4", "n3"], ["n2", "n1"], ["n0"]]
 
 
 def test_empty_values_come_last_in_both_directions(caller: Caller, notes: list[Notification]) -> None:
-    assert walk(caller, "/api/v1/notes/?page_size=1&ordering=read_at") == [["n1"], ["n3"], ["n0"], ["n2"], ["n4"]]
-    assert walk(caller, "/api/v1/notes/?page_size=2&ordering=-read_at") == [["n3", "n1"], ["n4", "n2"], ["n0"]]
+    assert walk(caller, "/api/v1/notes/?page_size=1&ordering=read_at") == [
+        ["n1"],
+        ["n3"],
+        ["n0"],
+        ["n2"],
+        ["n4"],
+    ]
+    assert walk(caller, "/api/v1/notes/?page_size=2&ordering=-read_at") == [
+        ["n3", "n1"],
+        ["n4", "n2"],
+        ["n0"],
+    ]
 
 
 def test_a_row_that_comes_in_meanwhile_moves_nobody(caller: Caller, notes: list[Notification]) -> None:
@@ -79,7 +91,9 @@ def test_a_list_costs_the_same_whatever_its_length(
         ("key=n1&key=n2", "key", "given_twice"),
     ],
 )
-def test_what_cannot_be_understood_is_named_not_ignored(caller: Caller, query: str, parameter: str, code: str) -> None:
+def test_what_cannot_be_understood_is_named_not_ignored(
+    caller: Caller, query: str, parameter: str, code: str
+) -> None:
     answer = caller.get(f"/api/v1/notes/?{query}")
     assert (answer.status_code, answer["Content-Type"]) == (400, "application/problem+json")
     assert [(e["parameter"], e["code"]) for e in answer.json()["errors"]] == [(parameter, code)]
@@ -87,7 +101,9 @@ def test_what_cannot_be_understood_is_named_not_ignored(caller: Caller, query: s
 
 def test_an_unknown_parameter_gets_a_suggestion(caller: Caller) -> None:
     (error,) = caller.get("/api/v1/notes/?page_sise=3").json()["errors"]
-    assert error["detail"].startswith("page_sise is not known here. Did you mean page_size? Known are above, count, cursor")
+    assert error["detail"].startswith(
+        "page_sise is not known here. Did you mean page_size? Known are above, count, cursor"
+    )
 
 
 def test_a_single_resource_takes_no_parameters(caller: Caller, notes: list[Notification]) -> None:
@@ -116,7 +132,9 @@ def test_no_cursor_crashes_the_server(cursor: str) -> None:
             order.place(cursor)
 
 
-@pytest.mark.parametrize("forged", [[], [["-created_at", "-id"], 0, [["t", "never"], ["", 1]]], {"a": 1}, "x", [[], 0, [1]]])
+@pytest.mark.parametrize(
+    "forged", [[], [["-created_at", "-id"], 0, [["t", "never"], ["", 1]]], {"a": 1}, "x", [[], 0, [1]]]
+)
 def test_even_a_signed_cursor_is_not_believed(forged: object) -> None:
     signed = Signer(salt="config.rest.pagination").sign_object(forged)
     with pytest.raises(BadQuery):

@@ -24,7 +24,8 @@ def test_what_is_written_reads_back_to_the_minor_unit(minor: int, exponent: int)
 
 
 @pytest.mark.parametrize(
-    ("value", "exponent", "text"), [(300, 2, "3.00"), (-5, 2, "-0.05"), (0, 2, "0.00"), (-5, 0, "-5"), (1500, 3, "1.500")]
+    ("value", "exponent", "text"),
+    [(300, 2, "3.00"), (-5, 2, "-0.05"), (0, 2, "0.00"), (-5, 0, "-5"), (1500, 3, "1.500")],
 )
 def test_decimals_have_the_digits_of_their_currency(value: int, exponent: int, text: str) -> None:
     assert decimal(value, exponent) == text
@@ -35,7 +36,28 @@ def test_an_unknown_price_is_not_zero() -> None:
 
 
 @pytest.mark.parametrize(
-    "amount", [3.0, 3, True, None, "NaN", "Infinity", "1e3", "1E3", " 1", "1 ", "1,000", "", "+1", ".5", "1.", "1_000", "٣", "1\n", "9" * 16]
+    "amount",
+    [
+        3.0,
+        3,
+        True,
+        None,
+        "NaN",
+        "Infinity",
+        "1e3",
+        "1E3",
+        " 1",
+        "1 ",
+        "1,000",
+        "",
+        "+1",
+        ".5",
+        "1.",
+        "1_000",
+        "٣",
+        "1\n",
+        "9" * 16,
+    ],
 )
 def test_only_a_plain_decimal_in_a_string_is_an_amount(amount: object) -> None:
     with pytest.raises(serializers.ValidationError) as refused:
@@ -53,8 +75,12 @@ def test_only_three_capitals_are_a_currency(currency: object) -> None:
 @pytest.mark.parametrize(("amount", "exponent"), [("0.001", 2), ("1.5", 0), ("1.0000000001"[:11], 3)])
 def test_digits_that_the_currency_does_not_have_are_refused_not_rounded(amount: str, exponent: int) -> None:
     with pytest.raises(Invalid) as refused:
-        Money(Decimal(amount) + Decimal("0.0001") * (exponent == 3), "USD").minor(exponent, pointer="/lines/0/amount")
-    assert [(p.code, p.pointer) for p in refused.value.problems] == [("too_many_digits", "/lines/0/amount/amount")]
+        Money(Decimal(amount) + Decimal("0.0001") * (exponent == 3), "USD").minor(
+            exponent, pointer="/lines/0/amount"
+        )
+    assert [(p.code, p.pointer) for p in refused.value.problems] == [
+        ("too_many_digits", "/lines/0/amount/amount")
+    ]
 
 
 def test_zeros_behind_are_no_digits() -> None:
@@ -62,5 +88,7 @@ def test_zeros_behind_are_no_digits() -> None:
 
 
 def test_money_is_written_from_minor_units_and_the_currency_beside_them() -> None:
-    row = SimpleNamespace(amount_minor=-12345, price=SimpleNamespace(currency=SimpleNamespace(code="KWD", exponent=3)))
+    row = SimpleNamespace(
+        amount_minor=-12345, price=SimpleNamespace(currency=SimpleNamespace(code="KWD", exponent=3))
+    )
     assert Out(row).data == {"value": {"amount": "-12.345", "currency": "KWD"}}

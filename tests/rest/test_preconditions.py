@@ -20,7 +20,9 @@ def test_the_same_answer_is_not_sent_twice(caller: Caller, notes: list[Notificat
         assert (again.status_code, again.content, again["ETag"]) == (304, b"", first["ETag"])
 
 
-def test_a_change_changes_the_tag_of_the_resource_and_of_its_list(caller: Caller, notes: list[Notification]) -> None:
+def test_a_change_changes_the_tag_of_the_resource_and_of_its_list(
+    caller: Caller, notes: list[Notification]
+) -> None:
     paths = ("/api/v1/notes/", f"/api/v1/notes/{notes[0].pk}/")
     before = [caller.get(path)["ETag"] for path in paths]
     Notification.objects.filter(pk=notes[0].pk).update(text="other")
@@ -36,7 +38,9 @@ def test_a_change_needs_to_say_which_state_was_seen(caller: Caller, notes: list[
     assert caller.get(path).json()["text"] == "note 0"
 
 
-def test_a_stale_change_is_refused_and_a_fresh_one_gets_its_new_tag(caller: Caller, notes: list[Notification]) -> None:
+def test_a_stale_change_is_refused_and_a_fresh_one_gets_its_new_tag(
+    caller: Caller, notes: list[Notification]
+) -> None:
     path = f"/api/v1/notes/{notes[0].pk}/"
     seen = caller.get(path)["ETag"]
     first = caller.send("PATCH", path, {"text": "mine"}, If_Match=seen)
@@ -47,15 +51,22 @@ def test_a_stale_change_is_refused_and_a_fresh_one_gets_its_new_tag(caller: Call
     assert caller.get(path).json()["text"] == "mine"
 
 
-def test_an_action_honours_if_match_but_does_not_ask_for_it(caller: Caller, notes: list[Notification]) -> None:
+def test_an_action_honours_if_match_but_does_not_ask_for_it(
+    caller: Caller, notes: list[Notification]
+) -> None:
     path = f"/api/v1/notes/{notes[0].pk}/"
     assert caller.send("POST", f"{path}read/", {}, If_Match='"other"').status_code == 412
     assert caller.get(path).json()["read_at"] is None
-    assert caller.send("POST", f"{path}read/", {}, If_Match=caller.get(path)["ETag"]).json()["read_at"] is not None
+    assert (
+        caller.send("POST", f"{path}read/", {}, If_Match=caller.get(path)["ETag"]).json()["read_at"]
+        is not None
+    )
     assert caller.send("POST", f"{path}read/", {}).status_code == 200
 
 
-def test_a_weak_tag_matches_for_reading_and_not_for_writing(caller: Caller, notes: list[Notification]) -> None:
+def test_a_weak_tag_matches_for_reading_and_not_for_writing(
+    caller: Caller, notes: list[Notification]
+) -> None:
     path = f"/api/v1/notes/{notes[0].pk}/"
     weak = "W/" + caller.get(path)["ETag"]
     assert caller.send("GET", path, "", If_None_Match=weak).status_code == 304
@@ -80,14 +91,19 @@ def test_the_compressed_form_has_a_strong_tag_of_its_own_that_works_everywhere(
     assert caller.send("PATCH", one, {"text": "mine"}, If_Match=tag).status_code == 200
 
 
-def test_an_endpoint_that_forgets_to_look_at_if_match_fails_loudly(caller: Caller, notes: list[Notification]) -> None:
+def test_an_endpoint_that_forgets_to_look_at_if_match_fails_loudly(
+    caller: Caller, notes: list[Notification]
+) -> None:
     caller.raise_request_exception = True
     with pytest.raises(AssertionError, match="without matched"):
         caller.send("DELETE", f"/api/v1/notes/{notes[0].pk}/", "", If_Match='"x"')
 
 
 def test_a_star_matches_whatever_there_is(caller: Caller, notes: list[Notification]) -> None:
-    assert caller.send("PATCH", f"/api/v1/notes/{notes[0].pk}/", {"text": "mine"}, If_Match="*").status_code == 200
+    assert (
+        caller.send("PATCH", f"/api/v1/notes/{notes[0].pk}/", {"text": "mine"}, If_Match="*").status_code
+        == 200
+    )
 
 
 @pytest.mark.parametrize("header", ["", ",", '"', "W/", 'x"y', '"a', "*, *", "\x00"])

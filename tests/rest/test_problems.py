@@ -47,10 +47,10 @@ def test_a_body_is_read_strictly_and_everything_wrong_is_said_at_once(caller: Ca
     assert answer.status_code == 422
     assert sorted((e["pointer"], e["code"]) for e in answer.json()["errors"]) == [
         ("/colour", "unknown_field"),
-        ("/lines/1/a~1b", "unknown_field"),
         ("/lines/1/amount/amount", "not_a_decimal"),
         ("/lines/1/amount/currency", "required"),
         ("/lines/1/amount/tax", "unknown_field"),
+        ("/lines/1/a~1b", "unknown_field"),
         ("/lines/1/note", "max_length"),
         ("/text", "required"),
     ]
@@ -112,7 +112,9 @@ def test_each_status_has_its_code(caller: Caller, method: str, path: str, status
     assert "inner detail" not in answer.content.decode()
 
 
-def test_somebody_elses_row_is_as_if_it_were_not_there(caller: Caller, new_caller: object, notes: list[Notification]) -> None:
+def test_somebody_elses_row_is_as_if_it_were_not_there(
+    caller: Caller, new_caller: object, notes: list[Notification]
+) -> None:
     other = new_caller()  # type: ignore[operator]
     mine, theirs = (c.get(f"/api/v1/notes/{notes[0].pk}/") for c in (caller, other))
     nothing = other.get("/api/v1/notes/999999/")
@@ -127,7 +129,9 @@ def test_only_json_is_read_and_written(caller: Caller) -> None:
     assert (asked.status_code, asked.json()["errors"][0]["code"]) == (406, "not_acceptable")
 
 
-def test_an_unexpected_error_tells_the_log_and_not_the_caller(caller: Caller, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unexpected_error_tells_the_log_and_not_the_caller(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.ERROR, "django.request"):
         answer = caller.get("/api/v1/failing/?how=crash")
     assert answer.status_code == 500
@@ -175,4 +179,6 @@ def test_pointers_are_escaped_and_further_fields_of_a_problem_are_kept() -> None
 
     assert escaped("a/b~c") == "a~1b~0c"
     answer = problem_response(Invalid(NotSellable("retired", "It is retired.", "/x", "newer")), {})
-    assert answer.data["errors"] == [{"pointer": "/x", "code": "retired", "detail": "It is retired.", "replacement": "newer"}]
+    assert answer.data["errors"] == [
+        {"pointer": "/x", "code": "retired", "detail": "It is retired.", "replacement": "newer"}
+    ]

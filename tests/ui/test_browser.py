@@ -78,6 +78,33 @@ def test_open_dialogs_are_accessible_and_give_the_focus_back(
     expect(why).to_be_focused()
 
 
+def test_a_part_put_into_the_drawer_opens_it_and_the_next_one_starts_empty(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/opener/")
+    page.get_by_role("link", name="Why").click()
+    drawer = page.get_by_role("dialog", name="Why this credit")
+    expect(drawer).to_be_visible()
+    expect(page.get_by_text("Shown.")).to_be_visible()
+    assert_accessible(page)
+    drawer.get_by_role("button", name="Close").click()
+    expect(page.locator("#drawer")).to_be_hidden()
+    assert page.locator("#drawer").inner_html() == ""
+    expect(page.get_by_role("link", name="Why")).to_be_focused()
+
+
+def test_an_error_is_said_and_its_page_is_not_put_in(
+    page: Page, manager: User, sign_in: Callable[[User], None], expected_complaints: list[str]
+) -> None:
+    expected_complaints += ["500 (Internal Server Error)", "Response Status Error Code 500"]
+    sign_in(manager)
+    page.goto("/opener/")
+    page.get_by_role("button", name="Break").click()
+    expect(page.get_by_text("That did not work. Nothing was changed; please try again.")).to_be_visible()
+    expect(page.get_by_text("secret")).to_have_count(0)
+
+
 def test_the_palette_opens_filters_and_goes(
     page: Page, manager: User, sign_in: Callable[[User], None]
 ) -> None:

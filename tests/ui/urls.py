@@ -1,9 +1,12 @@
 """A site with a few addresses, so that the frame is tested whatever pages exist."""
 
+from typing import Any
+
 from django import forms
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.template import engines
 from django.urls import include, path
 
 
@@ -43,7 +46,33 @@ def told(request: HttpRequest) -> HttpResponse:
     return page(request)
 
 
+def opener(request: HttpRequest) -> HttpResponse:
+    """A page with a link into the drawer, and one whose answer is an error."""
+    page: Any = engines["django"]
+    source = (
+        '{% extends "base.html" %}{% block main %}<h1>Deals</h1>'
+        '<a id="why" href="/sheet/" hx-get="/sheet/" hx-target="#drawer">Why</a>'
+        '<button type="button" hx-post="/broken/">Break</button>{% endblock %}'
+    )
+    return HttpResponse(page.from_string(source).render({}, request))
+
+
+def sheet(request: HttpRequest) -> HttpResponse:
+    if not request.headers.get("HX-Request"):
+        return HttpResponse("The whole page")
+    part = render(request, "cotton/sheet.html", {"title": "Why this credit", "slot": "Rule 4", "foot": ""})
+    part["HX-Trigger"] = '{"toast": {"text": "Shown.", "tone": "good"}}'
+    return part
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    return HttpResponse("<p>secret</p>", status=500)
+
+
 urlpatterns = [
+    path("opener/", opener),
+    path("sheet/", sheet),
+    path("broken/", broken),
     path("", page, name="home"),
     path("told/", told),
     path("", include("config.ui_urls")),

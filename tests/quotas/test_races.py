@@ -1,0 +1,121 @@
+"""What happens at once: real threads, real transactions, one ledger."""
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, date, datetime
+
+import psycopg
+import pytest
+from django.db import connection, connections, transaction
+from django.db.models import Sum
+
+from quotas.crediting import engine
+from quotas.crediting.invariants import broken
+from quotas.models import CreditEntry, Deal, Posting
+from quotas.services import approving, booking
+from tests import make
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+AT = datetime(2026, 8, 14, 19, tzinfo=UTC)
+SPAN = engine.BySpan(date(2000, 1, 1), date(2100, 1, 1))
+
+
+def at_once(*jobs: Callable[[], object]) -> Counter[str]:
+    """Run every job in a thread of its own, all starting together; the names of what came of them."""
+    start, outcomes = threading.Barrier(len(jobs)), []
+
+    def run(job: Callable[[], object]) -> None:
+        start.wait()
+        try:
+            job()
+            outcomes.append("done")
+        except Exception as refused:
+            outcomes.append(type(refused).__name__)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(job,)) for job in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert not any(thread.is_alive() for thread in threads)
+    return Counter(outcomes)
+
+
+def submitted(world: make.World) -> Deal:
+    draft = make.draft(
+        owner=world.ana,
+        lines=[make.Line(world.house, 100_00)],
+        shares={world.ana: 500_000, world.bo: 500_000},
+    )
+    deal = booking.log_deal(draft=draft, by=world.ana.user, at=AT)
+    return booking.submit_deal(deal_id=deal.pk, by=world.ana.user, at=AT)
+
+
+def test_twenty_approvals_of_one_deal_post_it_exactly_once() -> None:
+    world = make.world()
+    deal = submitted(world)
+    outcomes = at_once(*[lambda: approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)] * 20)
+    assert outcomes == {"done": 1, "Conflict": 19}
+    assert CreditEntry.objects.count() == 2
+    assert Posting.objects.count() == 1
+    assert broken() == {}
+
+
+def test_a_batch_beside_live_approvals_and_cancellations_neither_deadlocks_nor_doubles() -> None:
+    world = make.world()
+    deals = [submitted(world) for _ in range(12)]
+    for deal in deals[:6]:
+        approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+
+    def recredit(n: int) -> Callable[[], object]:
+        def job() -> None:
+            with transaction.atomic():
+                engine.post(SPAN, key=f"run-{n}", kind="recredit", by=None, at=AT)
+
+        return job
+
+    def approve(deal: Deal) -> Callable[[], object]:
+        return lambda: approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+
+    def cancel(deal: Deal) -> Callable[[], object]:
+        return lambda: approving.cancel_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="At once")
+
+    outcomes = at_once(
+        *[recredit(n) for n in range(4)], *[approve(d) for d in deals[6:]], *[cancel(d) for d in deals[:6]]
+    )
+    assert outcomes == {"done": 16}
+    assert CreditEntry.objects.aggregate(n=Sum("amount_minor"))["n"] == 6 * 100_00
+    assert broken() == {}
+
+
+def test_approving_and_cancelling_the_same_deal_at_once_leaves_one_consistent_story() -> None:
+    world = make.world()
+    deal = submitted(world)
+    at_once(
+        lambda: approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT),
+        lambda: approving.cancel_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="At once"),
+    )
+    deal.refresh_from_db()
+    standing = CreditEntry.objects.aggregate(n=Sum("amount_minor"))["n"] or 0
+    assert standing == (100_00 if deal.state == "approved" else 0)
+    assert broken() == {}
+
+
+@pytest.mark.parametrize("statement", ["UPDATE {} SET amount_minor = 1", "DELETE FROM {}", "TRUNCATE {}"])
+@pytest.mark.parametrize("where", ["parent", "partition"])
+def test_the_ledger_refuses_change_to_the_application_and_to_the_owner(
+    statement: str, where: str, owner_connection: "psycopg.Connection[tuple[object, ...]]"
+) -> None:
+    world = make.world()
+    approving.approve_deal(deal_id=submitted(world).pk, by=world.mia.user, at=AT)
+    month = CreditEntry.objects.values_list("posting_period_id", flat=True).first()
+    table = "quotas_creditentry" if where == "parent" else f"quotas_creditentry_p{month}"
+    with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:
+        cursor.execute(statement.format(table))
+    with pytest.raises(psycopg.Error, match="append-only"):
+        owner_connection.execute(statement.format(table))
+    assert CreditEntry.objects.count() == 2

@@ -1,0 +1,1 @@
+"""Reproducible load and throughput: make bench writes bench/results.json, docs/benchmarks.md quotes it."""

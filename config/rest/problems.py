@@ -27,7 +27,6 @@ from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 from psycopg import errors as pg
 from rest_framework import exceptions
-from rest_framework.response import Response
 from rest_framework.settings import api_settings
 
 from config.middleware import current_request_id
@@ -93,16 +92,14 @@ def problem(
     title: str = "",
     detail: str = "",
     headers: Mapping[str, str] | None = None,
-) -> Response:
-    """A problem as DRF renders it."""
-    response = Response(
+) -> JsonResponse:
+    """Always JSON, whatever the endpoint writes and whatever was asked for."""
+    return JsonResponse(
         document(status=status, errors=errors, title=title, detail=detail),
         status=status,
         content_type=MEDIA_TYPE,
-        headers=dict(headers or {}),
+        headers={"Cache-Control": "no-store", **(headers or {})},
     )
-    response["Cache-Control"] = "no-store"
-    return response
 
 
 def document(*, status: int, errors: Errors, title: str = "", detail: str = "") -> dict[str, Any]:
@@ -118,7 +115,7 @@ def document(*, status: int, errors: Errors, title: str = "", detail: str = "") 
     }
 
 
-def problem_response(failure: Exception, context: Mapping[str, Any]) -> Response:
+def problem_response(failure: Exception, context: Mapping[str, Any]) -> JsonResponse:
     """What DRF calls with whatever a view raised. Never passes anything on: an unexpected error is logged and answered as 500."""
     match failure:
         case Refusal():
@@ -152,7 +149,7 @@ def problem_response(failure: Exception, context: Mapping[str, Any]) -> Response
     return _unexpected(failure, context)
 
 
-def _unexpected(failure: Exception, context: Mapping[str, Any]) -> Response:
+def _unexpected(failure: Exception, context: Mapping[str, Any]) -> JsonResponse:
     request = context.get("request")
     plain = getattr(request, "_request", request)
     got_request_exception.send(sender=None, request=plain)
@@ -160,7 +157,7 @@ def _unexpected(failure: Exception, context: Mapping[str, Any]) -> Response:
     return _plain(500, "unexpected", "It has been logged under this request id.")
 
 
-def _plain(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+def _plain(status: int, code: str, detail: str, headers: Mapping[str, str] | None = None) -> JsonResponse:
     return problem(status=status, errors=[{"pointer": "", "code": code, "detail": detail}], headers=headers)
 
 
@@ -171,7 +168,7 @@ def _of_problem(found: Problem) -> dict[str, Any]:
     return {"pointer": more.pop("pointer"), "code": more.pop("code"), "detail": found.message, **more}
 
 
-def _of_framework(failure: exceptions.APIException) -> Response:
+def _of_framework(failure: exceptions.APIException) -> JsonResponse:
     headers = {}
     if said := getattr(failure, "auth_header", None):
         headers["WWW-Authenticate"] = said
@@ -228,8 +225,7 @@ def _page_or_problem(
     if not request.path.startswith(API):
         answer: HttpResponseBase = page()
         return answer
-    body = document(status=status, errors=[{"pointer": "", "code": code, "detail": detail}])
-    return JsonResponse(body, status=status, content_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    return _plain(status, code, detail)
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:

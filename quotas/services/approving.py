@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 
 from accounts.audit import acting
 from accounts.models import Role, RoleGrant, User
-from config import outbox
+from config import bulk, outbox
 from config.refusals import Conflict, Forbidden, Problem, refuse_if_any
 from quotas.crediting import engine
 from quotas.models import Deal, DealAction, DealEvent, DealShare, DealState, Rep, TeamMembership
@@ -255,10 +255,18 @@ def _approve(
         deal.credited_version_id = deal.latest_version_id
         deal.decided_by, deal.decided_at = by, moment
         deal.revision += 1
-    Deal.objects.bulk_update(
-        deals, ["state", "credited_version", "decided_by", "decided_at", "revision"], batch_size=2000
+    bulk.update(
+        Deal,
+        [deal.pk for deal in deals],
+        {
+            "state": ("text", [deal.state for deal in deals]),
+            "credited_version_id": ("bigint", [deal.credited_version_id for deal in deals]),
+            "decided_by_id": ("bigint", [by.pk] * len(deals)),
+            "decided_at": ("timestamptz", when),
+            "revision": ("int", [deal.revision for deal in deals]),
+        },
     )
-    DealEvent.objects.bulk_create(
+    bulk.insert(
         [
             DealEvent(
                 deal=deal,
@@ -269,8 +277,7 @@ def _approve(
                 reason=reason,
             )
             for deal, moment in zip(deals, when, strict=True)
-        ],
-        batch_size=5000,
+        ]
     )
     one = deals[0] if len(deals) == 1 else None
     name = (

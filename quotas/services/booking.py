@@ -14,7 +14,7 @@ from django.db import IntegrityError, transaction
 
 from accounts.audit import acting
 from accounts.models import User
-from config import outbox
+from config import bulk, outbox
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
 from marketplace.selectors.on_sale import why_not
@@ -216,7 +216,7 @@ def record_deals(
     submitted = state == DealState.SUBMITTED
     try:
         with transaction.atomic():
-            deals = Deal.objects.bulk_create(
+            deals = bulk.insert(
                 [
                     Deal(
                         source=draft.source,
@@ -245,7 +245,7 @@ def record_deals(
     )
     for deal, version in zip(deals, versions, strict=True):
         deal.latest_version = version
-    Deal.objects.bulk_update(deals, ["latest_version"], batch_size=2000)
+    bulk.update(Deal, [d.pk for d in deals], {"latest_version_id": ("bigint", [v.pk for v in versions])})
     events = [
         DealEvent(deal=d, version=v, action=DealAction.LOGGED, by=by, at=m)
         for d, v, m in zip(deals, versions, when, strict=True)
@@ -255,7 +255,7 @@ def record_deals(
             DealEvent(deal=d, version=v, action=DealAction.SUBMITTED, by=submitted_by or by, at=m)
             for d, v, m in zip(deals, versions, when, strict=True)
         ]
-    DealEvent.objects.bulk_create(events, batch_size=5000)
+    bulk.insert(events)
     return [deal.pk for deal in deals]
 
 
@@ -498,7 +498,7 @@ def _write_versions(
     wanted: Sequence[tuple[Deal, DealDraft, int, datetime]], facts: _Facts, *, by: User
 ) -> list[DealVersion]:
     """Versions, lines and shares of deals that were checked; 3 statements a few thousand rows."""
-    versions = DealVersion.objects.bulk_create(
+    versions = bulk.insert(
         [
             DealVersion(
                 deal=deal,
@@ -515,11 +515,10 @@ def _write_versions(
                 recorded_at=at,
             )
             for deal, draft, number, at in wanted
-        ],
-        batch_size=5000,
+        ]
     )
     pairs = list(zip(versions, (draft for _, draft, _, _ in wanted), strict=True))
-    DealLine.objects.bulk_create(
+    bulk.insert(
         [
             DealLine(
                 version=version,
@@ -534,16 +533,14 @@ def _write_versions(
             )
             for version, draft in pairs
             for number, line in enumerate(draft.lines, start=1)
-        ],
-        batch_size=5000,
+        ]
     )
-    DealShare.objects.bulk_create(
+    bulk.insert(
         [
             DealShare(version=version, ordinal=ordinal, rep_id=share.rep_id, ppm=share.ppm)
             for version, draft in pairs
             for ordinal, share in enumerate(draft.shares, start=1)
-        ],
-        batch_size=5000,
+        ]
     )
     return versions
 

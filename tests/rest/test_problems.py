@@ -167,7 +167,7 @@ def test_a_deadlock_is_not_a_crash_but_a_reason_to_try_again() -> None:
     failure.__cause__ = DeadlockDetected()
     answer = problem_response(failure, {})
     assert (answer.status_code, answer["Retry-After"]) == (503, "1")
-    assert answer.data["errors"][0]["code"] == "busy"
+    assert json.loads(answer.content)["errors"][0]["code"] == "busy"
 
 
 def test_pointers_are_escaped_and_further_fields_of_a_problem_are_kept() -> None:
@@ -179,6 +179,6 @@ def test_pointers_are_escaped_and_further_fields_of_a_problem_are_kept() -> None
 
     assert escaped("a/b~c") == "a~1b~0c"
     answer = problem_response(Invalid(NotSellable("retired", "It is retired.", "/x", "newer")), {})
-    assert answer.data["errors"] == [
+    assert json.loads(answer.content)["errors"] == [
         {"pointer": "/x", "code": "retired", "detail": "It is retired.", "replacement": "newer"}
     ]

@@ -407,3 +407,27 @@ def test_the_months_of_a_new_calendar_get_ledger_partitions() -> None:
         cursor.execute("select count(*) from pg_inherits where inhparent = 'quotas_creditentry'::regclass and inhrelid::regclass::text = any(%s)",
                        [[f"quotas_creditentry_p{pk}" for pk in months]])  # fmt: skip
         assert cursor.fetchone() == (12,)
+
+
+def test_on_a_tie_the_odd_units_go_to_the_earlier_participants() -> None:
+    world = make.world()
+    four = [world.cy, world.bo, world.ana, world.zed]
+    deal = make.deal(
+        owner=world.ana, lines=[make.Line(world.house, 2)], shares=dict.fromkeys(four, 250_000), state="approved"
+    )
+    approve(deal)
+    assert set(CreditEntry.objects.values_list("rep_id", "amount_minor")) == {(world.cy.pk, 1), (world.bo.pk, 1)}
+
+
+def test_on_a_tie_a_cap_cuts_the_earlier_line_then_the_earlier_participant() -> None:
+    world = make.world(rules=[])
+    make.plan_version(rules=[make.Rule(world.bookings, slug="capped", cap_minor=397)])
+    deal = make.deal(
+        owner=world.ana,
+        lines=[make.Line(world.house, 200), make.Line(world.third, 200)],
+        shares={world.bo: 500_000, world.ana: 500_000},
+        state="approved",
+    )
+    approve(deal)
+    cuts = CreditEntry.objects.filter(component=4).values_list("line_no", "rep_id", "amount_minor")
+    assert set(cuts) == {(1, world.bo.pk, -1), (1, world.ana.pk, -1), (2, world.bo.pk, -1)}

@@ -1,0 +1,86 @@
+"""The schema, the committed copy of it, and its page."""
+
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from django.core.cache import cache
+from django.core.management import call_command
+from django.test import Client
+from openapi_spec_validator import validate
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
+COMMITTED = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    out = StringIO()
+    call_command("spectacular", "--validate", "--fail-on-warn", stdout=out)
+    found: dict[str, Any] = yaml.safe_load(out.getvalue())
+    return found
+
+
+@pytest.fixture(autouse=True)
+def _fresh_cache() -> Iterator[None]:
+    cache.clear()
+    yield
+    cache.clear()
+
+
+def test_the_committed_schema_is_what_the_code_says(schema: dict[str, Any]) -> None:
+    assert yaml.safe_load(COMMITTED.read_text()) == schema, "run make schema"
+
+
+def test_it_is_valid_openapi_3_1(schema: dict[str, Any]) -> None:
+    assert schema["openapi"] == "3.1.0"
+    validate(schema)
+
+
+def test_every_operation_says_how_it_refuses_and_how_it_is_sent_again(schema: dict[str, Any]) -> None:
+    for path, methods in schema["paths"].items():
+        for method, operation in methods.items():
+            where = f"{method} {path}"
+            headers = {p["name"] for p in operation["parameters"] if p["in"] == "header"}
+            answers = set(operation["responses"])
+            assert {"400", "401", "403", "429"} <= answers, where
+            if method == "get":
+                assert "If-None-Match" in headers, where
+                assert "304" in answers, where
+            if method == "post":
+                assert "Idempotency-Key" in headers, where
+                assert {"409", "412", "422"} <= answers, where
+            if method in ("put", "patch", "delete"):
+                assert "If-Match" in headers, where
+                assert {"412", "428"} <= answers, where
+            if "{" in path:
+                assert "404" in answers, where
+
+
+def test_both_ways_to_come_in_are_described(schema: dict[str, Any]) -> None:
+    schemes = schema["components"]["securitySchemes"]
+    assert schemes["apiKey"]["scheme"] == "bearer"
+    assert schemes["session"]["in"] == "cookie"
+
+
+@pytest.mark.django_db
+def test_the_schema_is_served_to_anybody(client: Client) -> None:
+    answer = client.get("/api/schema/")
+    assert answer.status_code == 200
+    assert yaml.safe_load(answer.content)["info"]["title"] == "Parity"
+
+
+@pytest.mark.browser
+def test_the_reference_works_offline_under_the_strict_policy(page: "Page") -> None:
+    foreign = []
+    page.on("request", lambda r: foreign.append(r.url) if "localhost" not in r.url and not r.url.startswith("data:") else None)
+    page.goto("/api/docs/")
+    page.get_by_role("heading", name="Parity").wait_for()
+    page.locator(".opblock-summary").first.click()
+    page.locator(".opblock-body").first.wait_for()
+    assert foreign == []

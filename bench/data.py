@@ -20,7 +20,7 @@ def server_version() -> str:
         return str(row[0]) if row else ""
 
 
-def owner(statement: str, *parameters: object) -> None:
+def owner(statement: str, *parameters: int | str) -> None:
     """Run as the owner, outside the application's limits: building the stage is not what is measured."""
     with connections["owner"].cursor() as cursor:
         cursor.execute(statement, parameters or None)

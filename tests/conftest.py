@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,6 +93,8 @@ def _clear_abandoned() -> None:
     """A session that was killed hard could not clear up; its lock is free, so the next one does it."""
     for place in Path(tempfile.gettempdir()).glob("parity-test-*"):
         try:
+            if time.time() - (place / "alive").stat().st_mtime < 60:
+                continue  # perhaps not locked yet
             alive = os.open(place / "alive", os.O_RDWR)
         except OSError:
             continue

@@ -440,6 +440,12 @@ _user = user
 _rep = rep
 
 
+def login(rep: Rep) -> User:
+    """The user of a rep that was made with a login."""
+    assert rep.user is not None
+    return rep.user
+
+
 def membership(
     *, rep: Rep, team: Team, role: str = SalesRole.ACCOUNT_EXECUTIVE, effective: Span = ALWAYS
 ) -> TeamMembership:

@@ -11,7 +11,7 @@ PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**BASE_STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 CELERY_TASK_ALWAYS_EAGER = False
 CELERY_BROKER_URL = "memory://"  # the real one has tests of its own; no test may fill a checkout's queue
-CELERY_BROKER_TRANSPORT_OPTIONS = {}
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, str | float] = {}  # type: ignore[no-redef]
 REST_FRAMEWORK = {**BASE_REST, "DEFAULT_THROTTLE_RATES": {"read": None, "write": None}}
 ALLOWED_HOSTS = ["localhost", "127.0.0.1", "testserver"]
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "1")  # Playwright's synchronous API runs an event loop in the tests' thread

@@ -85,6 +85,7 @@ def answer(
     asked = [plan] if plan is not None else [p for p in offering.plans.all() if p.is_public]
     in_effect = prices_on([p.pk for p in asked], on, country)
     prices = [version for p in asked for version in in_effect.get(p.pk, [])]
+    refusal = why_not(offering, on, country)
     until, until_why = _until(offering)
     return Answer(
         offering=offering,
@@ -93,13 +94,13 @@ def answer(
         country=country,
         customer=customer,
         stage=offering.lifecycle_on(on),
-        refusal=why_not(offering, on, country),
+        refusal=refusal,
         until=until,
         until_why=until_why,
         replacement=offering.replacement,
         prices=prices,
         treated=treatments(offering, on, plan),
-        warnings=_warnings(offering, on, plan, prices),
+        warnings=[] if refusal is not None else _warnings(offering, on, plan, prices),
     )
 
 

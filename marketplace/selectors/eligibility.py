@@ -4,6 +4,7 @@ The same resolution as the crediting engine's SQL: checked and not superseded, i
 then highest id. Nothing in force is "not decided", which counts for nothing and is not the same as a decided zero.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -149,14 +150,29 @@ def bulk_treatments(
         )
         .select_related("publisher", "offering", "plan", "made_by", "checked_by")
     )
+    by_scope: dict[tuple[str, int, object], list[EligibilityDecision]] = defaultdict(list)
+    for decision in known:
+        by_scope[_scope_key(decision)].append(decision)
+    resolved: dict[tuple[object, ...], Treatment] = {}  # offerings alike in scope share one resolution
+
+    def treated(program: Program, offering: Offering) -> Treatment:
+        plan = plans.get(offering.pk)
+        scopes: list[tuple[str, int, object]] = [
+            (program.value, ScopeLevel.PATH, offering.commercial_path),
+            (program.value, ScopeLevel.PUBLISHER, offering.publisher_id),
+            (program.value, ScopeLevel.OFFERING, offering.pk),
+        ]
+        if plan is not None:
+            scopes.append((program.value, ScopeLevel.PLAN, plan.pk))
+        found = [scope for scope in scopes if scope in by_scope]
+        never = program == Program.COMMITMENT and plan is not None and plan.pricing_form in NEVER_DRAW_DOWN
+        key = (program, never, *found)
+        if key not in resolved:
+            resolved[key] = _treatment(program, never, [d for scope in found for d in by_scope[scope]], on)
+        return resolved[key]
+
     return {
-        offering.pk: {
-            program: _treatment(
-                program, offering, plans.get(offering.pk), _of(known, program, offering, plans), on
-            )
-            for program in Program
-        }
-        for offering in offerings
+        offering.pk: {program: treated(program, offering) for program in Program} for offering in offerings
     }
 
 
@@ -200,21 +216,9 @@ def scope_name(decision: EligibilityDecision) -> str:
     return f"the commercial path {CommercialPath(decision.commercial_path).label}"
 
 
-def _of(
-    known: Iterable[EligibilityDecision], program: Program, offering: Offering, plans: Mapping[int, Plan]
-) -> list[EligibilityDecision]:
-    plan = plans.get(offering.pk)
-    return [
-        d
-        for d in known
-        if d.program == program
-        and (
-            (d.level == ScopeLevel.PATH and d.commercial_path == offering.commercial_path)
-            or (d.level == ScopeLevel.PUBLISHER and d.publisher_id == offering.publisher_id)
-            or (d.level == ScopeLevel.OFFERING and d.offering_id == offering.pk)
-            or (d.level == ScopeLevel.PLAN and plan is not None and d.plan_id == plan.pk)
-        )
-    ]
+def _scope_key(decision: EligibilityDecision) -> tuple[str, int, object]:
+    about = decision.commercial_path or decision.publisher_id or decision.offering_id or decision.plan_id
+    return decision.program, decision.level, about
 
 
 def _winner(decisions: Iterable[EligibilityDecision], on: date) -> EligibilityDecision | None:
@@ -228,13 +232,9 @@ def _holds(decision: EligibilityDecision, on: date) -> bool:
 
 
 def _treatment(
-    program: Program,
-    offering: Offering,
-    plan: Plan | None,
-    decisions: Sequence[EligibilityDecision],
-    on: date,
+    program: Program, never: bool, decisions: Sequence[EligibilityDecision], on: date
 ) -> Treatment:
-    if program == Program.COMMITMENT and plan is not None and plan.pricing_form in NEVER_DRAW_DOWN:
+    if never:
         return Treatment(program, 0, "Free and bring-your-own-licence plans never draw down a commitment.")
     winner = _winner(decisions, on)
     edges = sorted(
@@ -243,9 +243,7 @@ def _treatment(
     )
     until = next((edge for edge in edges if _winner(decisions, edge) != winner), None)
     if winner is None:
-        return Treatment(
-            program, None, f"Nobody has decided this for {offering.name} on that day.", None, until
-        )
+        return Treatment(program, None, "Nobody has decided this for that day.", None, until)
     return Treatment(program, winner.rate_ppm, _why(winner), winner, until)
 
 

@@ -7,7 +7,7 @@ under it still names it. One that lies wholly behind the new one is superseded.
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import QuerySet
 
@@ -72,9 +72,12 @@ def propose_decision(
     acting(by=by, at=at, reason=reason)
     must_keep_the_catalog(by)
     refuse_if_any(_problems(program, scope, rate_ppm, start, end, reason))
+    level = scope.level
+    if level is None:
+        raise AssertionError("_problems refuses a scope that is not exactly one")
     return EligibilityDecision.objects.create(
         program=program,
-        level=scope.level,
+        level=level,
         commercial_path=scope.commercial_path,
         publisher_id=scope.publisher_id,
         offering_id=scope.offering_id,
@@ -100,6 +103,7 @@ def check_decision(
     """
     acting(by=by, at=at, reason=reason)
     must_keep_the_catalog(by)
+    _one_at_a_time()
     decision = _locked(decision_id)
     if decision.superseded_at is not None:
         raise Conflict(Problem("withdrawn", "This decision has been withdrawn: propose it anew."))
@@ -158,14 +162,19 @@ def _problems(
 
 
 def _exists(scope: Scope) -> bool:
-    match scope.level:
-        case ScopeLevel.PATH:
-            return scope.commercial_path in CommercialPath.values
-        case ScopeLevel.PUBLISHER:
-            return Publisher.objects.filter(pk=scope.publisher_id).exists()
-        case ScopeLevel.OFFERING:
-            return Offering.objects.filter(pk=scope.offering_id).exists()
-    return Plan.objects.filter(pk=scope.plan_id).exists()
+    if scope.publisher_id is not None:
+        return Publisher.objects.filter(pk=scope.publisher_id).exists()
+    if scope.offering_id is not None:
+        return Offering.objects.filter(pk=scope.offering_id).exists()
+    if scope.plan_id is not None:
+        return Plan.objects.filter(pk=scope.plan_id).exists()
+    return scope.commercial_path in CommercialPath.values
+
+
+def _one_at_a_time() -> None:
+    """Checks wait for each other, so that two that overlap meet as a Conflict and not in the constraint."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.check_decision'))")
 
 
 def _locked(decision_id: int) -> EligibilityDecision:

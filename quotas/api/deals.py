@@ -7,12 +7,11 @@ from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from config.refusals import NotFound
+from config.refusals import Invalid, NotFound
 from config.rest.views import Resources
 from quotas.api.bodies import DealBody, NewDeal, ReasonBody, draft_from, writable
 from quotas.api.credits import explained_deal
@@ -84,7 +83,7 @@ class Deals(Seen, Resources):
         revision = self.matched(deal)
         refuse_unless_seller(self.caller)
         if not isinstance(request.data, dict):
-            raise ValidationError({"": ["A deal is a JSON object."]}, code="invalid")
+            raise Invalid.of("invalid", "What changes in a deal is a JSON object.")
         read = DealBody(data={**writable(deal), **request.data}, context=self.get_serializer_context())
         read.is_valid(raise_exception=True)
         draft = draft_from(read.validated_data, viewer=self.viewer, at=self.at)

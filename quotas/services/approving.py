@@ -269,10 +269,10 @@ def _approve(
     bulk.insert(
         [
             DealEvent(
-                deal=deal,
-                version=deal.latest,
+                deal_id=deal.pk,
+                version_id=deal.latest_version_id,
                 action=DealAction.APPROVED,
-                by=by,
+                by_id=by.pk,
                 at=moment,
                 reason=reason,
             )

@@ -224,9 +224,9 @@ def record_deals(
                         owner_id=draft.owner_id,
                         customer_id=draft.customer_id,
                         state=state,
-                        created_by=by,
+                        created_by_id=by.pk,
                         created_at=moment,
-                        submitted_by=(submitted_by or by) if submitted else None,
+                        submitted_by_id=(submitted_by or by).pk if submitted else None,
                         submitted_at=moment if submitted else None,
                     )
                     for draft, moment in zip(drafts, when, strict=True)
@@ -247,12 +247,14 @@ def record_deals(
         deal.latest_version = version
     bulk.update(Deal, [d.pk for d in deals], {"latest_version_id": ("bigint", [v.pk for v in versions])})
     events = [
-        DealEvent(deal=d, version=v, action=DealAction.LOGGED, by=by, at=m)
+        DealEvent(deal_id=d.pk, version_id=v.pk, action=DealAction.LOGGED, by_id=by.pk, at=m)
         for d, v, m in zip(deals, versions, when, strict=True)
     ]
     if submitted:
         events += [
-            DealEvent(deal=d, version=v, action=DealAction.SUBMITTED, by=submitted_by or by, at=m)
+            DealEvent(
+                deal_id=d.pk, version_id=v.pk, action=DealAction.SUBMITTED, by_id=(submitted_by or by).pk, at=m
+            )
             for d, v, m in zip(deals, versions, when, strict=True)
         ]
     bulk.insert(events)
@@ -501,7 +503,7 @@ def _write_versions(
     versions = bulk.insert(
         [
             DealVersion(
-                deal=deal,
+                deal_id=deal.pk,
                 number=number,
                 kind=draft.kind,
                 title=draft.title,
@@ -511,7 +513,7 @@ def _write_versions(
                 region=facts.customers[draft.customer_id].region,
                 new_customer=draft.new_customer,
                 refunds_id=draft.refunds_id,
-                recorded_by=by,
+                recorded_by_id=by.pk,
                 recorded_at=at,
             )
             for deal, draft, number, at in wanted
@@ -521,7 +523,7 @@ def _write_versions(
     bulk.insert(
         [
             DealLine(
-                version=version,
+                version_id=version.pk,
                 line_no=number,
                 offering_id=line.offering_id,
                 offering_revision_id=facts.revisions.get(line.offering_id),
@@ -537,7 +539,7 @@ def _write_versions(
     )
     bulk.insert(
         [
-            DealShare(version=version, ordinal=ordinal, rep_id=share.rep_id, ppm=share.ppm)
+            DealShare(version_id=version.pk, ordinal=ordinal, rep_id=share.rep_id, ppm=share.ppm)
             for version, draft in pairs
             for ordinal, share in enumerate(draft.shares, start=1)
         ]

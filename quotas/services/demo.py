@@ -15,6 +15,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import RoleGrant, User
+from config import bulk
 from marketplace.models import CommercialPath, Customer, Offering, Publisher, PublisherMembership
 from marketplace.selectors.on_sale import ON_SALE
 from marketplace.services.loading import load_catalog
@@ -283,21 +284,20 @@ def _quotas(ids: _Ids, made: World) -> None:
     )
     ids.measures = {measure.slug: measure.pk for measure in measures}
     asked = made.targets
-    Quota.objects.bulk_create(
-        (
+    bulk.insert(
+        [
             Quota(
                 measure_id=ids.measures[measure],
                 period_id=ids.periods[period],
                 rep_id=ids.reps[slug] if of_rep else None,
                 team_id=None if of_rep else ids.teams[slug],
                 amount_minor=amount * MINOR[measure],
-                recorded_by=ids.users["admin"],
+                recorded_by_id=ids.users["admin"].pk,
                 recorded_at=datetime(2025 if period.startswith("FY26") else 2026, 6, 24, 17, tzinfo=UTC),
             )
             for of_rep, targets in ((False, asked.teams), (True, asked.reps))
             for (measure, period, slug), amount in targets.items()
-        ),
-        batch_size=5000,
+        ]
     )
 
 

@@ -28,10 +28,20 @@ def board(world: World, team: Team, viewer: User | None = None, **other: Any) ->
     return team_board(team=team, at=make.AT, viewer=viewer or world.admin, **asked)
 
 
-def sell(world: World, shares: dict[Any, int], amount: int, *, approve: bool = True, on: date = make.TODAY, by: Any = None) -> int:
+def sell(
+    world: World,
+    shares: dict[Any, int],
+    amount: int,
+    *,
+    approve: bool = True,
+    on: date = make.TODAY,
+    by: Any = None,
+) -> int:
     """A deal of the first sharer, submitted, and approved by the rep leading his team."""
     owner = next(iter(shares))
-    draft = make.draft(owner=owner, customer=world.customer, lines=[Line(world.house, amount)], shares=shares, close_date=on)
+    draft = make.draft(
+        owner=owner, customer=world.customer, lines=[Line(world.house, amount)], shares=shares, close_date=on
+    )
     deal = booking.log_deal(draft=draft, by=owner.user, at=make.AT)
     booking.submit_deal(deal_id=deal.pk, by=owner.user, at=make.AT)
     if approve:
@@ -62,8 +72,18 @@ def test_rows_show_credit_pending_quota_and_rank(world: World) -> None:
 
     first, second = board(world, world.team).rows
 
-    assert (first.name, first.rank, first.credited_minor, first.pending_minor) == ("Ana", 1, 60_000_00, 750_00)
-    assert (second.name, second.rank, second.credited_minor, second.pending_minor) == ("Bo", 2, 20_000_00, 250_00)
+    assert (first.name, first.rank, first.credited_minor, first.pending_minor) == (
+        "Ana",
+        1,
+        60_000_00,
+        750_00,
+    )
+    assert (second.name, second.rank, second.credited_minor, second.pending_minor) == (
+        "Bo",
+        2,
+        20_000_00,
+        250_00,
+    )
     assert (first.previous_rank, second.previous_rank) == (None, 1)
     assert (first.quota_minor, second.quota_minor) == (100_000_00, 100_000_00)
     assert first.trend[-1] == 60_000_00
@@ -92,7 +112,9 @@ def test_pending_is_converted_and_shared(world: World) -> None:
 
 
 def test_a_team_s_own_quota_stands_and_over_assignment_is_told(world: World) -> None:
-    make.quota(measure=world.bookings, period=world.year.quarters[0], team=world.team, amount_minor=180_000_00)
+    make.quota(
+        measure=world.bookings, period=world.year.quarters[0], team=world.team, amount_minor=180_000_00
+    )
     shown = board(world, world.team)
     assert shown.own_quota
     assert shown.quota_minor == 180_000_00
@@ -129,20 +151,20 @@ def test_a_manager_sees_the_money_of_his_subtree_and_a_rep_only_his_own(world: W
     assert amounts(world.ana, world.team) == (False, {"Ana": True, "Bo": False})
     assert amounts(world.rex, world.region) == (True, {"Team": True, "Other team": True})
     assert amounts(world.mia, world.region) == (False, {"Team": True, "Other team": False})
-    assert {entry.rep for entry in board(world, world.team, world.ana.user).latest} == {"Ana"}
-    assert {entry.rep for entry in board(world, world.team, world.mia.user).latest} == {"Ana", "Bo"}
-    assert board(world, world.team, world.cy.user).latest == []
+    assert {entry.rep for entry in board(world, world.team, make.login(world.ana)).latest} == {"Ana"}
+    assert {entry.rep for entry in board(world, world.team, make.login(world.mia)).latest} == {"Ana", "Bo"}
+    assert board(world, world.team, make.login(world.cy)).latest == []
 
 
 def test_colleagues_see_money_where_the_operator_says_so(world: World, settings: Any) -> None:
     settings.REPS_SEE_PEERS_MONEY = True
-    shown = board(world, world.team, world.ana.user)
+    shown = board(world, world.team, make.login(world.ana))
     assert shown.money
     assert all(row.money for row in shown.rows)
 
 
 def test_the_same_number_of_queries_for_three_reps_and_for_sixty(world: World) -> None:
-    viewer = world.mia.user
+    viewer = make.login(world.mia)
     assert viewer is not None
 
     def queries(team: Team) -> int:
@@ -155,7 +177,13 @@ def test_the_same_number_of_queries_for_three_reps_and_for_sixty(world: World) -
         for place in range(count):
             rep = make.rep(team=world.team)
             make.quota(measure=world.bookings, period=world.year.quarters[0], rep=rep)
-            make.total(rep=rep, team=world.team, measure=world.bookings, month=world.year.month(1), direct_minor=place)
+            make.total(
+                rep=rep,
+                team=world.team,
+                measure=world.bookings,
+                month=world.year.month(1),
+                direct_minor=place,
+            )
 
     fill(3)
     board(world, world.team)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db import connection
@@ -40,8 +41,8 @@ def world() -> make.World:
 
 def submitted(world: make.World, **changes: object) -> Deal:
     draft = make.draft(owner=world.ana, lines=[make.Line(world.house, 100_00)], **changes)  # type: ignore[arg-type]
-    deal = booking.log_deal(draft=draft, by=world.ana.user, at=AT)
-    return booking.submit_deal(deal_id=deal.pk, by=world.ana.user, at=AT)
+    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
+    return booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
 
 
 def codes(refusal: Invalid | Conflict | Forbidden) -> set[tuple[str, str]]:
@@ -54,15 +55,15 @@ def test_a_deal_goes_from_draft_to_credit_and_its_cancellation_reverses_it_exact
         lines=[make.Line(world.house, 100_01), make.Line(world.third, 50_00)],
         shares={world.ana: 666_667, world.bo: 333_333},
     )
-    deal = booking.log_deal(draft=draft, by=world.ana.user, at=AT)
+    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
     foreseen = estimate(draft=draft, at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=world.ana.user, at=AT)
+    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
     assert CreditEntry.objects.count() == 0
-    approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
     posted = {(e.line_no, e.rep_id, e.component): e.amount_minor for e in CreditEntry.objects.all()}
     assert posted == {(c.line_no, c.rep_id, c.component): c.amount for c in foreseen.credits}
     assert sum(posted.values()) == 150_01
-    approving.cancel_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="Customer withdrew")
+    approving.cancel_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT, reason="Customer withdrew")
     assert CreditEntry.objects.aggregate(n=Sum("amount_minor"))["n"] == 0
     assert CreditEntry.objects.count() == 2 * len(posted)
     assert list(DealEvent.objects.order_by("id").values_list("action", flat=True)) == [
@@ -75,15 +76,17 @@ def test_a_deal_goes_from_draft_to_credit_and_its_cancellation_reverses_it_exact
 
 
 def test_an_edit_is_a_new_version_and_the_old_one_stays(world: make.World) -> None:
-    deal = booking.log_deal(draft=make.draft(owner=world.ana), by=world.ana.user, at=AT)
+    deal = booking.log_deal(draft=make.draft(owner=world.ana), by=make.login(world.ana), at=AT)
     changed = make.draft(owner=world.ana, lines=[make.Line(world.third, 7_00)])
-    booking.edit_deal(deal_id=deal.pk, draft=changed, by=world.ana.user, at=AT, expected_revision=1)
+    booking.edit_deal(deal_id=deal.pk, draft=changed, by=make.login(world.ana), at=AT, expected_revision=1)
     assert [v.lines.get().amount_minor for v in DealVersion.objects.filter(deal=deal).order_by("number")] == [
         10_000_00,
         7_00,
     ]
     with pytest.raises(Stale):
-        booking.edit_deal(deal_id=deal.pk, draft=changed, by=world.ana.user, at=AT, expected_revision=1)
+        booking.edit_deal(
+            deal_id=deal.pk, draft=changed, by=make.login(world.ana), at=AT, expected_revision=1
+        )
     assert DealVersion.objects.filter(deal=deal).count() == 2
 
 
@@ -105,7 +108,7 @@ def test_an_edit_is_a_new_version_and_the_old_one_stays(world: make.World) -> No
     ],
 )
 def test_bad_input_is_refused_with_its_place_and_leaves_nothing(
-    world: make.World, changes: dict[str, object], expected: tuple[str, str]
+    world: make.World, changes: dict[str, Any], expected: tuple[str, str]
 ) -> None:
     Period.objects.filter(name="FY26-M01").update(state="closed")
     offering = (
@@ -118,17 +121,17 @@ def test_bad_input_is_refused_with_its_place_and_leaves_nothing(
         changes.get("amount", 100_00),
         quantity=changes.get("quantity"),
         term_months=changes.get("term"),
-    )  # type: ignore[arg-type]
+    )
     draft = make.draft(
         owner=world.ana,
         lines=[] if changes.get("lines") == 0 else [line],
-        shares={world.ana: changes.get("shares", 1_000_000)},  # type: ignore[dict-item]
-        code=changes.get("code", "USD"),  # type: ignore[arg-type]
-        close_date=changes.get("close_date", date(2026, 8, 14)),  # type: ignore[arg-type]
-        kind=changes.get("kind", "new_business"),  # type: ignore[arg-type]
+        shares={world.ana: changes.get("shares", 1_000_000)},
+        code=changes.get("code", "USD"),
+        close_date=changes.get("close_date", date(2026, 8, 14)),
+        kind=changes.get("kind", "new_business"),
     )
     with pytest.raises(Invalid) as refused:
-        booking.log_deal(draft=draft, by=world.ana.user, at=AT)
+        booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
     assert expected in codes(refused.value)
     if changes.get("retired"):
         assert "House model" in str(refused.value)
@@ -158,54 +161,57 @@ def test_every_problem_is_found_at_once(world: make.World) -> None:
 
 
 def test_nobody_approves_a_deal_that_is_submitted_or_shared_by_them(world: make.World) -> None:
-    by_mia = booking.log_deal(draft=make.draft(owner=world.ana), by=world.mia.user, at=AT)
-    booking.submit_deal(deal_id=by_mia.pk, by=world.mia.user, at=AT)
+    by_mia = booking.log_deal(draft=make.draft(owner=world.ana), by=make.login(world.mia), at=AT)
+    booking.submit_deal(deal_id=by_mia.pk, by=make.login(world.mia), at=AT)
     shared = submitted(world, shares={world.ana: 500_000, world.mia: 500_000})
     for deal in (by_mia, shared):
         with pytest.raises(Forbidden) as refused:
-            approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+            approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
         assert codes(refused.value) == {("self_approval", "")}
-        assert approving.approve_deal(deal_id=deal.pk, by=world.rex.user, at=AT).state == DealState.APPROVED
+        assert (
+            approving.approve_deal(deal_id=deal.pk, by=make.login(world.rex), at=AT).state
+            == DealState.APPROVED
+        )
 
 
 def test_the_nearest_manager_decides_and_others_are_told_who_that_is(world: make.World) -> None:
     deal = submitted(world)
     with pytest.raises(Forbidden) as refused:
-        approving.approve_deal(deal_id=deal.pk, by=world.rex.user, at=AT)
+        approving.approve_deal(deal_id=deal.pk, by=make.login(world.rex), at=AT)
     assert "Mia" in str(refused.value)
     with pytest.raises(NotFound):
-        approving.approve_deal(deal_id=deal.pk, by=world.zed.user, at=AT)
-    assert list(approving.approvals_waiting_for(world.mia.user, AT.date())) == [deal]
-    assert not approving.approvals_waiting_for(world.rex.user, AT.date()).exists()
+        approving.approve_deal(deal_id=deal.pk, by=make.login(world.zed), at=AT)
+    assert list(approving.approvals_waiting_for(make.login(world.mia), AT.date())) == [deal]
+    assert not approving.approvals_waiting_for(make.login(world.rex), AT.date()).exists()
     assert CreditEntry.objects.count() == 0
 
 
 def test_at_the_top_the_comp_admin_decides(world: make.World) -> None:
-    deal = booking.log_deal(draft=make.draft(owner=world.rex), by=world.rex.user, at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=world.rex.user, at=AT)
+    deal = booking.log_deal(draft=make.draft(owner=world.rex), by=make.login(world.rex), at=AT)
+    booking.submit_deal(deal_id=deal.pk, by=make.login(world.rex), at=AT)
     assert approving.approve_deal(deal_id=deal.pk, by=world.admin, at=AT).state == DealState.APPROVED
 
 
 def test_a_second_approval_is_told_that_it_came_too_late(world: make.World) -> None:
     deal = submitted(world)
-    approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
     with pytest.raises(Conflict):
-        approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+        approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
     assert (CreditEntry.objects.count(), Posting.objects.count()) == (1, 1)
 
 
 def test_a_returned_deal_needs_a_reason_and_can_be_mended_and_submitted_again(world: make.World) -> None:
     deal = submitted(world)
     with pytest.raises(Conflict):
-        approving.return_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason=" ")
-    approving.return_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="Wrong customer")
-    booking.edit_deal(deal_id=deal.pk, draft=make.draft(owner=world.ana), by=world.ana.user, at=AT)
-    assert booking.submit_deal(deal_id=deal.pk, by=world.ana.user, at=AT).state == DealState.SUBMITTED
+        approving.return_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT, reason=" ")
+    approving.return_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT, reason="Wrong customer")
+    booking.edit_deal(deal_id=deal.pk, draft=make.draft(owner=world.ana), by=make.login(world.ana), at=AT)
+    assert booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT).state == DealState.SUBMITTED
 
 
 def test_a_held_deal_counts_again_when_it_is_released(world: make.World) -> None:
     deal = submitted(world)
-    approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
     approving.hold_deal(deal_id=deal.pk, by=world.admin, at=AT, reason="Paperwork")
     assert CreditEntry.objects.aggregate(n=Sum("amount_minor"))["n"] == 0
     assert UncreditedLine.objects.get().reason == "held"
@@ -229,11 +235,13 @@ def test_approving_many_is_one_posting_and_a_fixed_number_of_statements(world: m
 
 def test_the_trail_says_who_and_why(world: make.World) -> None:
     deal = submitted(world)
-    approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
-    approving.cancel_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="Customer withdrew")
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    approving.cancel_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT, reason="Customer withdrew")
     last = AuditEvent.objects.filter(table="quotas_deal", row=deal.pk).order_by("-id").first()
     assert last is not None
-    assert (last.actor_id, last.at, last.reason) == (world.mia.user.pk, AT, "Customer withdrew")
+    assert (last.actor_id, last.at, last.reason) == (make.login(world.mia).pk, AT, "Customer withdrew")
+    assert last.before is not None
+    assert last.after is not None
     assert (last.before["state"], last.after["state"]) == ("approved", "cancelled")
 
 
@@ -250,9 +258,9 @@ def test_every_explanation_comes_to_its_amount() -> None:
         owner=world.ana, code="EUR", lines=[make.Line(world.house, 100_01), make.Line(world.third, 99_99)],
         shares={world.ana: 333_334, world.bo: 333_333, world.cy: 333_333},
     )  # fmt: skip
-    deal = booking.log_deal(draft=draft, by=world.ana.user, at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=world.ana.user, at=AT)
-    approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
+    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
     approving.cancel_deal(deal_id=deal.pk, by=world.admin, at=AT, reason="Test")
     told = explain_deal(deal.pk)
     assert {e.entry.component for e in told.credits} == {1, 2, 3, 4}

@@ -120,7 +120,12 @@ def test_weighted_quotas_count_by_their_days(quarter: Period) -> None:
     measure, rep = make.measure(), make.rep()
     make.total(rep=rep, team=rep.memberships.get().team, measure=measure, month=month(), direct_minor=10)
     make.quota(
-        measure=measure, period=quarter, rep=rep, amount_minor=9_200, method=QuotaMethod.WEIGHTED, superseded_at=make.AT
+        measure=measure,
+        period=quarter,
+        rep=rep,
+        amount_minor=9_200,
+        method=QuotaMethod.WEIGHTED,
+        superseded_at=make.AT,
     )
     make.quota(
         measure=measure,
@@ -144,7 +149,13 @@ def test_around_a_rep_shows_both_sides_with_their_true_ranks(quarter: Period) ->
 
     board = read(measure, quarter, around_rep=reps[4].pk, limit=4)
 
-    assert [(e.rank, e.id) for e in board.entries] == [(3, reps[2].pk), (3, reps[3].pk), (5, reps[4].pk), (5, reps[5].pk), (7, reps[6].pk)]
+    assert [(e.rank, e.id) for e in board.entries] == [
+        (3, reps[2].pk),
+        (3, reps[3].pk),
+        (5, reps[4].pk),
+        (5, reps[5].pk),
+        (7, reps[6].pk),
+    ]
     assert read(measure, quarter, around_rep=make.rep().pk).entries == []
 
 
@@ -157,10 +168,14 @@ def test_a_team_limits_the_board_to_the_people_in_its_subtree(quarter: Period) -
 
     assert [e.id for e in read(measure, quarter, team=top).entries] == [inside.pk]
     teams = read(measure, quarter, group="team", team=top)
-    assert [(e.id, e.name, e.team, e.credited_minor) for e in teams.entries] == [(child.pk, child.name, top.name, 10)]
+    assert [(e.id, e.name, e.team, e.credited_minor) for e in teams.entries] == [
+        (child.pk, child.name, top.name, 10)
+    ]
 
 
-def test_a_cursor_that_no_page_gave_out_is_refused_and_so_is_attainment_of_publishers(quarter: Period) -> None:
+def test_a_cursor_that_no_page_gave_out_is_refused_and_so_is_attainment_of_publishers(
+    quarter: Period,
+) -> None:
     measure = make.measure()
     for broken in ("nonsense", "W10", "WyJ4IixudWxsLDEsMF0"):
         with pytest.raises(Invalid) as refused:
@@ -197,7 +212,9 @@ def test_queries_do_not_grow_with_the_number_of_reps(quarter: Period, by: str, g
 @settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     amounts=st.lists(
-        st.tuples(st.integers(-3, 6), st.one_of(st.none(), st.integers(0, 5)), st.booleans()), min_size=1, max_size=12
+        st.tuples(st.integers(-3, 6), st.one_of(st.none(), st.integers(0, 5)), st.booleans()),
+        min_size=1,
+        max_size=12,
     ),
     limit=st.integers(1, 5),
     by=st.sampled_from(["credit", "attainment"]),
@@ -214,7 +231,13 @@ def test_pages_add_up_to_the_naive_ranking(
             parts = ((team, credited - 1), (second, 1)) if split else ((team, credited),)
             for where, part in parts:
                 CreditTotal.objects.create(
-                    period=quarter, measure=measure, basis=1, team=where, rep=rep, direct_minor=part, overlay_minor=0
+                    period=quarter,
+                    measure=measure,
+                    basis=1,
+                    team=where,
+                    rep=rep,
+                    direct_minor=part,
+                    overlay_minor=0,
                 )
         if quota is not None:
             make.quota(measure=measure, period=quarter, rep=rep, amount_minor=quota)
@@ -228,7 +251,9 @@ def _naive(reps: dict[int, tuple[int, int | None, bool]], by: str) -> list[tuple
     else:
         keys = {rep: Fraction(credited, quota) for rep, (credited, quota, _split) in reps.items() if quota}
     ranked = sorted(keys, key=lambda rep: (-keys[rep], rep))
-    found: list[tuple[int | None, int]] = [(1 + sum(key > keys[rep] for key in keys.values()), rep) for rep in ranked]
+    found: list[tuple[int | None, int]] = [
+        (1 + sum(key > keys[rep] for key in keys.values()), rep) for rep in ranked
+    ]
     rest = sorted(reps.keys() - keys.keys(), key=lambda rep: (-reps[rep][0], rep))
     return found + [(None, rep) for rep in rest]
 

@@ -51,14 +51,16 @@ def submitted(world: make.World) -> Deal:
         lines=[make.Line(world.house, 100_00)],
         shares={world.ana: 500_000, world.bo: 500_000},
     )
-    deal = booking.log_deal(draft=draft, by=world.ana.user, at=AT)
-    return booking.submit_deal(deal_id=deal.pk, by=world.ana.user, at=AT)
+    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
+    return booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
 
 
 def test_twenty_approvals_of_one_deal_post_it_exactly_once() -> None:
     world = make.world()
     deal = submitted(world)
-    outcomes = at_once(*[lambda: approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)] * 20)
+    outcomes = at_once(
+        *[lambda: approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)] * 20
+    )
     assert outcomes == {"done": 1, "Conflict": 19}
     assert CreditEntry.objects.count() == 2
     assert Posting.objects.count() == 1
@@ -69,7 +71,7 @@ def test_a_batch_beside_live_approvals_and_cancellations_neither_deadlocks_nor_d
     world = make.world()
     deals = [submitted(world) for _ in range(12)]
     for deal in deals[:6]:
-        approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+        approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
 
     def recredit(n: int) -> Callable[[], object]:
         def job() -> None:
@@ -79,10 +81,12 @@ def test_a_batch_beside_live_approvals_and_cancellations_neither_deadlocks_nor_d
         return job
 
     def approve(deal: Deal) -> Callable[[], object]:
-        return lambda: approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT)
+        return lambda: approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
 
     def cancel(deal: Deal) -> Callable[[], object]:
-        return lambda: approving.cancel_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="At once")
+        return lambda: approving.cancel_deal(
+            deal_id=deal.pk, by=make.login(world.mia), at=AT, reason="At once"
+        )
 
     outcomes = at_once(
         *[recredit(n) for n in range(4)], *[approve(d) for d in deals[6:]], *[cancel(d) for d in deals[:6]]
@@ -96,8 +100,8 @@ def test_approving_and_cancelling_the_same_deal_at_once_leaves_one_consistent_st
     world = make.world()
     deal = submitted(world)
     at_once(
-        lambda: approving.approve_deal(deal_id=deal.pk, by=world.mia.user, at=AT),
-        lambda: approving.cancel_deal(deal_id=deal.pk, by=world.mia.user, at=AT, reason="At once"),
+        lambda: approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT),
+        lambda: approving.cancel_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT, reason="At once"),
     )
     deal.refresh_from_db()
     standing = CreditEntry.objects.aggregate(n=Sum("amount_minor"))["n"] or 0
@@ -111,7 +115,7 @@ def test_the_ledger_refuses_change_to_the_application_and_to_the_owner(
     statement: str, where: str, owner_connection: "psycopg.Connection[tuple[object, ...]]"
 ) -> None:
     world = make.world()
-    approving.approve_deal(deal_id=submitted(world).pk, by=world.mia.user, at=AT)
+    approving.approve_deal(deal_id=submitted(world).pk, by=make.login(world.mia), at=AT)
     month = CreditEntry.objects.values_list("posting_period_id", flat=True).first()
     table = "quotas_creditentry" if where == "parent" else f"quotas_creditentry_p{month}"
     with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:

@@ -205,11 +205,10 @@ def net() -> Counter[tuple[int, ...]]:
 @given(data=st.data())
 def test_the_engine_agrees_with_the_oracle_entry_for_entry(data: st.DataObject, rich: Rich) -> None:
     with transaction.atomic():
-        make.plan_version(rules=data.draw(rules(rich)), plan=make.comp_plan())
+        plan = make.comp_plan()
+        make.plan_version(rules=data.draw(rules(rich)), plan=plan)
         if data.draw(st.booleans()):
-            make.plan_version(
-                rules=data.draw(rules(rich)), plan=make.comp_plan(), effective=(date(2026, 8, 1), None)
-            )
+            make.plan_version(rules=data.draw(rules(rich)), plan=plan, effective=(date(2026, 8, 1), None))
         booked = [data.draw(deals(rich)) for _ in range(data.draw(st.integers(1, 4)))]
         expected = Oracle().credit(booked)
         by_deal = engine.ByDeal([d.pk for d in booked])
@@ -413,10 +412,16 @@ def test_on_a_tie_the_odd_units_go_to_the_earlier_participants() -> None:
     world = make.world()
     four = [world.cy, world.bo, world.ana, world.zed]
     deal = make.deal(
-        owner=world.ana, lines=[make.Line(world.house, 2)], shares=dict.fromkeys(four, 250_000), state="approved"
+        owner=world.ana,
+        lines=[make.Line(world.house, 2)],
+        shares=dict.fromkeys(four, 250_000),
+        state="approved",
     )
     approve(deal)
-    assert set(CreditEntry.objects.values_list("rep_id", "amount_minor")) == {(world.cy.pk, 1), (world.bo.pk, 1)}
+    assert set(CreditEntry.objects.values_list("rep_id", "amount_minor")) == {
+        (world.cy.pk, 1),
+        (world.bo.pk, 1),
+    }
 
 
 def test_on_a_tie_a_cap_cuts_the_earlier_line_then_the_earlier_participant() -> None:
@@ -431,3 +436,19 @@ def test_on_a_tie_a_cap_cuts_the_earlier_line_then_the_earlier_participant() -> 
     approve(deal)
     cuts = CreditEntry.objects.filter(component=4).values_list("line_no", "rep_id", "amount_minor")
     assert set(cuts) == {(1, world.bo.pk, -1), (1, world.ana.pk, -1), (2, world.bo.pk, -1)}
+
+
+def test_each_capped_rule_of_a_deal_is_cut_by_itself() -> None:
+    world = make.world(rules=[])
+    make.plan_version(
+        rules=[
+            make.Rule(world.bookings, slug="house", cap_minor=150, paths=["sold_by_cloud"]),
+            make.Rule(world.bookings, slug="rest", cap_minor=190, paths=["marketplace"]),
+        ]
+    )
+    deal = make.deal(
+        owner=world.ana, lines=[make.Line(world.house, 200), make.Line(world.third, 200)], state="approved"
+    )
+    approve(deal)
+    cuts = CreditEntry.objects.filter(component=4).values_list("line_no", "amount_minor")
+    assert set(cuts) == {(1, -50), (2, -10)}

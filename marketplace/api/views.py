@@ -1,0 +1,315 @@
+"""The catalog over REST. Every queryset starts at what the caller may know of; what is not theirs is 404."""
+
+from datetime import date
+from functools import cached_property
+from typing import Any
+
+from django.db.models import Count, Prefetch, Q, QuerySet
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from config import clock
+from config.rest.filters import known_to
+from config.rest.problems import BadQuery
+from config.rest.serializers import Strict
+from config.rest.views import Computed, Resources
+from marketplace.api import resources as shapes
+from marketplace.api.filters import ModelFilters, OfferingFilters, PublisherFilters
+from marketplace.models import (
+    AiModel,
+    Customer,
+    EligibilityDecision,
+    ModelVersion,
+    Offering,
+    Plan,
+    Publisher,
+    ScopeLevel,
+)
+from marketplace.selectors.answer import answer
+from marketplace.selectors.eligibility import bulk_treatments, in_force, treatments
+from marketplace.selectors.evidence import evidence_of
+from marketplace.selectors.facets import facets
+from marketplace.selectors.prices import WORLD, price_versions
+from marketplace.selectors.resources import plan_body, with_facts
+from marketplace.selectors.search import ORDERINGS, find, with_sort_keys
+from marketplace.selectors.substitutes import substitutes
+from marketplace.selectors.visibility import offerings_for, publishers_for
+
+
+class Publishers(Resources):
+    """Who makes what is sold."""
+
+    serializer_class = shapes.PublisherResource
+    filterset_class = PublisherFilters
+    lookup_field = "slug"
+    keyset = ("name", "id")
+
+    def get_queryset(self) -> QuerySet[Publisher]:
+        seen = offerings_for(self.caller).values("pk")
+        return publishers_for(self.caller).annotate(
+            offerings_seen=Count("offerings", filter=Q(offerings__in=seen), distinct=True)
+        )
+
+    def represent(self, row: Any) -> dict[str, Any]:
+        return _publisher(row)
+
+    @extend_schema(responses=shapes.PublisherResource(many=True))
+    def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response([_publisher(row) for row in rows or []])
+
+
+def _publisher(row: Any) -> dict[str, Any]:
+    return {
+        **shapes.publisher_body(row),
+        "about": row.about,
+        "website": row.website,
+        "offerings": row.offerings_seen,
+    }
+
+
+class DayQuery(Strict):
+    as_of = serializers.DateField(required=False)
+
+
+class Offerings(Resources):
+    """What is on sale. as_of says which day's lifecycle, eligibility and prices are meant."""
+
+    serializer_class = shapes.OfferingResource
+    filterset_class = OfferingFilters
+    lookup_field = "slug"
+    keyset = ("name", "id")
+    orderings = ORDERINGS
+    parameters = ("as_of",)
+
+    @cached_property
+    def on(self) -> date:
+        given = DayQuery(data={k: v for k, v in self.request.query_params.items() if k == "as_of"})
+        if not given.is_valid():
+            raise BadQuery(("as_of", "invalid", "Write a day as 2026-08-14."))
+        return given.validated_data.get("as_of") or clock.today()
+
+    def get_queryset(self) -> QuerySet[Offering]:
+        rows = with_facts(offerings_for(self.caller))
+        return with_sort_keys(rows, self.request.query_params.get("ordering", "name"), self.on)
+
+    def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
+        rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        self.treated = bulk_treatments(rows, self.on)
+        return self.get_paginated_response(self.get_serializer(rows, many=True).data)
+
+
+class Facets(Computed):
+    """How many offerings each value of each filter would leave, under the other filters given."""
+
+    def known_parameters(self) -> frozenset[str]:
+        return known_to(OfferingFilters)
+
+    @extend_schema(filters=True, responses=shapes.FacetsResource)
+    def get(self, request: Request) -> Response:
+        filters = OfferingFilters(request.query_params, queryset=Offering.objects.none(), request=request)
+        if not filters.is_valid():
+            raise BadQuery(
+                *(
+                    (name, found["code"] or "invalid", found["message"])
+                    for name, several in filters.errors.get_json_data().items()
+                    for found in several
+                )
+            )
+        visible, criteria = offerings_for(self.caller), filters.criteria
+        return Response(
+            {
+                "total": find(visible, criteria).count(),
+                "facets": {
+                    facet.name: [{"value": v.value, "label": v.label, "count": v.count} for v in facet.values]
+                    for facet in facets(visible, criteria)
+                },
+            }
+        )
+
+
+class PartOfOffering(Computed):
+    """Something of one offering that the caller may know of."""
+
+    def offering(self) -> Offering:
+        return get_object_or_404(with_facts(offerings_for(self.caller)), slug=self.kwargs["slug"])
+
+    def plan(self, offering: Offering, slug: str) -> Plan | None:
+        """Raises BadQuery for a plan that the offering does not have."""
+        if not slug:
+            return None
+        found = next((p for p in offering.plans.all() if p.slug == slug), None)
+        if found is None:
+            known = ", ".join(p.slug for p in offering.plans.all()) or "none"
+            raise BadQuery(
+                ("plan", "unknown_plan", f"{offering.name} has no such plan. Its plans are: {known}.")
+            )
+        return found
+
+
+class Plans(PartOfOffering):
+    @extend_schema(responses=shapes.PlanResource(many=True))
+    def get(self, request: Request, slug: str) -> Response:
+        return Response({"results": [plan_body(plan) for plan in self.offering().plans.all()]})
+
+
+class PricesQuery(Strict):
+    as_of = serializers.DateField(required=False)
+    plan = serializers.SlugField(required=False, default="")
+    market = serializers.CharField(required=False, default="", max_length=10)
+
+
+class Prices(PartOfOffering):
+    """Price versions that no correction has replaced; with as_of those in effect on that day."""
+
+    parameters = ("as_of", "plan", "market")
+
+    @extend_schema(parameters=[PricesQuery], responses=shapes.PriceResource(many=True))
+    def get(self, request: Request, slug: str) -> Response:
+        asked = self.query(PricesQuery)
+        offering = self.offering()
+        plan = self.plan(offering, asked["plan"])
+        found = price_versions([plan.pk] if plan else [p.pk for p in offering.plans.all()])
+        if asked.get("as_of"):
+            found = found.filter(effective__contains=asked["as_of"])
+        if asked["market"]:
+            market = asked["market"]
+            found = found.filter(market=market if market == WORLD else market.upper())
+        return Response({"results": [shapes.price_body(version) for version in found]})
+
+
+class EligibilityQuery(Strict):
+    as_of = serializers.DateField(required=False)
+    plan = serializers.SlugField(required=False, default="")
+
+
+class Eligibility(PartOfOffering):
+    """How it is treated on a day, and every decision in force that reaches it."""
+
+    parameters = ("as_of", "plan")
+
+    @extend_schema(parameters=[EligibilityQuery], responses=shapes.EligibilityResource)
+    def get(self, request: Request, slug: str) -> Response:
+        asked = self.query(EligibilityQuery)
+        offering = self.offering()
+        plan = self.plan(offering, asked["plan"])
+        on = asked.get("as_of") or clock.today()
+        return Response(
+            {
+                "offering": offering.slug,
+                "plan": plan.slug if plan else None,
+                "as_of": on.isoformat(),
+                "programs": shapes.programs_body(treatments(offering, on, plan)),
+                "decisions": [shapes.decision_body(d) for d in _reaching(offering, on)],
+            }
+        )
+
+
+def _reaching(offering: Offering, on: date) -> QuerySet[EligibilityDecision]:
+    return (
+        in_force(on)
+        .filter(
+            Q(level=ScopeLevel.PATH, commercial_path=offering.commercial_path)
+            | Q(publisher=offering.publisher_id)
+            | Q(offering=offering.pk)
+            | Q(plan__offering=offering.pk)
+        )
+        .select_related("publisher", "offering", "plan")
+        .order_by("program", "-level", "-id")
+    )
+
+
+class Evaluations(PartOfOffering):
+    """Evidence per task. place and of are among results of the same benchmark, metric and harness."""
+
+    @extend_schema(responses=shapes.EvaluationResource(many=True))
+    def get(self, request: Request, slug: str) -> Response:
+        return Response({"results": shapes.evaluations_body(evidence_of(self.offering()))})
+
+
+class Substitutes(PartOfOffering):
+    """What is on sale for the same tasks, best match first; whose model it is plays no part."""
+
+    parameters = ("as_of",)
+
+    @extend_schema(parameters=[DayQuery], responses=shapes.SubstituteResource(many=True))
+    def get(self, request: Request, slug: str) -> Response:
+        on = self.query(DayQuery).get("as_of") or clock.today()
+        found = substitutes(self.offering(), offerings_for(self.caller), on)
+        return Response(
+            {
+                "results": [
+                    {
+                        "slug": s.offering.slug,
+                        "name": s.offering.name,
+                        "publisher": shapes.publisher_body(s.offering.publisher),
+                        "named": s.named,
+                        "shared_tasks": list(s.tasks),
+                        "why": s.why,
+                    }
+                    for s in found
+                ]
+            }
+        )
+
+
+class AnswerQuery(Strict):
+    on = serializers.DateField(required=False)
+    plan = serializers.SlugField(required=False, default="")
+    country = serializers.RegexField(r"^[A-Za-z]{2}$", required=False, default="")
+    customer = serializers.SlugField(required=False, default="", max_length=80)
+
+
+class TheAnswer(PartOfOffering):
+    """May it be sold here and then, at which price, does it count, until when, what replaces it, and why."""
+
+    parameters = ("on", "plan", "country", "customer")
+
+    @extend_schema(parameters=[AnswerQuery], responses=shapes.AnswerResource)
+    def get(self, request: Request, slug: str) -> Response:
+        asked = self.query(AnswerQuery)
+        offering = self.offering()
+        given = answer(
+            offering,
+            on=asked.get("on") or clock.today(),
+            plan=self.plan(offering, asked["plan"]),
+            country=asked["country"],
+            customer=self._customer(asked["customer"]),
+        )
+        return Response(shapes.answer_body(given))
+
+    def _customer(self, slug: str) -> Customer | None:
+        """Partners never learn which customers there are."""
+        if not slug:
+            return None
+        found = None if self.caller.has_role("partner") else Customer.objects.filter(slug=slug).first()
+        if found is None:
+            raise Http404
+        return found
+
+
+class Models(Resources):
+    """Models with their versions, and the offerings that sell them."""
+
+    serializer_class = shapes.ModelResource
+    filterset_class = ModelFilters
+    lookup_field = "slug"
+    keyset = ("name", "id")
+
+    def get_queryset(self) -> QuerySet[AiModel]:
+        seen = offerings_for(self.caller)
+        versions = ModelVersion.objects.order_by("released_on", "id").prefetch_related(
+            Prefetch("offerings", queryset=seen.order_by("slug"), to_attr="seen_offerings")
+        )
+        return (
+            AiModel.objects.filter(
+                Q(versions__offerings__in=seen.values("pk")) | Q(publisher__memberships__user=self.caller)
+            )
+            .distinct()
+            .select_related("publisher")
+            .prefetch_related(Prefetch("versions", queryset=versions))
+        )

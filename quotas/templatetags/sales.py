@@ -1,0 +1,42 @@
+"""Amounts of a measure, and explanations of a credit, as the sales pages write them."""
+
+from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from config import formats
+from config.templatetags.ui import icon
+from quotas.models import Component, Measure
+from quotas.views import Writer
+
+register = template.Library()
+
+
+@register.simple_tag
+def amount(measure: Measure, minor: int | None, compact: bool = False, signed: bool = False) -> str:
+    """Minor units of a measure: money of its currency, or a count."""
+    if minor is None:
+        return formats.NO_VALUE
+    write = Writer.of(measure)
+    return formats.measured(minor, write.code, write.exponent, compact=compact, signed=signed)
+
+
+@register.simple_tag
+def gap(attained: int, quota: int | None, pace_ppm: int) -> str:
+    """Percentage points ahead of linear pace, or behind it."""
+    if not quota:
+        return formats.NO_VALUE
+    return formats.points(formats.Fraction(attained, quota) - formats.Fraction(pace_ppm, 1_000_000))
+
+
+@register.simple_tag
+def component(number: int) -> str:
+    return str(Component(number).label)
+
+
+@register.simple_tag
+def hidden_amount() -> SafeString:
+    """In place of an amount that this person may not see."""
+    return format_html(
+        '<span class="dim">{}<span class="sr">Amount not shown to you</span></span>', icon("lock")
+    )

@@ -1,0 +1,431 @@
+"""The quota board of a team, for those in it, those above it and those beside it."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from fractions import Fraction
+from typing import Any, Final
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.models import Role, User
+from config import charts, clock, formats
+from quotas.models import Period, Team
+from quotas.selectors import periods, teams
+from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
+from quotas.selectors.visibility import rep_of
+from quotas.services.approving import approvals_waiting_for
+from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
+
+FILTERS: Final = (("", "All"), ("behind", "Behind pace"), ("pending", "Has pending"))
+PUBLISHERS_SHOWN: Final = 5
+SORTS: Final = ("attainment", "name", "credited", "quota", "landing")
+SEGMENT_TONES: Final[Sequence[charts.Tone]] = ("c1", "c2", "c3", "c4", "c5")
+PUBLISHER_TONES: Final[Sequence[charts.Tone]] = ("c5", "c4", "c1", "c3", "c2")
+ORIGINS: Final = {"first": "First party", "third": "Third party"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A row of the board as it is shown."""
+
+    row: Row
+    pace_ppm: int
+    landing: str
+    landing_ppm: int
+
+    @property
+    def quota(self) -> int:
+        return self.row.quota_minor or 0
+
+    @property
+    def tone(self) -> charts.Tone:
+        return charts.standing(self.row.attained_minor, self.quota, self.pace_ppm).tone
+
+    @property
+    def behind(self) -> bool:
+        return self.quota > 0 and self.tone in ("warn", "bad")
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def board(request: HtmxRequest, slug: str = "") -> HttpResponse:
+    user = sales_user(request)
+    at = clock.now()
+    today = clock.today()
+    if not slug:
+        return redirect(_home(user) + ("?" + request.GET.urlencode() if request.GET else ""))
+    team = get_object_or_404(Team, slug=slug)
+    period = chosen_period(request.GET, today)
+    measure, measures = chosen_measure(request.GET)
+    shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user)
+    lines = [_line(row, shown) for row in shown.rows]
+    rows = _filtered(lines, request.GET.get("q", ""), request.GET.get("show", ""))
+    context = {
+        "board": shown,
+        "team": team,
+        "measure": measure,
+        "measures": measures,
+        "switch": periods.switch(period, today),
+        "lines": _sorted(rows, request.GET.get("sort", "")),
+        "sort": request.GET.get("sort", "")
+        if request.GET.get("sort", "").lstrip("-") in SORTS
+        else "-attainment",
+        "narrowed": len(rows) < len(lines),
+        "chips": [(key, text, sum(_shows(line, key) for line in lines)) for key, text in FILTERS],
+        "chosen": request.GET.get("show", ""),
+        "q": request.GET.get("q", ""),
+    }
+    if wants_part(request) and request.htmx.target == "rows":
+        return render(request, "quotas/board.html#rows", context)
+    write = Writer.of(measure)
+    waiting = (
+        approvals_waiting_for(user, today).count() if user.has_role(Role.MANAGER, Role.COMP_ADMIN) else 0
+    )
+    context |= {
+        "kpis": _kpis(shown, write, waiting),
+        "waiting": waiting,
+        "credit_chart": _credit_chart(shown, write),
+        "credit_table": _credit_table(shown, write),
+        "spread": _spread(shown),
+        "spread_table": _spread_table(shown),
+        "flow": _flow(shown, write),
+        "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
+        "over": formats.percent(shown.assigned_minor, shown.quota_minor or 0),
+    }
+    return render(request, "quotas/board.html", context)
+
+
+def _home(user: User) -> str:
+    """A rep's own team, a manager's, or the top of the tree. 2 queries."""
+    today = clock.today()
+    me = rep_of(user)
+    membership = teams.membership_of(me, today) if me else None
+    team = membership.team if membership else teams.top_team(today)
+    if team is None:
+        raise Http404
+    return reverse("quotas:board", args=[team.slug])
+
+
+def _line(row: Row, shown: Board) -> Line:
+    so_far = shown.progress
+    if not row.quota_minor or not so_far.elapsed:
+        return Line(row, shown.pace_ppm, formats.NO_VALUE, -1)
+    landing = Fraction(row.attained_minor * so_far.days, so_far.elapsed * row.quota_minor)
+    return Line(
+        row,
+        shown.pace_ppm,
+        formats.percent(landing.numerator, landing.denominator, 0),
+        formats.rounded(landing * 10**6),
+    )
+
+
+def _shows(line: Line, what: str) -> bool:
+    if what == "behind":
+        return line.behind
+    return line.row.pending_minor > 0 if what == "pending" else True
+
+
+def _filtered(lines: list[Line], words: str, show: str) -> list[Line]:
+    wanted = words.casefold().split()
+    return [
+        line
+        for line in lines
+        if _shows(line, show)
+        and all(word in f"{line.row.name} {line.row.detail}".casefold() for word in wanted)
+    ]
+
+
+def _sorted(lines: list[Line], sort: str) -> list[Line]:
+    """Rows come by attainment; what a viewer may not see is no order either."""
+    name, down = sort.lstrip("-"), sort.startswith("-")
+    if name == "name":
+        return sorted(lines, key=lambda line: line.row.name.casefold(), reverse=down)
+    if name == "attainment":
+        return lines if down else lines[::-1]
+    keys = {
+        "credited": lambda line: line.row.credited_minor if line.row.money else -1,
+        "quota": lambda line: line.quota if line.row.money else -1,
+        "landing": lambda line: line.landing_ppm,
+    }
+    return sorted(lines, key=keys[name], reverse=down) if name in keys else lines
+
+
+# --- key figures ------------------------------------------------------------------------------------------
+
+
+def _kpis(shown: Board, write: Writer, waiting: int) -> list[dict[str, Any]]:
+    return [
+        _credited(shown, write),
+        _attainment(shown),
+        _landing(shown, write),
+        _pending(shown, write, waiting),
+    ]
+
+
+def _credited(shown: Board, write: Writer) -> dict[str, Any]:
+    quota = shown.quota_minor or 0
+    kpi: dict[str, Any] = {
+        "label": "Credited to date",
+        "spark": charts.sparkline(shown.trend, label="Credit of the last ten weeks, running"),
+    }
+    kpi |= (
+        {
+            "value": write.compact(shown.credited_minor),
+            "sub": f"of {write.compact(quota)} team quota" if quota else "no team quota",
+        }
+        if shown.money
+        else {"value": formats.percent(shown.credited_minor, quota), "sub": "of the team's quota"}
+    )
+    if shown.year_ago is not None and shown.year_ago_minor and shown.year_ago_minor > 0:
+        change = shown.credited_minor - shown.year_ago_minor
+        kpi |= {
+            "delta": formats.percent(change, shown.year_ago_minor, signed=True),
+            "note": f"vs. the same day of {shown.year_ago.name}",
+            "tone": "good" if change >= 0 else "bad",
+            "icon": "arrow-up-right" if change >= 0 else "arrow-down-right",
+        }
+    else:
+        kpi["note"] = "No year before to compare with"
+    return kpi
+
+
+def _attainment(shown: Board) -> dict[str, Any]:
+    quota = shown.quota_minor or 0
+    pace = formats.percent(shown.pace_ppm, 1_000_000)
+    kpi: dict[str, Any] = {
+        "label": "Attainment",
+        "value": formats.percent(shown.credited_minor, quota),
+        "sub": f"linear pace asks for {pace}",
+    }
+    if not quota:
+        return kpi | {"note": "Nobody below has a quota"}
+    gap = Fraction(shown.credited_minor, quota) - Fraction(shown.pace_ppm, 1_000_000)
+    stands = charts.standing(shown.credited_minor, quota, shown.pace_ppm)
+    return kpi | {
+        "delta": f"{formats.points(gap)} pts",
+        "note": "against linear pace",
+        "tone": stands.tone,
+        "icon": "arrow-up-right" if gap >= 0 else "arrow-down-right",
+        "spark": charts.sparkline(
+            _running(shown.by_day), label="Credit of the period so far, running", tone=stands.tone
+        ),
+    }
+
+
+def _landing(shown: Board, write: Writer) -> dict[str, Any]:
+    quota, landing = shown.quota_minor or 0, shown.forecast
+    kpi: dict[str, Any] = {"label": "Projected landing"}
+    if landing is None:
+        return kpi | {"value": formats.NO_VALUE, "sub": "The period has not begun"}
+    if quota:
+        middle = formats.percent(landing.middle_minor, quota, 0)
+    else:
+        middle = write.compact(landing.middle_minor) if shown.money else formats.NO_VALUE
+    kpi["value"] = middle
+    if landing.low_minor is None or landing.high_minor is None or not quota:
+        kpi["sub"] = "credited alone, no range yet"
+    elif shown.progress.left == 0:
+        kpi["sub"] = "final"
+    else:
+        low, high = (
+            formats.percent(end, quota, 0).rstrip("%") for end in (landing.low_minor, landing.high_minor)
+        )
+        kpi["sub"] = f"80% range {low} to {high}%, credited alone"
+    return kpi | {
+        "note": f"Linear run-rate of {shown.progress.elapsed} of {shown.progress.days} days",
+        "icon": "chart-line",
+        "tone": "muted",
+    }
+
+
+def _pending(shown: Board, write: Writer, waiting: int) -> dict[str, Any]:
+    deals = f"{shown.pending_deals} {'deal' if shown.pending_deals == 1 else 'deals'}"
+    age = (shown.as_of - shown.oldest_pending).days if shown.oldest_pending else 0
+    sub = (
+        f"{deals}, oldest {age} {'day' if age == 1 else 'days'}"
+        if shown.pending_deals
+        else "nothing waits for approval"
+    )
+    value = (
+        write.compact(shown.pending_minor)
+        if shown.money
+        else formats.percent(shown.pending_minor, shown.quota_minor or 0)
+    )
+    kpi: dict[str, Any] = {"label": "Pending approval", "value": value, "sub": sub}
+    if waiting:
+        return kpi | {
+            "delta": f"{waiting} {'deal' if waiting == 1 else 'deals'}",
+            "note": "waiting on you",
+            "tone": "warn",
+            "icon": "clock",
+        }
+    return kpi | {"note": "Estimated: value on this measure's basis x share", "tone": "muted", "icon": "info"}
+
+
+# --- charts -----------------------------------------------------------------------------------------------
+
+
+def _running(by_day: Sequence[int]) -> list[int]:
+    total, running = 0, [0]
+    for amount in by_day:
+        total += amount
+        running.append(total)
+    return running
+
+
+def _axis(shown: Board, write: Writer) -> Any:
+    """Money where it may be seen; else per cent of the team's quota."""
+    if shown.money:
+        return write.axis
+    return lambda minor: formats.percent(minor, shown.quota_minor or 0, 0)
+
+
+def _credit_chart(shown: Board, write: Writer) -> SafeString:
+    quota, landing = shown.quota_minor or 0, shown.forecast
+    cone = None
+    if (
+        landing is not None
+        and landing.low_minor is not None
+        and landing.high_minor is not None
+        and shown.progress.left
+    ):
+        cone = charts.Landing(landing.middle_minor, landing.low_minor, landing.high_minor)
+    period, so_far = shown.period, shown.progress
+    return charts.line_chart(
+        _running(shown.by_day),
+        length=so_far.days,
+        label=f"Credit of {shown.team.name} by day against a linear plan: {formats.percent(shown.credited_minor, quota)} of quota",
+        plan=(0, quota) if quota else (),
+        landing=cone,
+        ticks=_ticks(period, so_far.elapsed),
+        write=_axis(shown, write),
+    )
+
+
+def _ticks(period: Period, elapsed: int) -> list[tuple[int, str]]:
+    """First and last day, today, and the first day of a month where it does not touch them."""
+    days = (period.ends - period.starts).days
+    marks = {0: f"{period.starts:%-d %b}", days: f"{period.ends - timedelta(days=1):%-d %b}"}
+    if 0 < elapsed < days:
+        marks[elapsed] = "Today"
+    step = 1 if days <= 100 else 3
+    month = period.starts
+    while (month := _next_month(month, step)) < period.ends:
+        at = (month - period.starts).days
+        if all(abs(at - other) > days * 0.09 for other in marks):
+            marks[at] = f"{month:%-d %b}"
+    if 0 < elapsed < days * 0.09:
+        del marks[elapsed]
+    if days * 0.91 < elapsed < days:
+        del marks[elapsed]
+    return sorted(marks.items())
+
+
+def _next_month(day: Any, step: int) -> Any:
+    months = day.year * 12 + day.month - 1 + step
+    return day.replace(year=months // 12, month=months % 12 + 1, day=1)
+
+
+def _credit_table(shown: Board, write: Writer) -> SafeString:
+    """Each week's last day."""
+    running, quota, days = _running(shown.by_day), shown.quota_minor or 0, shown.progress.days
+    said = write if shown.money else (lambda minor: formats.percent(minor, quota))
+    at = [*range(7, len(running), 7)]
+    if len(running) > 1 and (not at or at[-1] != len(running) - 1):
+        at.append(len(running) - 1)
+    return charts.table_twin(
+        "Credit against plan",
+        ("To the end of", "Credited", "Linear plan"),
+        [
+            (
+                f"{shown.period.starts + timedelta(days=day - 1):%-d %b}",
+                said(running[day]),
+                said(quota * day // days),
+            )
+            for day in at
+        ],
+    )
+
+
+def _band_names() -> list[str]:
+    edges = [0, *BANDS]
+    return [f"{low}\N{EN DASH}{high}" for low, high in zip(edges, edges[1:], strict=False)] + [
+        f"{BANDS[-1]}+"
+    ]
+
+
+def _spread(shown: Board) -> SafeString:
+    tones: list[charts.Tone] = []
+    for edge in (0, *BANDS):
+        tones.append(charts.standing(min(edge + 10, 100) if edge < 100 else 110, 100, shown.pace_ppm).tone)
+    bins = [
+        charts.Bin(name, count, tone)
+        for name, count, tone in zip(_band_names(), shown.bands, tones, strict=True)
+    ]
+    return charts.histogram(bins, label="Reps by per cent of quota")
+
+
+def _spread_table(shown: Board) -> SafeString:
+    return charts.table_twin(
+        "Attainment spread", ("Per cent of quota", "Reps"), list(zip(_band_names(), shown.bands, strict=True))
+    )
+
+
+def _flow(shown: Board, write: Writer) -> dict[str, SafeString] | None:
+    """Segment to publisher to origin; the smaller publishers of an origin together. None without anything to show."""
+    if not shown.flows:
+        return None
+    sold: dict[str, int] = defaultdict(int)
+    for flow in shown.flows:
+        sold[flow.publisher] += flow.amount_minor
+    named = set(sorted(sold, key=lambda name: -sold[name])[:PUBLISHERS_SHOWN])
+    into: dict[tuple[str, str], int] = defaultdict(int)
+    out: dict[tuple[str, str], int] = defaultdict(int)
+    for flow in shown.flows:
+        publisher = _publisher(flow, named)
+        into[flow.segment, publisher] += flow.amount_minor
+        out[publisher, flow.origin] += flow.amount_minor
+    total = sum(into.values())
+    said = write.compact if shown.money else (lambda minor: formats.percent(minor, total, 0))
+    segments, publishers = _by_size(into, 0), _by_size(out, 0)
+    origins = _by_size(out, 1)
+    columns = [
+        [
+            charts.Node(f"s:{s}", s.replace("-", " ").capitalize(), SEGMENT_TONES[n % 5])
+            for n, s in enumerate(segments)
+        ],
+        [charts.Node(f"p:{p}", p, PUBLISHER_TONES[n % 5]) for n, p in enumerate(publishers)],
+        [charts.Node(f"o:{o}", ORIGINS[o], "c3" if o == "first" else "c2") for o in origins],
+    ]
+    links = [charts.Link(f"s:{s}", f"p:{p}", v) for (s, p), v in into.items()]
+    links += [charts.Link(f"p:{p}", f"o:{o}", v) for (p, o), v in out.items()]
+    rows = [
+        (f"{s.replace('-', ' ').capitalize()} to {p}", said(v))
+        for (s, p), v in sorted(into.items(), key=lambda x: -x[1])
+    ]
+    return {
+        "chart": charts.sankey(
+            columns, links, label="Credit from customer segment over publisher to its origin", write=said
+        ),
+        "table": charts.table_twin("Where the credit comes from", ("Flow", "Credit"), rows),
+    }
+
+
+def _publisher(flow: Flow, named: set[str]) -> str:
+    return flow.publisher if flow.publisher in named else f"Other, {ORIGINS[flow.origin].lower()}"
+
+
+def _by_size(flows: dict[tuple[str, str], int], place: int) -> list[str]:
+    sizes: dict[str, int] = defaultdict(int)
+    for key, value in flows.items():
+        sizes[key[place]] += value
+    return sorted(sizes, key=lambda name: (-sizes[name], name))

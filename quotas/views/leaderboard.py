@@ -1,0 +1,87 @@
+"""Who stands where, among all or in a team."""
+
+from typing import Any, Final
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.models import User
+from config import clock
+from config.refusals import Refusal
+from quotas.models import Team
+from quotas.selectors import periods, teams
+from quotas.selectors.boards import sees_all_money
+from quotas.selectors.leaderboard import BYS, GROUPS, Leaderboard, leaderboard
+from quotas.selectors.visibility import managed_teams, rep_of, reps_for
+from quotas.views import HtmxRequest, chosen_measure, chosen_period, sales_user, signed_in, wants_part
+
+PAGE: Final = 50
+AROUND: Final = 20
+TABS: Final = (("rep", "Reps"), ("team", "Teams"), ("publisher", "Publishers"), ("offering", "Offerings"))
+SOLD: Final = ("publisher", "offering")
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def board(request: HtmxRequest) -> HttpResponse:
+    """Everybody may look at the ranks; people's names are for those who sell."""
+    user = signed_in(request)
+    inside = user.has_role("rep", "manager", "comp_admin", "auditor", "sourcing_lead")
+    group = request.GET.get("group", "") or ("rep" if inside else "publisher")
+    by = request.GET.get("by", "") or ("credit" if group in SOLD else "attainment")
+    if group not in GROUPS or by not in BYS or not (inside or group in SOLD):
+        raise Http404
+    today = clock.today()
+    period = chosen_period(request.GET, today)
+    measure, measures = chosen_measure(request.GET)
+    team = get_object_or_404(Team, slug=request.GET["team"]) if request.GET.get("team") and inside else None
+    me = rep_of(user)
+    around = request.GET.get("around") == "me" and me is not None and group == "rep"
+    try:
+        shown = leaderboard(
+            measure=measure,
+            period=period,
+            by="credit" if group in SOLD or by == "credit" else "attainment",
+            group=group,
+            team=team,
+            limit=AROUND if around else PAGE,
+            after=request.GET.get("cursor") or None,
+            around_rep=me.pk if around and me else None,
+            at=clock.now(),
+        )
+    except Refusal as refused:
+        raise Http404 from refused
+    context: dict[str, Any] = {
+        "board": shown,
+        "measure": measure,
+        "measures": measures,
+        "switch": periods.switch(period, today),
+        "tabs": TABS if inside else [tab for tab in TABS if tab[0] in SOLD],
+        "team": team,
+        "path": teams.path_to(team.pk, shown.on) if team else [],
+        "me": me,
+        "my_team": teams.membership_of(me, today) if me else None,
+        "around": around,
+        "money": _money(user, shown),
+        "sold": group in SOLD,
+        "first_page": not request.GET.get("cursor"),
+    }
+    if wants_part(request) and request.htmx.target == "ranks":
+        return render(request, "quotas/leaderboard.html#ranks", context)
+    return render(request, "quotas/leaderboard.html", context)
+
+
+def _money(user: User, shown: Leaderboard) -> set[int]:
+    """Ids of the entries whose amounts this person may see. What was sold is a matter of the organisation as a whole."""
+    ids = {entry.id for entry in shown.entries}
+    if sees_all_money(user):
+        return ids
+    if shown.group == "rep":
+        return set(reps_for(user, shown.on).filter(pk__in=ids).values_list("pk", flat=True))
+    if shown.group == "team":
+        return ids & managed_teams(user, shown.on)
+    return ids if user.has_role("manager", "sourcing_lead") else set()

@@ -110,21 +110,37 @@ class Run:
 
 
 class Person:
-    """Somebody with a browser: cookies, forms with their token, JSON under the same session."""
+    """Somebody with a browser: cookies, forms with their token, JSON under the same session. With a key it is a program."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, key: str = "") -> None:
         self.url = url
+        self.key = key
         self.cookies = http.cookiejar.CookieJar()
         self.opener = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(self.cookies))
+        self.tag = ""
 
     def get(self, path: str, expect: int = 200) -> str:
         return self._send(urllib.request.Request(self.url + path), expect)
 
-    def json(self, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
+    def json(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        expect: int = 200,
+        headers: dict[str, str] | None = None,
+    ) -> Any:
         token = next((cookie.value for cookie in self.cookies if cookie.name == "csrftoken"), "") or ""
-        headers = {"Content-Type": "application/json", "X-CSRFToken": token, "Referer": self.url}
+        sent = {
+            "Content-Type": "application/json",
+            "X-CSRFToken": token,
+            "Referer": self.url,
+            **(headers or {}),
+        }
+        if self.key:
+            sent["Authorization"] = f"Bearer {self.key}"
         data = None if body is None and method == "GET" else json.dumps(body or {}).encode()
-        answer = self._send(urllib.request.Request(self.url + path, data, headers, method=method), expect)
+        answer = self._send(urllib.request.Request(self.url + path, data, sent, method=method), expect)
         return json.loads(answer) if answer else None
 
     def log_in(self, email: str) -> None:
@@ -144,6 +160,7 @@ class Person:
         try:
             with self.opener.open(request, timeout=30) as answer:
                 status, body = answer.status, str(answer.read(), "utf-8")
+                self.tag = answer.headers.get("ETag") or ""
         except urllib.error.HTTPError as error:
             status, body = error.code, error.read().decode(errors="replace")
         if status != expect:
@@ -169,14 +186,184 @@ def walk(run: Run) -> None:
         nobody.get("/readyz")
     with step("what needs a log-in refuses without one"):
         nobody.json("GET", "/api/v1/deals/", expect=401)
-    rep = Person(run.url)
-    with step("a rep logs in"):
+    rep, manager = Person(run.url), Person(run.url)
+    with step("a rep and a manager log in"):
         rep.log_in("rep@demo.example")
-    with step("the catalog lists offerings"):
-        offerings = rep.json("GET", "/api/v1/offerings/")
-        if not offerings["results"]:
-            raise Failed("the catalog is empty")
-    # The deal from here on: create, submit, approve as the manager, credits, board, leaderboard, cancel, reversal.
+        manager.log_in("manager@demo.example")
+    sold = Sale(rep, manager)
+    with step("an offering of the catalog can be sold today"):
+        sold.choose()
+    with step("the estimate says what a split deal would earn, and writes nothing"):
+        sold.estimate()
+    with step("the deal is logged once, also when it is sent twice"):
+        sold.log()
+    with step("it is submitted, and its owner cannot approve it"):
+        sold.submit()
+    with step("the manager approves it, once"):
+        sold.approve()
+    with step("its credits are what was estimated, each with its explanation"):
+        sold.credits()
+    with step("attainment, board and leaderboard have moved by them"):
+        sold.moved()
+    with step("cancelled, it nets to zero by exact reversals"):
+        sold.cancel()
+    with step("a program with a key sees it, and a partner does not see who sold it"):
+        sold.programs(run)
+
+
+class Sale:
+    """One deal of the rep and a colleague, from the catalog to its reversal."""
+
+    def __init__(self, rep: Person, manager: Person) -> None:
+        self.rep = rep
+        self.manager = manager
+
+    def choose(self) -> None:
+        self.on = next(
+            row["starts"]
+            for row in self.rep.json("GET", "/api/v1/periods/?grain=month&state=open")["results"][::-1]
+        )
+        offerings = self.rep.json("GET", "/api/v1/offerings/?page_size=200")["results"]
+        sellable = [o for o in offerings if self._answer(o["slug"])["sellable"]]
+        if len(sellable) < 2:
+            raise Failed(f"only {len(sellable)} of {len(offerings)} offerings can be sold on {self.on}")
+        self.offerings = [sellable[0]["slug"], sellable[-1]["slug"]]
+        self.customer = self.rep.json("GET", "/api/v1/customers/?page_size=1")["results"][0]["slug"]
+        (mine,) = self.rep.json("GET", "/api/v1/attainments/")["results"]
+        colleagues = self.manager.json("GET", f"/api/v1/attainments/?team={mine['team']}&page_size=200")[
+            "results"
+        ]
+        self.me = mine["slug"]
+        self.colleague = next(row["slug"] for row in colleagues if row["quota"] and row["slug"] != self.me)
+        self.measure, self.team, self.period = mine["measure"], mine["team"], mine["period"]
+
+    def _answer(self, slug: str) -> Any:
+        return self.rep.json("GET", f"/api/v1/offerings/{slug}/answer/?on={self.on}")
+
+    @property
+    def body(self) -> dict[str, Any]:
+        amounts = ("1000000.01", "2500.50")
+        return {
+            "customer": self.customer,
+            "title": "Smoke test",
+            "close_date": self.on,
+            "currency": "USD",
+            "lines": [
+                {"offering": slug, "amount": {"amount": amount, "currency": "USD"}}
+                for slug, amount in zip(self.offerings, amounts, strict=True)
+            ],
+            "shares": [{"rep": self.me, "percent": "66.6667"}, {"rep": self.colleague, "percent": "33.3333"}],
+        }
+
+    def estimate(self) -> None:
+        before = self._ledger()
+        found = self.rep.json("POST", "/api/v1/credit-estimates/", self.body)
+        self.estimated = sorted(_credit(credit) for credit in found["credits"])
+        if not self.estimated or self._ledger() != before:
+            raise Failed("the estimate is empty, or was posted")
+
+    def _ledger(self) -> int:
+        return int(self.manager.json("GET", "/api/v1/credits/?count=true&page_size=1")["total"])
+
+    def log(self) -> None:
+        wrong = {**self.body, "shares": [{"rep": self.me, "percent": "99"}]}
+        problem = self.rep.json("POST", "/api/v1/deals/", wrong, expect=422)
+        _same([(e["code"], e["pointer"]) for e in problem["errors"]], [("shares_do_not_add_up", "/shares")])
+        once = {"Idempotency-Key": "smoke"}
+        first = self.rep.json("POST", "/api/v1/deals/", self.body, expect=201, headers=once)
+        again = self.rep.json("POST", "/api/v1/deals/", self.body, expect=201, headers=once)
+        _same(first, again)
+        self.id, self.deal = first["id"], f"/api/v1/deals/{first['id']}/"
+
+    def submit(self) -> None:
+        self.rep.json("GET", self.deal)
+        stale = {"If-Match": self.rep.tag}
+        self.rep.json("PATCH", self.deal, {"title": "Smoke test, edited"}, headers=stale)
+        self.rep.json("POST", f"{self.deal}submit/", expect=412, headers=stale)
+        _same(self.rep.json("POST", f"{self.deal}submit/")["state"], "submitted")
+        self.rep.json("POST", f"{self.deal}approve/", expect=403)
+
+    def approve(self) -> None:
+        self.before = self._attained()
+        self.manager.json("GET", self.deal)
+        seen = {"If-Match": self.manager.tag}
+        _same(self.manager.json("POST", f"{self.deal}approve/", headers=seen)["state"], "approved")
+        self.manager.json("POST", f"{self.deal}approve/", expect=409)
+
+    def credits(self) -> None:
+        posted = self._credits()
+        _same(sorted(_credit(credit) for credit in posted), self.estimated)
+        for credit in posted:
+            told = self.manager.json("GET", f"/api/v1/credits/{credit['id']}/explanation/")
+            _same(told["credit"]["amount"], credit["amount"])
+        self.earned = sum(
+            _cents(c["amount"]) for c in posted if c["rep"] == self.me and c["measure"] == self.measure
+        )
+
+    def _credits(self) -> list[Any]:
+        found: list[Any] = self.manager.json("GET", f"/api/v1/credits/?deal={self.id}&page_size=200")[
+            "results"
+        ]
+        return found
+
+    def moved(self) -> None:
+        _same(self._attained() - self.before, self.earned)
+        board = self.rep.json("GET", f"/api/v1/leaderboards/{self.measure}/?period={self.period}&around=me")
+        _same(
+            [_cents(row["value"]) for row in board["results"] if row["slug"] == self.me], [self._attained()]
+        )
+        self.manager.get(f"/quotas/board/{self.team}/")
+        self.rep.get("/quotas/leaderboard/")
+
+    def _attained(self) -> int:
+        (mine,) = self.rep.json("GET", f"/api/v1/attainments/?period={self.period}&measure={self.measure}")[
+            "results"
+        ]
+        return _cents(mine["credited"])
+
+    def cancel(self) -> None:
+        _same(
+            self.manager.json("POST", f"{self.deal}cancel/", {"reason": "Smoke test."})["state"], "cancelled"
+        )
+        entries = self._credits()
+        _same(len(entries), 2 * len(self.estimated))
+        _same(
+            {e["reverses"] for e in entries if e["reverses"]}, {e["id"] for e in entries if e["reversed_by"]}
+        )
+        _same(sum(_cents(entry["amount"]) for entry in entries if isinstance(entry["amount"], dict)), 0)
+        _same(self._attained(), self.before)
+
+    def programs(self, run: Run) -> None:
+        auditor = Person(run.url, _key(run.manage("create_api_key", "smoke-auditor", "--role", "auditor")))
+        _same(auditor.json("GET", self.deal)["owner"], self.me)
+        publisher = self.rep.json("GET", f"/api/v1/offerings/{self.offerings[0]}/")["publisher"]["slug"]
+        made = run.manage("create_api_key", "smoke-partner", "--role", "partner", "--publisher", publisher)
+        partner = Person(run.url, _key(made))
+        _same(partner.json("GET", self.deal)["owner"], None)
+        partner.json("GET", f"{self.deal}explanation/", expect=404)
+        partner.json("GET", "/api/v1/credits/", expect=404)
+
+
+def _credit(credit: Any) -> str:
+    return json.dumps(
+        [credit[key] for key in ("line_no", "rep", "team", "measure", "component", "amount")], sort_keys=True
+    )
+
+
+def _cents(money: Any) -> int:
+    return int(money["amount"].replace(".", ""))
+
+
+def _key(said: str) -> str:
+    found = re.search(r"pk_[a-z0-9]+_[A-Za-z0-9]+", said)
+    if not found:
+        raise Failed(f"create_api_key printed no key: {said}")
+    return found[0]
+
+
+def _same(found: Any, expected: Any) -> None:
+    if found != expected:
+        raise Failed(f"{found!r} instead of {expected!r}")
 
 
 def main() -> int:

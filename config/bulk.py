@@ -23,13 +23,14 @@ def insert(rows: Sequence[M]) -> list[M]:
     columns = [field for field in meta.concrete_fields if field.attname]
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)", [meta.db_table, len(rows)]
+            "SELECT nextval(pg_get_serial_sequence(%s, 'id')) FROM generate_series(1, %s)",
+            [meta.db_table, len(rows)],
         )
         for row, (pk,) in zip(rows, cursor.fetchall(), strict=True):
             row.pk = pk
         names = [field.attname for field in columns]
         statement = sql.SQL("COPY {} ({}) FROM STDIN").format(
-            table, sql.SQL(", ").join(sql.Identifier(field.column) for field in columns)
+            table, sql.SQL(", ").join([sql.Identifier(str(field.column)) for field in columns])
         )
         # Past Django's cursor, which has no copy(); its errors become Django's all the same.
         with connection.wrap_database_errors, cursor.cursor.copy(statement) as copy:
@@ -41,7 +42,9 @@ def insert(rows: Sequence[M]) -> list[M]:
     return list(rows)
 
 
-def update(model: type[models.Model], ids: Sequence[int], values: Mapping[str, tuple[str, Sequence[Any]]]) -> None:
+def update(
+    model: type[models.Model], ids: Sequence[int], values: Mapping[str, tuple[str, Sequence[Any]]]
+) -> None:
     """Give each row of *ids* its own values, in one statement.
 
     values  Column to the SQL type of its array and the values, in the order of *ids*.
@@ -50,8 +53,10 @@ def update(model: type[models.Model], ids: Sequence[int], values: Mapping[str, t
     statement = sql.SQL("UPDATE {} t SET {} FROM unnest({}) AS x ({}) WHERE t.id = x.id").format(
         sql.Identifier(model._meta.db_table),
         sql.SQL(", ").join(sql.SQL("{0} = x.{0}").format(sql.Identifier(name)) for name in columns),
-        sql.SQL(", ").join(sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in ("bigint", *(values[c][0] for c in columns))),
+        sql.SQL(", ").join(
+            sql.SQL("%s::{}[]").format(sql.SQL(kind)) for kind in ("bigint", *(values[c][0] for c in columns))
+        ),
         sql.SQL(", ").join(sql.Identifier(name) for name in ("id", *columns)),
     )
     with connection.cursor() as cursor:
-        cursor.execute(statement, [list(ids), *(list(values[name][1]) for name in columns)])  # type: ignore[arg-type]
+        cursor.execute(statement, [list(ids), *(list(values[name][1]) for name in columns)])

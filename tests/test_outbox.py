@@ -71,6 +71,14 @@ def test_a_cause_that_is_undone_owes_nothing(handler: list[Any]) -> None:
     assert not OutboxMessage.objects.exists()
 
 
+def test_what_is_done_is_not_done_again_by_a_late_worker(handler: list[Any]) -> None:
+    owe()
+    (message_id,) = outbox.lease(at=AT)
+    assert outbox.carry_out(message_id=message_id, at=AT)
+    assert not outbox.carry_out(message_id=message_id, at=AT + timedelta(hours=1))
+    assert len(handler) == 1
+
+
 def test_a_worker_killed_after_its_lease_is_replaced_when_the_lease_ends(handler: list[Any]) -> None:
     owe()
     assert len(outbox.lease(at=AT)) == 1  # and then its process is killed

@@ -212,7 +212,13 @@ class KeysetPagination(BasePagination):
         }
 
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        orders = list(getattr(view, "orderings", ()))
         return [
+            *(
+                [_parameter("ordering", {"type": "string", "enum": orders}, "The first if left out.")]
+                if orders
+                else []
+            ),
             _parameter("cursor", {"type": "string"}, "Where to go on; taken from next or previous."),
             _parameter(
                 "page_size",

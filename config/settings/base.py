@@ -62,7 +62,7 @@ MIDDLEWARE = [
     "config.middleware.RequestIdMiddleware",
     "config.rest.preconditions.CompressWithStrongTags",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "config.rest.addresses.SlashKeepingTheMethod",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

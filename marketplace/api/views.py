@@ -43,6 +43,7 @@ from marketplace.selectors.visibility import offerings_for, publishers_for
 class Publishers(Resources):
     """Who makes what is sold."""
 
+    queryset = Publisher.objects.none()  # for the schema; get_queryset() is what answers
     serializer_class = shapes.PublisherResource
     filterset_class = PublisherFilters
     lookup_field = "slug"
@@ -79,6 +80,7 @@ class DayQuery(Strict):
 class Offerings(Resources):
     """What is on sale. as_of says which day's lifecycle, eligibility and prices are meant."""
 
+    queryset = Offering.objects.none()  # for the schema; get_queryset() is what answers
     serializer_class = shapes.OfferingResource
     filterset_class = OfferingFilters
     lookup_field = "slug"
@@ -295,6 +297,7 @@ class TheAnswer(PartOfOffering):
 class Models(Resources):
     """Models with their versions, and the offerings that sell them."""
 
+    queryset = AiModel.objects.none()  # for the schema; get_queryset() is what answers
     serializer_class = shapes.ModelResource
     filterset_class = ModelFilters
     lookup_field = "slug"

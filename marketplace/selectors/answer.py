@@ -6,7 +6,7 @@ from datetime import date
 from config.refusals import NotFound
 from marketplace.models import Customer, Lifecycle, Offering, Plan, PriceVersion, Program
 from marketplace.selectors.eligibility import Chip, Treatment, strip, treatments
-from marketplace.selectors.on_sale import NotSellable, why_not
+from marketplace.selectors.on_sale import NotSellable, named_replacement, why_not
 from marketplace.selectors.prices import prices_on
 
 
@@ -97,7 +97,7 @@ def answer(
         refusal=refusal,
         until=until,
         until_why=until_why,
-        replacement=offering.replacement,
+        replacement=named_replacement(offering),
         prices=prices,
         treated=treatments(offering, on, plan),
         warnings=[] if refusal is not None else _warnings(offering, on, plan, prices),

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from marketplace.models import CommercialPath, Lifecycle, Offering, Plan, Publication
+from marketplace.selectors.visibility import PUBLISHED
 
 REPLACED = ("not_published", "deprecated", "retired", "region_unavailable")
 ON_SALE = (Publication.LIVE, Publication.PREVIEW)
@@ -26,6 +27,12 @@ class NotSellable:
     replacement_id: int | None = None
     replacement_slug: str = ""
     replacement_name: str = ""
+
+
+def named_replacement(offering: Offering) -> Offering | None:
+    """What replaces it, once that is published: nobody learns of an unpublished offering through another one."""
+    found = offering.replacement
+    return found if found is not None and found.publication in PUBLISHED else None
 
 
 def why_not(offering: Offering, on: date, country: str = "") -> NotSellable | None:
@@ -53,7 +60,7 @@ def why_not(offering: Offering, on: date, country: str = "") -> NotSellable | No
     if reason is None:
         return None
     code, message = reason
-    instead = offering.replacement
+    instead = named_replacement(offering)
     if instead is None or code not in REPLACED:
         return NotSellable(code, message)
     return NotSellable(

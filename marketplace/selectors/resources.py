@@ -5,6 +5,7 @@ from typing import Any
 from django.db.models import Prefetch, QuerySet
 
 from marketplace.models import Offering, Plan, TaskArea
+from marketplace.selectors.on_sale import named_replacement
 
 PLANS = Prefetch("plans", queryset=Plan.objects.order_by("position", "id"))
 TASKS = Prefetch("task_areas", queryset=TaskArea.objects.order_by("position", "id"))
@@ -51,6 +52,7 @@ def model_body(offering: Offering) -> dict[str, Any] | None:
 
 def offering_body(offering: Offering) -> dict[str, Any]:
     """Every fact of an offering as plain JSON. Of an offering of with_facts: no query."""
+    instead = named_replacement(offering)
     return {
         "slug": offering.slug,
         "name": offering.name,
@@ -73,7 +75,7 @@ def offering_body(offering: Offering) -> dict[str, Any]:
         "legacy_on": _day(offering.legacy_on),
         "deprecated_on": _day(offering.deprecated_on),
         "retires_on": _day(offering.retires_on),
-        "replacement": offering.replacement.slug if offering.replacement else None,
+        "replacement": instead.slug if instead is not None else None,
         "task_areas": [area.slug for area in offering.task_areas.all()],
         "plans": [plan_body(plan) for plan in offering.plans.all()],
         "revision": offering.revision,

@@ -98,7 +98,8 @@ def _seats(found: Organisation) -> dict[tuple[str, int], list[Span]]:
         spans: list[Span] = []
         since = FIRST_DAY
         if people[0].starts > since:  # a new seat: somebody of the team looked after its accounts before
-            caretaker = next(p for p in found.sellers(key[0], since) if p.role == AE and p.ends is None)
+            team = sorted(found.sellers(key[0], since), key=lambda p: (p.role != AE, p.ends is not None))
+            caretaker = team[0]
             spans.append(Span(caretaker, since, people[0].starts))
             since = people[0].starts
         for person in people:
@@ -116,10 +117,9 @@ def _use(made: list[CustomerFact], scale: Scale, seed: int, today: date) -> None
         if customer.wins_on is None and left >= len(months):
             customer.uses_from = months[0]
             left -= len(months)
-    new = [customer for customer in made if customer.wins_on is not None]
-    for customer in Dice(seed, "usage").several(new, len(new)):
-        assert customer.wins_on is not None
-        begins = sum(month <= customer.wins_on for month in months) + 1
+    new = [(customer, customer.wins_on) for customer in made if customer.wins_on is not None]
+    for customer, won in Dice(seed, "usage").several(new, len(new)):
+        begins = sum(month <= won for month in months) + 1
         if begins < len(months) and left > 0:
             begins = max(begins, len(months) - left)
             customer.uses_from = months[begins]

@@ -36,7 +36,7 @@ class Dice:
     def several(self, things: Sequence[T], count: int) -> list[T]:
         """*count* different ones, or all there are."""
         left = list(things)
-        taken = []
+        taken: list[T] = []
         while left and len(taken) < count:
             taken.append(left.pop(int(self._random.random() * len(left))))
         return taken

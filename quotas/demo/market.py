@@ -99,7 +99,6 @@ class Market:
 
 
 def _appeal(offering: OfferingFact, day: date) -> float:
-    if offering.kind != "model":
+    if offering.kind != "model" or offering.available_on is None:
         return A_SEAT
-    assert offering.available_on is not None
     return 0.05 + exp(-(day - offering.available_on).days / NEWEST_FIRST)

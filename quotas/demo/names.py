@@ -141,10 +141,11 @@ USES = {
 def person(dice: Dice, culture: str, taken: set[str], team: set[str] | None = None) -> str:
     """A full name that nobody in *taken* has, and as a rule a family name that nobody in *team* has; both learn it."""
     while True:
-        for _ in range(9):
-            family = dice.pick(FAMILY[culture])
+        family = dice.pick(FAMILY[culture])
+        for _ in range(8):
             if team is None or family not in team:
                 break
+            family = dice.pick(FAMILY[culture])
         name = f"{dice.pick(GIVEN[culture])} {family}"
         if name not in taken:
             taken.add(name)

@@ -141,6 +141,7 @@ class Selling:
     ) -> None:
         self.found, self.customers, self.asked, self.scale = found, customers, asked, scale
         self.seed, self.today, self.last_day = seed, today, today - ONE_DAY
+        self.people = {person.slug: person for person in found.people}
         self.market = Market(offerings)
         self.rates = rate_on(rates)
         self.quarters = [p for p in periods() if p.grain == "Q" and p.starts <= self.last_day]
@@ -195,12 +196,10 @@ class Selling:
         extra = self._undone()
         cells = self._cells()
         counts = apportion(count - len(extra), [weight for *_, weight in cells], least=1)
-        made = []
+        made: list[_Booking] = []
         for (person, quarter, starts, ends, _weight), size in zip(cells, counts, strict=True):
             dice = Dice(self.seed, "bookings", person.slug, quarter.name)
-            for _ in range(size):
-                if booking := self._booking(dice, person, quarter, self._day(dice, starts, ends)):
-                    made.append(booking)
+            made += [self._booking(dice, person, quarter, self._day(dice, starts, ends)) for _ in range(size)]
         self._size(made)
         self._size_like(extra, made)
         together = sorted([*made, *extra], key=lambda b: (b.day, b.owner.slug, b.customer.slug, b.weight))
@@ -298,8 +297,9 @@ class Selling:
 
     def _wanted(self, slug: str, quarter: str) -> float:
         """US dollars that somebody is to have in a quarter, or in the part of it that has passed."""
-        person = self._people[slug]
+        person = self.people[slug]
         asked = self.asked.reps.get((BOOKINGS, quarter, slug), 20_000)
+        asked = asked * 120 // 100 if person.role == SPECIALIST else asked  # four fifths of it count
         dice = Dice(self.seed, "result", slug, quarter)
         if quarter != self.quarters[-1].name:
             return asked * min(1.28, max(0.55, person.ability * dice.around(1.0, 0.12)))
@@ -308,12 +308,6 @@ class Selling:
         present = self.quarters[-1]
         pace = (self.today - present.starts).days / (present.ends - present.starts).days
         return asked * min(1.4, max(0.1, pace * person.ability * dice.around(1.0, 0.5)))
-
-    @property
-    def _people(self) -> dict[str, Person]:
-        if not hasattr(self, "_by_slug"):
-            self._by_slug = {person.slug: person for person in self.found.people}
-        return self._by_slug
 
     def _size_like(self, extra: list[_Booking], made: list[_Booking]) -> None:
         """What is not credited is as large as what its owner sells otherwise."""
@@ -345,9 +339,7 @@ class Selling:
             (HELD, [dice.pick(others) for _ in range(scale.held)], present.starts, self.today),
             (REJECTED, [dice.pick(sellers) for _ in range(scale.rejected)], FIRST_DAY, self.today),
         ]
-        early = [months for months in months_until(self.today)][
-            -5
-        ]  # cancelled late: of a month that is closed by now
+        early = months_until(self.today)[-5]  # is closed by now
         for nth in range(scale.cancelled):
             span = (
                 (early, early + timedelta(days=28))
@@ -389,7 +381,11 @@ class Selling:
         if decided and booking.outcome == HELD:
             undone = datetime.combine(self.last_day, time(21), UTC)
         elif decided and booking.outcome == CANCELLED:
-            undone = datetime.combine(self.today - timedelta(days=9), time(18), UTC) if booking.late else decided + timedelta(days=9)
+            undone = (
+                datetime.combine(self.today - timedelta(days=9), time(18), UTC)
+                if booking.late
+                else decided + timedelta(days=9)
+            )
         return DealFact(
             source="parity" if by_owner else "crm",
             external_id="" if by_owner else f"OPP-{nth:06}",
@@ -455,7 +451,7 @@ class Selling:
         dice = Dice(self.seed, "refunds")
         facts = {offering.slug: offering for offering in self.market.offerings}
         old = self.today - timedelta(days=50)
-        made = []
+        made: list[DealFact] = []
         candidates = [
             b for b in bookings if b.outcome == APPROVED and b.close_date < old and not b.new_customer
         ]
@@ -464,7 +460,8 @@ class Selling:
                 break
             day = original.close_date + timedelta(days=dice.number(9, 45))
             line = original.lines[0]
-            if not facts[line.offering].on_sale(day):
+            there = all(self.people[slug].works(day) for slug, _ in original.shares)
+            if not there or not facts[line.offering].on_sale(day):
                 continue
             amount = line.amount_minor * dice.pick((20, 25, 40, 50, 100)) // 100
             recorded = max(
@@ -496,12 +493,11 @@ class Selling:
                 continue
             dice = Dice(self.seed, "use", customer.slug)
             for nth, month in enumerate(months):
-                if month < customer.uses_from:
-                    continue
                 closes = self._closes(month)
                 owner = customer.owner_on(closes)
+                if owner is None or month < customer.uses_from:
+                    continue
                 quarter = next(q for q in self.quarters if q.holds(month))
-                assert owner is not None
                 grown = customer.size * (1 + 0.02 * nth) * dice.around(1.0, 0.12) * self._passed(month)
                 weights[owner.slug, quarter.name].append((customer, month, grown))
         made: list[tuple[CustomerFact, date, str, float]] = []
@@ -509,7 +505,7 @@ class Selling:
             quarter = next(q for q in self.quarters if q.name == quarter_name)
             asked = self.asked.reps.get((CONSUMPTION, quarter_name, slug), 0)
             passed = sum(self._passed(month) for month in months if quarter.holds(month)) / 3
-            ability = self._people[slug].ability if self._people[slug].role != HOUSE else 0.8
+            ability = self.people[slug].ability if self.people[slug].role != HOUSE else 0.8
             result = ability * Dice(self.seed, "consumed", slug, quarter_name).around(1.0, 0.22) * passed
             whole = sum(weight for *_, weight in uses)
             total = asked * result if asked else sum(customer.size * 9_000 for customer, *_ in uses)

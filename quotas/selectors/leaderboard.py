@@ -340,10 +340,12 @@ _FIRST: Final = sql.SQL(
 _AROUND: Final = sql.SQL(
     """me AS (SELECT s AS mine FROM standing WHERE id = %(around)s),
     edge AS (
-      SELECT (SELECT max(s) FROM (SELECT s FROM standing, me WHERE s >= mine ORDER BY s LIMIT %(half)s + 1) x) AS high,
-             (SELECT min(s) FROM (SELECT s FROM standing, me WHERE s <= mine ORDER BY s DESC LIMIT %(half)s + 1) x) AS low
+      SELECT (SELECT max(s) FROM (SELECT s FROM standing, me WHERE s > mine + abs(mine) * {slack} ORDER BY s LIMIT %(half)s) x) AS high,
+             (SELECT min(s) FROM (SELECT s FROM standing, me WHERE s < mine - abs(mine) * {slack} ORDER BY s DESC LIMIT %(half)s) x) AS low
+    ), edge_or_me AS (
+      SELECT coalesce(high, mine) AS high, coalesce(low, mine) AS low FROM edge, me
     ), candidate AS (
-      SELECT id, v, q, {key} AS k FROM standing, edge e
+      SELECT id, v, q, {key} AS k FROM standing, edge_or_me e
        WHERE s >= e.low - abs(e.low) * {slack} AND s <= e.high + abs(e.high) * {slack}
     )"""
 )

@@ -270,7 +270,7 @@ def _approve(
         [
             DealEvent(
                 deal_id=deal.pk,
-                version_id=deal.latest_version_id,
+                version_id=deal.latest.pk,
                 action=DealAction.APPROVED,
                 by_id=by.pk,
                 at=moment,
@@ -297,7 +297,8 @@ def _approve(
         outbox.promise_each(
             topic="quotas.deal_decided",
             payloads={
-                f"deal-decided:{deal.pk}:{deal.revision}": {"deal_id": deal.pk, "action": "approved"} for deal in deals
+                f"deal-decided:{deal.pk}:{deal.revision}": {"deal_id": deal.pk, "action": "approved"}
+                for deal in deals
             },
             at=at,
         )

@@ -253,7 +253,11 @@ def record_deals(
     if submitted:
         events += [
             DealEvent(
-                deal_id=d.pk, version_id=v.pk, action=DealAction.SUBMITTED, by_id=(submitted_by or by).pk, at=m
+                deal_id=d.pk,
+                version_id=v.pk,
+                action=DealAction.SUBMITTED,
+                by_id=(submitted_by or by).pk,
+                at=m,
             )
             for d, v, m in zip(deals, versions, when, strict=True)
         ]

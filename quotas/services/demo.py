@@ -57,9 +57,7 @@ SOURCES = {"crm": "CRM import", "metering": "Metering import"}
 FOUNDED = datetime(2025, 6, 16, 16, tzinfo=UTC)
 TREE_SINCE = date(2010, 1, 1)
 LOCK = 0x44454D4F
-A_BATCH = (
-    1_000  # deals that are approved together at least: each posting costs the same passes over the facts
-)
+A_BATCH = 4_000  # deals approved together at least: each posting passes over all facts once
 
 
 @dataclass
@@ -102,7 +100,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _customers(ids, made)
     _calendar(ids, made)
     _quotas(ids, made)
-    _plan(ids)
+    _plan(ids, made)
     _deals(ids, made)
     return Loaded(
         {
@@ -301,7 +299,7 @@ def _quotas(ids: _Ids, made: World) -> None:
     )
 
 
-def _plan(ids: _Ids) -> None:
+def _plan(ids: _Ids, made: World) -> None:
     """One version that is published by another person than its author, and a draft that pays one publisher more."""
     whole = CompPlan.objects.create(slug=plan.SLUG, name=plan.NAME)
     first, second = PlanVersion.objects.bulk_create(
@@ -320,7 +318,7 @@ def _plan(ids: _Ids) -> None:
                 effective=DateRange(*plan.DRAFT_SPAN),
                 note="Proposal: pay more for our own products from October on.",
                 drafted_by=ids.users["admin"],
-                drafted_at=datetime(2026, 8, 11, 17, tzinfo=UTC),
+                drafted_at=_morning(made.today - timedelta(days=3)),
             ),
         ]
     )
@@ -366,7 +364,8 @@ def _deals(ids: _Ids, made: World) -> None:
     waiting: list[DealFact] = []  # refunds whose originals are not approved yet
     approved: set[str] = set()
     for batch in _batches(made.deals):
-        ready, refunds = [], waiting
+        ready: list[DealFact] = []
+        refunds = waiting
         for fact in batch:
             (refunds if fact.refunds else ready).append(fact)
         waiting = [fact for fact in refunds if fact.refunds not in approved]
@@ -423,13 +422,13 @@ def _record(ids: _Ids, facts: Sequence[DealFact]) -> None:
     groups: dict[tuple[str, str], list[DealFact]] = defaultdict(list)
     for fact in facts:
         state = DealState.DRAFT if fact.outcome == DRAFT else DealState.SUBMITTED
-        groups["rep" if fact.by_owner else fact.source, state].append(fact)
-    for (user, state), group in groups.items():
+        groups["rep" if fact.by_owner else fact.source, state.value].append(fact)
+    for (user, state_name), group in groups.items():
         made = record_deals(
             drafts=[_draft(ids, fact) for fact in group],
             by=ids.users[user],
             at=max(fact.recorded_at for fact in group),
-            state=state,
+            state=state_name,
             recorded_at_each=[fact.recorded_at for fact in group],
         )
         ids.deals.update({_key(fact): pk for fact, pk in zip(group, made, strict=True)})

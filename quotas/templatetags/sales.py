@@ -1,5 +1,8 @@
 """Amounts of a measure, and explanations of a credit, as the sales pages write them."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -26,12 +29,24 @@ def gap(attained: int, quota: int | None, pace_ppm: int) -> str:
     """Percentage points ahead of linear pace, or behind it."""
     if not quota:
         return formats.NO_VALUE
-    return formats.points(formats.Fraction(attained, quota) - formats.Fraction(pace_ppm, 1_000_000))
+    return formats.points(Fraction(attained, quota) - Fraction(pace_ppm, 1_000_000))
 
 
 @register.simple_tag
 def component(number: int) -> str:
     return str(Component(number).label)
+
+
+@register.filter
+def exact_percent(ppm: int) -> str:
+    """Parts per million as per cent, with as many decimals as it has and no sign: 333333 is "33.3333%"."""
+    return f"{Decimal(abs(ppm)).scaleb(-4).normalize():f}%"
+
+
+@register.filter
+def words(name: str) -> str:
+    """A name as words: "plan_version" is "Plan version"."""
+    return name.replace("_", " ").capitalize()
 
 
 @register.simple_tag

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
@@ -358,15 +359,12 @@ def _credit_table(shown: Board, write: Writer) -> SafeString:
 
 def _band_names() -> list[str]:
     edges = [0, *BANDS]
-    return [f"{low}\N{EN DASH}{high}" for low, high in zip(edges, edges[1:], strict=False)] + [
-        f"{BANDS[-1]}+"
-    ]
+    return [f"{low}\N{EN DASH}{high}" for low, high in pairwise(edges)] + [f"{BANDS[-1]}+"]
 
 
 def _spread(shown: Board) -> SafeString:
-    tones: list[charts.Tone] = []
-    for edge in (0, *BANDS):
-        tones.append(charts.standing(min(edge + 10, 100) if edge < 100 else 110, 100, shown.pace_ppm).tone)
+    middles = [edge + 10 for edge in (0, *BANDS)]
+    tones = [charts.standing(middle, 100, shown.pace_ppm).tone for middle in middles]
     bins = [
         charts.Bin(name, count, tone)
         for name, count, tone in zip(_band_names(), shown.bands, tones, strict=True)

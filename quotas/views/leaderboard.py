@@ -16,7 +16,7 @@ from quotas.selectors import periods, teams
 from quotas.selectors.boards import sees_all_money
 from quotas.selectors.leaderboard import BYS, GROUPS, Leaderboard, leaderboard
 from quotas.selectors.visibility import managed_teams, rep_of, reps_for
-from quotas.views import HtmxRequest, chosen_measure, chosen_period, sales_user, signed_in, wants_part
+from quotas.views import HtmxRequest, chosen_measure, chosen_period, signed_in, wants_part
 
 PAGE: Final = 50
 AROUND: Final = 20

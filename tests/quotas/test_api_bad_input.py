@@ -116,7 +116,7 @@ BAD: dict[str, tuple[Callable[[make.World], Json], list[tuple[str, str]]]] = {
     ),
     "an endless quantity": (
         lambda w: {"lines": lines(w, quantity="1E+999999")},
-        [("max_whole_digits", "/lines/0/quantity")],
+        [("max_digits", "/lines/0/quantity")],
     ),
     "a quantity that is no number": (
         lambda w: {"lines": lines(w, quantity="NaN")},

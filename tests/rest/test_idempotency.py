@@ -92,7 +92,7 @@ def test_a_key_that_cannot_be_kept_is_refused(caller: Caller, idem: str) -> None
 
 
 def test_a_claim_whose_process_died_blocks_only_for_a_while(caller: Caller) -> None:
-    first = post(caller, "once")
+    first = again = post(caller, "once")
     now = clock.now()
     for age, status in (
         (timedelta(minutes=4), 409),

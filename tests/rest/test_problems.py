@@ -182,3 +182,9 @@ def test_pointers_are_escaped_and_further_fields_of_a_problem_are_kept() -> None
     assert json.loads(answer.content)["errors"] == [
         {"pointer": "/x", "code": "retired", "detail": "It is retired.", "replacement": "newer"}
     ]
+
+
+def test_a_forgotten_slash_does_not_turn_a_post_into_a_get(caller: Caller) -> None:
+    answer = caller.send("POST", "/api/v1/notes", {"key": "k", "text": "t"})
+    assert (answer.status_code, answer["Location"]) == (308, "/api/v1/notes/")
+    assert not Notification.objects.exists()

@@ -78,7 +78,12 @@ def test_the_schema_is_served_to_anybody(client: Client) -> None:
 @pytest.mark.browser
 def test_the_reference_works_offline_under_the_strict_policy(page: "Page") -> None:
     foreign = []
-    page.on("request", lambda r: foreign.append(r.url) if "localhost" not in r.url and not r.url.startswith("data:") else None)
+    page.on(
+        "request",
+        lambda r: (
+            foreign.append(r.url) if "localhost" not in r.url and not r.url.startswith("data:") else None
+        ),
+    )
     page.goto("/api/docs/")
     page.get_by_role("heading", name="Parity").wait_for()
     page.locator(".opblock-summary").first.click()

@@ -19,7 +19,12 @@ class Command(BaseCommand):
     help = "Load the demo as it is on the demo's business date. Does nothing when it is loaded already."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--scale", choices=SCALES, default="full", help="full is what is shown, small is for browser tests")
+        parser.add_argument(
+            "--scale",
+            choices=SCALES,
+            default="full",
+            help="full is what is shown, small is for browser tests",
+        )
         parser.add_argument("--seed", type=int, default=SEED, help="another number, another world")
 
     def handle(self, *_args: Any, scale: str, seed: int, verbosity: int, **_options: Any) -> None:

@@ -1,0 +1,141 @@
+"""make screenshots: every page as the person who works on it sees it, light and dark, 1440 and 390 px wide, into .local/screenshots.
+
+Starts a Parity of its own beside whatever runs (its data under .local/screenshots-demo is kept and used again), looks at
+it with a headless Chromium, and stops it. ONLY=board,login takes some pages; BASE_URL= looks at one that runs already.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parent.parent
+PLACE = ROOT / ".local" / "screenshots"
+DEMO = ROOT / ".local" / "screenshots-demo"
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+SECONDS_TO_START = 240
+
+# Name of the picture, who looks, and where; "first:SELECTOR" follows the first such link of the page before it.
+PAGES: tuple[tuple[str, str, str], ...] = (
+    ("login", "", "/accounts/login/"),
+    ("board", "manager", "/quotas/board/"),
+    ("board-rep", "rep", "/quotas/board/"),
+    ("board-top", "admin", "/quotas/board/"),
+    ("leaderboard", "rep", "/quotas/leaderboard/"),
+    ("leaderboard-publishers", "manager", "/quotas/leaderboard/?group=publisher"),
+    ("deals", "rep", "/quotas/deals/"),
+    ("deal-new", "rep", "/quotas/deals/new/"),
+    ("deal", "manager", "first:/quotas/deals/?state=approved"),
+    ("approvals", "manager", "/quotas/approvals/"),
+    ("plans", "admin", "/quotas/plans/"),
+    ("periods", "admin", "/quotas/periods/"),
+    ("audit", "admin", "/accounts/audit/"),
+    ("notifications", "manager", "/accounts/notifications/"),
+    ("catalog", "catalog", "/catalog/"),
+    ("offering", "catalog", "first:/catalog/?publisher=anthropic"),
+    ("publisher", "partner", "/catalog/publishers/anthropic/"),
+    ("facts", "sourcing", "/sourcing/facts/"),
+    ("styleguide", "admin", "/styleguide/"),
+    ("not-found", "rep", "/no-such-page/"),
+)
+
+
+@contextmanager
+def running() -> Iterator[str]:
+    """The address of a Parity to look at."""
+    if given := os.environ.get("BASE_URL"):
+        yield given.rstrip("/")
+        return
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {**os.environ, "PARITY_LOCAL_DIR": str(DEMO), "PORT": str(port)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "config.supervisor"], cwd=ROOT, env=environment, start_new_session=True
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + SECONDS_TO_START
+        while not _answers(port):
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit("Parity did not start; make run says why.")
+            time.sleep(0.5)
+        yield address
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(60)
+
+
+def _answers(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1) as connection:
+            connection.sendall(b"GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return connection.recv(16).startswith(b"HTTP/1.1 200")
+    except OSError:
+        return False
+
+
+def take(browser: Browser, address: str, wanted: set[str]) -> int:
+    """Every page in every theme and size; returns how many pictures were taken."""
+    taken = 0
+    for theme in ("light", "dark"):
+        for size, (width, height) in SIZES.items():
+            pages: dict[str, Page] = {}
+            for name, role, where in PAGES:
+                if wanted and name not in wanted:
+                    continue
+                if role not in pages:
+                    context = browser.new_context(
+                        viewport={"width": width, "height": height},
+                        color_scheme=theme,
+                        reduced_motion="reduce",
+                    )
+                    pages[role] = context.new_page()
+                    if role:
+                        _log_in(pages[role], address, role)
+                page = pages[role]
+                path = where.removeprefix("first:")
+                page.goto(address + path)
+                if where.startswith("first:"):
+                    link = page.locator("main tbody a[href], main article a[href]").first
+                    page.goto(address + str(link.get_attribute("href")))
+                page.screenshot(path=PLACE / f"{name}-{theme}-{size}.png", full_page=True)
+                taken += 1
+            for page in pages.values():
+                page.context.close()
+    return taken
+
+
+def _log_in(page: Page, address: str, role: str) -> None:
+    page.goto(f"{address}/accounts/login/")
+    page.locator("input[name=username]:visible").fill(f"{role}@demo.example")
+    page.locator("input[name=password]:visible").fill("demo")
+    page.locator("input[name=password]:visible").press("Enter")
+    page.wait_for_url(lambda url: "/login/" not in url)
+
+
+def main() -> int:
+    if not Path(CHROMIUM).exists():
+        print(f"There is no Chromium at {CHROMIUM}: install Debian's, or set CHROMIUM.", file=sys.stderr)
+        return 1
+    PLACE.mkdir(parents=True, exist_ok=True)
+    wanted = {name for name in os.environ.get("ONLY", "").split(",") if name}
+    with running() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        print(f"{take(browser, address, wanted)} pictures in {PLACE.relative_to(ROOT)}")
+        browser.close()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

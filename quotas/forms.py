@@ -1,0 +1,527 @@
+"""The deal form: a head, lines and a split. Text in, a draft out; what is wrong stands beside the field that it is about."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from decimal import ROUND_DOWN, Decimal
+from functools import cached_property
+from typing import Any, Final, TypeVar
+from uuid import uuid4
+
+from django import forms
+from django.db.models import Q, QuerySet
+from django.forms.utils import ErrorDict
+from django.http import QueryDict
+
+from accounts.models import User
+from config import formats
+from config.refusals import Problem
+from marketplace.models import Currency, Customer, Offering, Plan
+from marketplace.selectors.visibility import offerings_for
+from quotas.models import ONE, DealKind, Rep
+from quotas.selectors.visibility import deals_for, rep_of, reps_for
+from quotas.services.booking import DealDraft, LineDraft, ShareDraft
+
+KINDS: Final = [(kind.value, kind.label) for kind in DealKind if kind != DealKind.CONSUMPTION]
+MOST_LINES: Final = 30
+MOST_SHARES: Final = 12
+_NUMBER: Final = re.compile(r"[-−]?\d{1,18}(\.\d{1,9})?")
+_SLUG_BEHIND: Final = re.compile(r"^(.*)\s\(([-\w]+)\)$")
+_SPACES: Final = re.compile(r"[\s,\u00a0\u202f]")
+PLACES: Final[Mapping[str, str]] = {"plan": "plan", "price_version": "plan"}
+
+
+class Part(forms.Form):
+    """A form whose fields always have a place for errors, which may come later than the page."""
+
+    use_required_attribute = False
+
+    def __init__(self, data: QueryDict, prefix: str | None = None) -> None:
+        super().__init__(data, prefix=prefix)
+        self._errors = ErrorDict()  # nothing is wrong until check() has looked
+        self.cleaned_data: dict[str, Any] = {}
+        for name, field in self.fields.items():
+            ids = [f"{self[name].auto_id}_helptext"] if field.help_text else []
+            field.widget.attrs["aria-describedby"] = " ".join([*ids, f"{self[name].auto_id}_error"])
+
+    @property
+    def blank(self) -> bool:
+        """Nothing was entered at all."""
+        return not any(str(self[name].value() or "").strip() for name in self.fields)
+
+
+def _text(
+    label: str,
+    *,
+    options: str = "",
+    wrong: str = "",
+    help_text: str = "",
+    required: bool = True,
+    css: str = "",
+    **attrs: str,
+) -> forms.CharField:
+    given = {
+        "autocomplete": "off",
+        **({"list": options} if options else {}),
+        **({"class": css} if css else {}),
+        **attrs,
+    }
+    return forms.CharField(
+        label=label,
+        required=required,
+        max_length=200,
+        help_text=help_text,
+        error_messages={"required": wrong},
+        widget=forms.TextInput(attrs=given),
+    )
+
+
+class HeadForm(Part):
+    customer = _text(
+        "Customer", options="customers", wrong="Say who bought.", placeholder="Type a part of the name"
+    )
+    owner = _text(
+        "Owner", options="reps", wrong="Say whose deal it is.", help_text="The rep whose deal it is."
+    )
+    kind = forms.ChoiceField(choices=KINDS, initial=DealKind.NEW_BUSINESS)
+    close_date = forms.DateField(
+        label="Close date",
+        help_text="The credit date: it picks period, plan, team and exchange rate.",
+        error_messages={"required": "Say when it closed.", "invalid": "Enter a day, such as 2026-08-14."},
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+    currency = forms.ChoiceField(choices=())
+    title = forms.CharField(
+        label="Title", required=False, max_length=160, widget=forms.TextInput(attrs={"autocomplete": "off"})
+    )
+    refunds = _text(
+        "Refund of",
+        wrong="",
+        required=False,
+        help_text="For a refund: the deal that it refunds.",
+        placeholder="D-000123",
+    )
+    new_customer = forms.BooleanField(
+        label="New customer",
+        required=False,
+        help_text="Confirmed at approval; counts once, on the first line.",
+    )
+
+
+class LineForm(Part):
+    offering = _text(
+        "Offering", options="offerings", wrong="Say what was sold.", placeholder="Type a part of the name"
+    )
+    plan = forms.ChoiceField(label="Plan", required=False, choices=())
+    amount = _text("Amount", wrong="Enter the amount.", css="num-in", inputmode="decimal")
+    quantity = _text("Quantity", wrong="", required=False, css="num-in", inputmode="decimal")
+    term_months = _text("Term, months", wrong="", required=False, css="num-in", inputmode="numeric")
+
+
+class ShareForm(Part):
+    rep = _text("Rep", options="reps", wrong="Say who takes part.", placeholder="Type a part of the name")
+    percent = _text("Share", wrong="Enter the share.", css="num-in", inputmode="decimal")
+
+
+class DealForms:
+    """Head, lines and shares of one deal as they were entered, and the draft that they come to."""
+
+    def __init__(
+        self, *, user: User, today: date, data: QueryDict | None = None, draft: DealDraft | None = None
+    ) -> None:
+        self.user = user
+        self.today = today
+        self.me = rep_of(user)
+        self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
+        if data is None:
+            data = self._entered(draft) if draft else self._fresh()
+            self.bound = False
+        else:
+            self.bound = True
+        self.data = data
+        self.token = data.get("token") or uuid4().hex
+        self.head = HeadForm(data)
+        choices = [(c.code, f"{c.code}, {c.name}") for c in self.currencies.values()]
+        self.head.fields["currency"].choices = choices  # type: ignore[attr-defined]
+        if not self.may_choose_owner:
+            del self.head.fields["owner"]
+        self.lines = [LineForm(data, prefix=f"lines-{at}") for at in range(_count(data, "lines", MOST_LINES))]
+        self.shares = [
+            ShareForm(data, prefix=f"shares-{at}") for at in range(_count(data, "shares", MOST_SHARES))
+        ]
+        for form in self.lines:
+            offering = self.offering_of(form)
+            plans = offering.plans.all() if offering else ()
+            form.fields["plan"].choices = [("", "Any plan"), *((str(p.pk), _plan_name(p)) for p in plans)]  # type: ignore[attr-defined]
+
+    # --- what the fields name ---
+
+    @cached_property
+    def may_choose_owner(self) -> bool:
+        return self.user.has_role("manager", "comp_admin")
+
+    @cached_property
+    def _offerings(self) -> dict[str, list[Offering]]:
+        asked = [form["offering"].value() for form in self.lines]
+        return named(offerings_for(self.user).select_related("publisher").prefetch_related("plans"), asked)
+
+    @cached_property
+    def _reps(self) -> dict[str, list[Rep]]:
+        return named(Rep.objects.all(), [form["rep"].value() for form in self.shares])
+
+    @cached_property
+    def customer(self) -> Customer | None:
+        text = self.head["customer"].value() or ""
+        found = named(Customer.objects.all(), [text])[text]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def owner(self) -> Rep | None:
+        if not self.may_choose_owner:
+            return self.me
+        text = self.head["owner"].value() or ""
+        found = named(reps_for(self.user, self.today), [text])[text]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def currency(self) -> Currency | None:
+        return self.currencies.get(self.head["currency"].value() or "")
+
+    @cached_property
+    def close_date(self) -> date | None:
+        try:
+            return date.fromisoformat(self.head["close_date"].value() or "")
+        except ValueError:
+            return None
+
+    def offering_of(self, form: LineForm) -> Offering | None:
+        found = self._offerings[form["offering"].value() or ""]
+        return found[0] if len(found) == 1 else None
+
+    def rep_of(self, form: ShareForm) -> Rep | None:
+        found = self._reps[form["rep"].value() or ""]
+        return found[0] if len(found) == 1 else None
+
+    @cached_property
+    def used_lines(self) -> list[LineForm]:
+        """Lines with anything in them, and the first."""
+        return [form for at, form in enumerate(self.lines) if at == 0 or not form.blank]
+
+    @cached_property
+    def used_shares(self) -> list[ShareForm]:
+        return [form for form in self.shares if not form.blank]
+
+    @property
+    def remainder_ppm(self) -> int:
+        """What is left to share out; negative when too much was."""
+        return ONE - sum(ppm(form["percent"].value()) or 0 for form in self.used_shares)
+
+    # --- what they come to ---
+
+    def draft(self, *, strict: bool) -> DealDraft | None:
+        """The deal as entered; None while something that it cannot do without is missing or unreadable.
+
+        strict  False for an estimate: lines and shares that are not finished are left out, and so is the customer.
+        """
+        owner, currency, closes = self.owner, self.currency, self.close_date
+        kind = self.head["kind"].value()
+        if owner is None or currency is None or closes is None or kind not in DealKind.values:
+            return None
+        if strict and self.customer is None:
+            return None
+        lines = [self._line(form, currency) for form in self.used_lines]
+        shares = [self._share(form) for form in self.used_shares]
+        if strict and (None in lines or None in shares):
+            return None
+        found = tuple(line for line in lines if line is not None)
+        if not found:
+            return None
+        return DealDraft(
+            owner_id=owner.pk,
+            customer_id=self.customer.pk if self.customer else 0,
+            kind=kind,
+            close_date=closes,
+            currency=currency.code,
+            lines=found,
+            shares=tuple(share for share in shares if share is not None),
+            title=str(self.head["title"].value() or "").strip(),
+            new_customer=bool(self.head["new_customer"].value()),
+            refunds_id=self._refunded() if kind == DealKind.REFUND else None,
+            external_id=self.token,
+        )
+
+    def _line(self, form: LineForm, currency: Currency) -> LineDraft | None:
+        offering = self.offering_of(form)
+        amount = minor(form["amount"].value(), currency.exponent)
+        quantity, term = form["quantity"].value() or "", form["term_months"].value() or ""
+        chosen = form["plan"].value() or ""
+        if (
+            offering is None
+            or amount is None
+            or (quantity.strip() and number(quantity) is None)
+            or (term.strip() and _whole(term) is None)
+        ):
+            return None
+        plan = next((plan.pk for plan in offering.plans.all() if str(plan.pk) == chosen), None)
+        return LineDraft(
+            offering_id=offering.pk,
+            amount_minor=amount,
+            plan_id=plan,
+            quantity=number(quantity) if quantity.strip() else None,
+            term_months=_whole(term) if term.strip() else None,
+        )
+
+    def _share(self, form: ShareForm) -> ShareDraft | None:
+        rep, part = self.rep_of(form), ppm(form["percent"].value())
+        return ShareDraft(rep.pk, part) if rep is not None and part is not None else None
+
+    def _refunded(self) -> int | None:
+        text = str(self.head["refunds"].value() or "").upper().removeprefix("D-").lstrip("0")
+        if not text.isdecimal() or len(text) > 15:
+            return None
+        found = deals_for(self.user, self.today).filter(pk=int(text)).values_list("pk", flat=True).first()
+        return found
+
+    # --- what is wrong ---
+
+    def check(self) -> bool:
+        """Say what cannot be read or is missing, beside each field. True if there is a draft."""
+        forms_ = [self.head, *self.used_lines, *self.used_shares]
+        for form in forms_:
+            form.full_clean()
+        self._check_named()
+        for line in self.used_lines:
+            self._check_numbers(line)
+        for share in self.used_shares:
+            text = share["percent"].value()
+            if "percent" not in share.errors and ppm(text) is None:
+                share.add_error("percent", "Enter per cent with at most four decimals, such as 33.3333.")
+        return not any(form.errors for form in forms_)
+
+    def _check_named(self) -> None:
+        text = self.head["customer"].value() or ""
+        if text and self.customer is None:
+            self.head.add_error(
+                "customer", _not_one(len(named(Customer.objects.all(), [text])[text]), "customer")
+            )
+        if self.may_choose_owner and self.head["owner"].value() and self.owner is None:
+            self.head.add_error("owner", "Choose a rep of the teams that you manage.")
+        for line in self.used_lines:
+            text = line["offering"].value() or ""
+            if text and self.offering_of(line) is None:
+                line.add_error("offering", _not_one(len(self._offerings[text]), "offering"))
+        for share in self.used_shares:
+            text = share["rep"].value() or ""
+            if text and self.rep_of(share) is None:
+                share.add_error("rep", _not_one(len(self._reps[text]), "rep"))
+        if self.head["kind"].value() == DealKind.REFUND and self._refunded() is None:
+            self.head.add_error("refunds", "Name the approved deal that it refunds, such as D-000123.")
+
+    def _check_numbers(self, line: LineForm) -> None:
+        exponent = self.currency.exponent if self.currency else 2
+        amount, quantity, term = (
+            str(line[name].value() or "").strip() for name in ("amount", "quantity", "term_months")
+        )
+        if amount and minor(amount, exponent) is None:
+            places = f"at most {exponent} decimals" if exponent else "no decimals"
+            line.add_error(
+                "amount",
+                f"Enter a number with {places}, such as {formats.money(123456789, '', exponent).strip()}.",
+            )
+        if quantity and number(quantity) is None:
+            line.add_error("quantity", "Enter a number, zero or more.")
+        if term and _whole(term) is None:
+            line.add_error("term_months", "Enter whole months, such as 12.")
+
+    def place(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Put each problem beside its field. Returns those that are about the whole deal, or about the split."""
+        rest = []
+        for problem in problems:
+            steps = problem.pointer.strip("/").split("/")
+            if len(steps) == 3 and steps[0] in ("lines", "shares") and steps[1].isdecimal():
+                used: Sequence[Part] = self.used_lines if steps[0] == "lines" else self.used_shares
+                form = used[int(steps[1])]
+                name = PLACES.get(steps[2], steps[2])
+                form.add_error(name if name in form.fields else None, problem.message)
+            elif len(steps) == 1 and steps[0] in self.head.fields:
+                self.head.add_error(steps[0], problem.message)
+            else:
+                rest.append(problem)
+        return rest
+
+    @property
+    def parts(self) -> list[Part]:
+        return [self.head, *self.lines, *self.shares]
+
+    # --- rows more or less ---
+
+    def _fresh(self) -> QueryDict:
+        data = QueryDict(mutable=True)
+        data.update(
+            {"close_date": self.today.isoformat(), "currency": "USD", "kind": str(DealKind.NEW_BUSINESS)}
+        )
+        data.update({"lines": "1", "shares": "1"})
+        if self.me is not None:
+            data.update(
+                {"owner": choice(self.me), "shares-0-rep": choice(self.me), "shares-0-percent": "100"}
+            )
+        return data
+
+    def _entered(self, draft: DealDraft) -> QueryDict:
+        """A stored draft as its fields would hold it. 5 queries."""
+        data = QueryDict(mutable=True)
+        exponent = self.currencies[draft.currency].exponent
+        offerings = Offering.objects.in_bulk([line.offering_id for line in draft.lines])
+        reps = Rep.objects.in_bulk([draft.owner_id, *(share.rep_id for share in draft.shares)])
+        data.update(
+            {
+                "customer": choice(Customer.objects.get(pk=draft.customer_id)),
+                "owner": choice(reps[draft.owner_id]),
+                "kind": draft.kind,
+                "close_date": draft.close_date.isoformat(),
+                "currency": draft.currency,
+                "title": draft.title,
+                "refunds": f"D-{draft.refunds_id:06d}" if draft.refunds_id else "",
+                "token": draft.external_id,
+                "lines": str(len(draft.lines)),
+                "shares": str(max(len(draft.shares), 1)),
+            }
+        )
+        if draft.new_customer:
+            data["new_customer"] = "on"
+        for at, line in enumerate(draft.lines):
+            data.update(
+                {
+                    f"lines-{at}-offering": choice(offerings[line.offering_id]),
+                    f"lines-{at}-plan": str(line.plan_id or ""),
+                    f"lines-{at}-amount": _plain(Decimal(line.amount_minor).scaleb(-exponent), exponent),
+                    f"lines-{at}-quantity": f"{line.quantity.normalize():f}"
+                    if line.quantity is not None
+                    else "",
+                    f"lines-{at}-term_months": str(line.term_months or ""),
+                }
+            )
+        for at, share in enumerate(draft.shares):
+            data.update(
+                {
+                    f"shares-{at}-rep": choice(reps[share.rep_id]),
+                    f"shares-{at}-percent": written_ppm(share.ppm),
+                }
+            )
+        return data
+
+
+def rearranged(data: QueryDict, do: str) -> QueryDict:
+    """What was entered with a row added, taken away, or the split made even; anything else leaves it as it is."""
+    changed = data.copy()
+    if do == "even":
+        _share_evenly(changed)
+        return changed
+    for kind, most in (("line", MOST_LINES), ("share", MOST_SHARES)):
+        count = _count(data, f"{kind}s", most)
+        if do == f"add-{kind}" and count < most:
+            changed[f"{kind}s"] = str(count + 1)
+            if kind == "share":
+                left = ONE - sum(ppm(data.get(f"shares-{at}-percent")) or 0 for at in range(count))
+                changed[f"shares-{count}-percent"] = written_ppm(left) if left > 0 else ""
+        elif do.startswith(f"remove-{kind}-") and do.removeprefix(f"remove-{kind}-").isdecimal():
+            _remove(changed, f"{kind}s", int(do.removeprefix(f"remove-{kind}-")), count)
+    return changed
+
+
+def _remove(data: QueryDict, rows: str, gone: int, count: int) -> None:
+    if not 0 <= gone < count or count == 1:
+        return
+    kept = {name: str(data[name]) for name in data if name.startswith(f"{rows}-")}
+    for name in kept:
+        del data[name]
+    for name, value in kept.items():
+        at = int(name.split("-")[1])
+        if at != gone:
+            data[name.replace(f"{rows}-{at}-", f"{rows}-{at - (at > gone)}-", 1)] = value
+    data[rows] = str(count - 1)
+
+
+def _share_evenly(data: QueryDict) -> None:
+    """Equal parts; what does not divide goes to the first."""
+    count = _count(data, "shares", MOST_SHARES)
+    part = ONE // count
+    for at in range(count):
+        data[f"shares-{at}-percent"] = written_ppm(part + (ONE - part * count if at == 0 else 0))
+
+
+# --- text and numbers -------------------------------------------------------------------------------------
+
+
+def number(text: object) -> Decimal | None:
+    """A decimal as people type it: grouping commas and spaces are fine, exponents and words are not."""
+    plain = _SPACES.sub("", str(text or ""))
+    return Decimal(plain.replace("−", "-")) if _NUMBER.fullmatch(plain) else None
+
+
+def minor(text: object, exponent: int) -> int | None:
+    """Major units as typed to minor units; None for what is not a number, or finer than the currency."""
+    value = number(text)
+    if value is None:
+        return None
+    scaled = value.scaleb(exponent)
+    return int(scaled) if scaled == scaled.to_integral_value(ROUND_DOWN) else None
+
+
+def ppm(text: object) -> int | None:
+    """Per cent as typed to parts per million."""
+    return minor(str(text or "").replace("%", ""), 4)
+
+
+def written_ppm(value: int) -> str:
+    return f"{Decimal(value).scaleb(-4).normalize():f}"
+
+
+def _plain(value: Decimal, exponent: int) -> str:
+    return f"{value:,.{exponent}f}"
+
+
+def _whole(text: object) -> int | None:
+    value = number(text)
+    return int(value) if value is not None and value == int(value) and abs(value) < 10**6 else None
+
+
+def _count(data: Mapping[str, Any], name: str, most: int) -> int:
+    text = str(data.get(name, "1"))
+    return min(max(int(text), 1), most) if text.isdecimal() and len(text) < 6 else 1
+
+
+def _plan_name(plan: Plan) -> str:
+    return f"{plan.name}, {plan.get_pricing_form_display().lower()}"
+
+
+def choice(thing: Customer | Offering | Rep) -> str:
+    """How a thing is named in a field: its name, and its slug so that two of one name can be told apart."""
+    return f"{thing.name} ({thing.slug})"
+
+
+T = TypeVar("T", Customer, Offering, Rep)
+
+
+def named(things: "QuerySet[T]", texts: Iterable[str | None]) -> dict[str, list[T]]:
+    """What each text names: by the slug in brackets behind a name, by the slug, or by the whole name. 1 query."""
+    asked = {text or "" for text in texts}
+    slugs = {text: _SLUG_BEHIND.sub(r"\2", text.strip()).lower() for text in asked if text}
+    names = {text: text.strip().casefold() for text in asked if text}
+    found: dict[str, list[T]] = {text: [] for text in asked}
+    if not slugs:
+        return found
+    wanted = Q(slug__in=slugs.values())
+    for text in names.values():
+        wanted |= Q(name__iexact=text)
+    known = list(things.filter(wanted)[:200])
+    for text in slugs:
+        by_slug = [thing for thing in known if thing.slug == slugs[text]]
+        found[text] = by_slug or [thing for thing in known if thing.name.casefold() == names[text]]
+    return found
+
+
+def _not_one(found: int, what: str) -> str:
+    if found:
+        return f"{found} {what}s have this name: choose one from the list."
+    return f"There is no such {what}: choose one from the list."

@@ -1,0 +1,110 @@
+"""The queue of deals that wait for this person, and deciding on them one by one or together."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import Role, User
+from config import clock
+from config.refusals import Refusal
+from quotas.models import Deal, Measure, Reason
+from quotas.selectors.deals import Duplicate, Expected, duplicates_of, expected_credit, with_facts
+from quotas.services.approving import approvals_waiting_for, approve_deals
+from quotas.views import HtmxRequest, sales_user
+
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    deal: Deal
+    amount_minor: int
+    expected: Expected
+    credit_minor: int
+    reasons: list[str]
+    duplicates: list[Duplicate]
+    days: int
+
+
+@require_safe
+@login_required
+def approvals(request: HtmxRequest) -> HttpResponse:
+    user = _approver(request)
+    now = clock.now()
+    waiting = with_facts(approvals_waiting_for(user, clock.today()))
+    total = waiting.count()
+    page = list(waiting.order_by("submitted_at", "pk")[:PAGE])
+    expected, same = expected_credit(page), duplicates_of(page)
+    measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
+    rows = [
+        Row(
+            deal=deal,
+            amount_minor=sum(line.amount_minor for line in deal.latest_version.lines.all())
+            if deal.latest_version
+            else 0,
+            expected=expected[deal.pk],
+            credit_minor=expected[deal.pk].by_measure.get(measure.pk, 0) if measure else 0,
+            reasons=[str(Reason(reason).label) for reason in expected[deal.pk].reasons],
+            duplicates=same.get(deal.pk, []),
+            days=(now - deal.submitted_at).days if deal.submitted_at else 0,
+        )
+        for deal in page
+    ]
+    together = sum(row.credit_minor for row in rows)
+    context: dict[str, Any] = {
+        "rows": rows,
+        "total": total,
+        "measure": measure,
+        "together": together,
+        "page": PAGE,
+    }
+    return render(request, "quotas/approvals.html", context)
+
+
+@require_POST
+@login_required
+def approve(request: HtmxRequest) -> HttpResponse:
+    """Approve the chosen deals, all or none."""
+    user = _approver(request)
+    only = request.GET.get("only")  # the button of one row, whatever else is ticked
+    chosen = [
+        int(text)
+        for text in ([only] if only else request.POST.getlist("deal"))
+        if text.isdecimal() and len(text) < 16
+    ]
+    if not chosen:
+        messages.warning(request, "Choose at least one deal.")
+        return redirect("quotas:approvals")
+    try:
+        approve_deals(deal_ids=list(dict.fromkeys(chosen)), by=user, at=clock.now())
+    except Refusal as refused:
+        for problem in refused.problems[:3]:
+            messages.error(request, problem.message)
+        messages.error(request, "None of the chosen deals was approved.")
+        return redirect("quotas:approvals")
+    count = len(set(chosen))
+    messages.success(
+        request,
+        "1 deal is approved and its credit is posted."
+        if count == 1
+        else f"{count} deals are approved and their credit is posted.",
+    )
+    return redirect("quotas:approvals")
+
+
+def waiting_count(request: HttpRequest) -> int:
+    """For the navigation: how many deals wait for this person."""
+    user = request.user
+    return approvals_waiting_for(user, clock.today()).count() if isinstance(user, User) else 0
+
+
+def _approver(request: HtmxRequest) -> User:
+    user = sales_user(request)
+    if not user.has_role(Role.MANAGER, Role.COMP_ADMIN):
+        raise Http404
+    return user

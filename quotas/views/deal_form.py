@@ -1,0 +1,433 @@
+"""Logging and editing a deal, with its credit as it is typed. Works without scripts too: rows come and go by buttons."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.db import transaction
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.models import User
+from config import clock
+from config.refusals import Problem, Refusal, Stale
+from marketplace.models import Customer, Offering
+from marketplace.selectors.eligibility import Chip, eligibility_strips
+from marketplace.selectors.on_sale import why_not
+from marketplace.selectors.visibility import offerings_for
+from quotas.crediting.engine import Desired
+from quotas.forms import DealForms, LineForm, ShareForm, choice, rearranged
+from quotas.models import Component, Deal, DealKind, Measure, Reason, Rep
+from quotas.selectors.deals import Duplicate, Sold, duplicates, rule_names
+from quotas.selectors.visibility import deals_for, may_log_for, reps_for
+from quotas.services import booking
+from quotas.services.booking import EDITABLE, DealDraft
+from quotas.services.crediting import StandingChange, estimate
+from quotas.views import HtmxRequest, sales_user, wants_part
+
+FOUND: Final = 12
+
+
+# --- the pages --------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+@vary_on_headers("HX-Request")
+def new(request: HtmxRequest) -> HttpResponse:
+    user = _seller(request)
+    if request.method == "POST":
+        return _sent(request, user, None)
+    return _page(request, DealForms(user=user, today=clock.today()), None)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+@vary_on_headers("HX-Request")
+def edit(request: HtmxRequest, pk: int) -> HttpResponse:
+    user = _seller(request)
+    deal = deals_for(user, clock.today()).select_related("latest_version").filter(pk=pk).first()
+    if deal is None or not may_log_for(user, deal.owner_id, clock.today()):
+        raise Http404
+    if request.method == "POST":
+        return _sent(request, user, deal)
+    if deal.state not in EDITABLE:
+        messages.warning(
+            request,
+            f"{deal.reference} is {deal.get_state_display().lower()}: only a draft or a returned deal can be edited.",
+        )
+        return redirect("quotas:deal", deal.pk)
+    return _page(request, DealForms(user=user, today=clock.today(), draft=booking.draft_of(deal)), deal)
+
+
+def _seller(request: HtmxRequest) -> User:
+    user = sales_user(request)
+    if not user.has_role("rep", "manager", "comp_admin"):
+        raise Http404
+    return user
+
+
+def _sent(request: HtmxRequest, user: User, deal: Deal | None) -> HttpResponse:
+    do = request.POST.get("do", "draft")
+    today = clock.today()
+    if do not in ("draft", "submit"):
+        return _page(request, DealForms(user=user, today=today, data=rearranged(request.POST, do)), deal)
+    entered = DealForms(user=user, today=today, data=request.POST)
+    readable = entered.check()
+    draft = entered.draft(strict=True) if readable else None
+    if draft is None:
+        return _page(request, entered, deal, wrong=_unreadable(entered, readable))
+    try:
+        saved = _save(user, deal, draft, request.POST.get("revision", ""), submit=do == "submit")
+    except Stale as stale:
+        return _page(request, entered, deal, wrong=list(stale.problems), stale=True)
+    except Refusal as refused:
+        if any(problem.code == "external_id_taken" for problem in refused.problems):
+            return _already(request, user, draft, refused)
+        return _page(request, entered, deal, wrong=entered.place(refused.problems))
+    messages.success(
+        request,
+        f"{saved.reference} is submitted and waits for approval."
+        if do == "submit"
+        else f"{saved.reference} is saved as a draft.",
+    )
+    return redirect("quotas:deal", saved.pk)
+
+
+def _unreadable(entered: DealForms, readable: bool) -> list[Problem]:
+    """Where every field can be read and there is still no deal: what no field can say."""
+    if readable and entered.owner is None:
+        return [Problem("no_rep", "You are no rep, so you cannot own a deal: ask a comp admin to add you.")]
+    return []
+
+
+@transaction.atomic
+def _save(user: User, deal: Deal | None, draft: DealDraft, revision: str, *, submit: bool) -> Deal:
+    """All or nothing: a deal that cannot be submitted is not saved half."""
+    at = clock.now()
+    if deal is None:
+        saved = booking.log_deal(draft=draft, by=user, at=at)
+    else:
+        expected = int(revision) if revision.isdecimal() and len(revision) < 10 else None
+        saved = booking.edit_deal(deal_id=deal.pk, draft=draft, by=user, at=at, expected_revision=expected)
+    return booking.submit_deal(deal_id=saved.pk, by=user, at=at) if submit else saved
+
+
+def _already(request: HtmxRequest, user: User, draft: DealDraft, refused: Refusal) -> HttpResponse:
+    """The same form sent twice is one deal: show it."""
+    first = deals_for(user, clock.today()).filter(source=draft.source, external_id=draft.external_id).first()
+    if first is None:
+        raise refused
+    messages.info(request, f"This deal is logged already: it is {first.reference}.")
+    return redirect("quotas:deal", first.pk)
+
+
+def _page(
+    request: HtmxRequest,
+    entered: DealForms,
+    deal: Deal | None,
+    *,
+    wrong: Sequence[Problem] = (),
+    stale: bool = False,
+) -> HttpResponse:
+    refused = bool(wrong) or any(form.errors for form in entered.parts)
+    context = {
+        "entered": entered,
+        "deal": deal,
+        "revision": request.POST.get("revision") or (deal.revision if deal else ""),
+        "lines": _lines(entered),
+        "shares": _shares(entered),
+        "wrong": wrong,
+        "stale": stale,
+        "refused": refused,
+        "panel": _panel(entered, deal),
+        **_choices(entered),
+    }
+    template = "quotas/deal_form.html#form" if wants_part(request) else "quotas/deal_form.html"
+    return render(request, template, context, status=422 if refused else 200)
+
+
+# --- while it is typed ------------------------------------------------------------------------------------
+
+
+@require_POST
+@login_required
+def live(request: HtmxRequest) -> HttpResponse:
+    """The estimate of what is in the form; when a field was left, what is wrong with those that hold something too."""
+    user = _seller(request)
+    entered = DealForms(user=user, today=clock.today(), data=request.POST)
+    text = request.POST.get("deal", "")
+    deal = (
+        deals_for(user, clock.today()).filter(pk=int(text)).first()
+        if text.isdecimal() and len(text) < 16
+        else None
+    )
+    context: dict[str, Any] = {"panel": _panel(entered, deal), "entered": entered, "live": True}
+    if request.POST.get("left"):
+        entered.check()
+        draft = entered.draft(strict=False)
+        if draft is not None:
+            _place_leniently(entered, draft)
+        context |= {"lines": _lines(entered), "shares": _shares(entered), "slots": _slots(entered)}
+    return render(request, "quotas/_deal_live.html", context)
+
+
+def _place_leniently(entered: DealForms, draft: DealDraft) -> None:
+    """Problems of what is there; those of lines and shares only while each of them could be read, so that places agree."""
+    whole = len(draft.lines) == len(entered.used_lines) and len(draft.shares) == len(entered.used_shares)
+    for problem in booking.problems(draft, at=clock.now()):
+        if problem.pointer.startswith(("/lines/", "/shares/")) and not whole:
+            continue
+        entered.place([problem])
+
+
+def _slots(entered: DealForms) -> list[dict[str, Any]]:
+    """Errors of the fields that hold something; one that was never filled in is not wrong yet."""
+    return [
+        {
+            "id": form[name].auto_id,
+            "errors": form.errors.get(name, []) if str(form[name].value() or "").strip() else [],
+        }
+        for form in entered.parts
+        for name in form.fields
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class LineShown:
+    """A line's form with what the catalog says about its offering."""
+
+    form: LineForm
+    at: int
+    offering: Offering | None
+    chips: Sequence[Chip]
+    refusal: str
+
+
+@dataclass(frozen=True, slots=True)
+class ShareShown:
+    form: ShareForm
+    at: int
+
+
+def _lines(entered: DealForms) -> list[LineShown]:
+    on = entered.close_date or entered.today
+    sold = [entered.offering_of(form) for form in entered.lines]
+    strips = eligibility_strips([offering for offering in sold if offering], on)
+    return [
+        LineShown(form, at, offering, strips[offering.pk] if offering else (), _refusal(offering, on))
+        for at, (form, offering) in enumerate(zip(entered.lines, sold, strict=True))
+    ]
+
+
+def _refusal(offering: Offering | None, on: Any) -> str:
+    reason = why_not(offering, on) if offering else None
+    return reason.message if reason else ""
+
+
+def _shares(entered: DealForms) -> list[ShareShown]:
+    return [ShareShown(form, at) for at, form in enumerate(entered.shares)]
+
+
+def _choices(entered: DealForms) -> dict[str, Any]:
+    """What the fields offer before anything is typed; customers are too many and come as one types."""
+    return {
+        "offering_choices": [
+            (choice(o), f"{o.publisher.name}, {o.get_kind_display().lower()}")
+            for o in _offerings(entered.user, "")
+        ],
+        "rep_choices": [(choice(rep), "") for rep in _reps("")],
+    }
+
+
+# --- the panel --------------------------------------------------------------------------------------------
+
+
+@dataclass
+class PersonShown:
+    """One person's part in one measure: entries by rule, and where it takes him."""
+
+    name: str
+    amount: int = 0
+    rules: list[tuple[str, int]] = field(default_factory=list)
+    standing: StandingChange | None = None
+    you: bool = False
+
+
+@dataclass
+class MeasureShown:
+    measure: Measure
+    people: list[PersonShown] = field(default_factory=list)
+    total: int = 0
+
+
+@dataclass
+class Panel:
+    """What a deal would earn, what stands in the way, and what looks entered twice."""
+
+    measures: list[MeasureShown] = field(default_factory=list)
+    nothing: list[str] = field(default_factory=list)
+    duplicates: list[tuple[int, Duplicate]] = field(default_factory=list)
+    hint: str = ""
+    remainder_ppm: int = 0
+
+
+def _panel(entered: DealForms, deal: Deal | None) -> Panel:
+    panel = Panel(remainder_ppm=entered.remainder_ppm)
+    draft = entered.draft(strict=False)
+    if draft is None or not draft.lines:
+        panel.hint = "Enter an offering and an amount: the credit appears here as you type."
+        return panel
+    panel.duplicates = _duplicates(draft, deal)
+    if panel.remainder_ppm:
+        panel.hint = "The credit appears once the split adds up to 100%."
+        return panel
+    at = clock.now()
+    blocking = [
+        p.message
+        for p in booking.problems(draft, at=at)
+        if p.code
+        in (
+            "amount_too_large",
+            "negative_amount",
+            "refund_is_negative",
+            "rep_twice",
+            "unknown_currency",
+            "negative_quantity",
+            "quantity_out_of_range",
+            "term_out_of_range",
+        )
+    ]
+    if blocking:
+        panel.hint = blocking[0]
+        return panel
+    found = estimate(draft=draft, at=at)
+    _fill(panel, found.credits, found.standings, entered)
+    panel.nothing = _reasons(found.uncredited, draft)
+    if not panel.measures and not panel.nothing:
+        panel.hint = "This deal counts in no measure."
+    return panel
+
+
+def _fill(
+    panel: Panel, credits: Sequence[Desired], standings: Sequence[StandingChange], entered: DealForms
+) -> None:
+    measures = Measure.objects.select_related("currency").in_bulk({credit.measure_id for credit in credits})
+    reps = Rep.objects.in_bulk({credit.rep_id for credit in credits})
+    rules = rule_names(credit.rule_version_id for credit in credits)
+    moved = {(change.measure_id, change.rep_id): change for change in standings}
+    by_rule: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for credit in credits:
+        name = f"{Component(credit.component).label}: {rules[credit.rule_version_id]}"
+        by_rule[credit.measure_id, credit.rep_id][name] += credit.amount
+    shown = {
+        pk: MeasureShown(measure)
+        for pk, measure in sorted(measures.items(), key=lambda m: (m[1].position, m[0]))
+    }
+    order = list(dict.fromkeys(credit.rep_id for credit in credits))
+    for (measure_id, rep_id), named in sorted(by_rule.items(), key=lambda item: order.index(item[0][1])):
+        person = PersonShown(
+            name=reps[rep_id].name,
+            amount=sum(named.values()),
+            rules=list(named.items()),
+            standing=moved.get((measure_id, rep_id)),
+            you=entered.me is not None and rep_id == entered.me.pk,
+        )
+        shown[measure_id].people.append(person)
+        shown[measure_id].total += person.amount
+    panel.measures = list(shown.values())
+
+
+def _reasons(gaps: Sequence[Any], draft: DealDraft) -> list[str]:
+    measures = dict(
+        Measure.objects.filter(pk__in={gap.measure_id for gap in gaps if gap.measure_id}).values_list(
+            "pk", "name"
+        )
+    )
+    reps = dict(
+        Rep.objects.filter(pk__in={gap.rep_id for gap in gaps if gap.rep_id}).values_list("pk", "name")
+    )
+    said = []
+    for gap in gaps:
+        where = f" in {measures[gap.measure_id]}" if gap.measure_id in measures else ""
+        whom = f" for {reps[gap.rep_id]}" if gap.rep_id in reps else ""
+        line = f"Line {gap.line_no} earns" if len(draft.lines) > 1 else "It earns"
+        said.append(
+            f"{line} nothing{whom}{where}: {Reason(gap.reason).label[0].lower()}{Reason(gap.reason).label[1:]}."
+        )
+    return list(dict.fromkeys(said))
+
+
+def _duplicates(draft: DealDraft, deal: Deal | None) -> list[tuple[int, Duplicate]]:
+    if not draft.customer_id or draft.kind == DealKind.REFUND:
+        return []
+    own = deal.pk if deal else 0
+    sold = [
+        Sold(draft.customer_id, line.offering_id, line.amount_minor, draft.currency, draft.close_date, own)
+        for line in draft.lines
+    ]
+    return [(at + 1, same) for at, found in enumerate(duplicates(sold)) for same in found][:5]
+
+
+# --- type-ahead -------------------------------------------------------------------------------------------
+
+
+@require_safe
+@login_required
+def find(request: HtmxRequest, what: str) -> HttpResponse:
+    """Options for a field, by a part of a name."""
+    user = _seller(request)
+    words = _words(request)
+    if what == "customers":
+        found = [
+            (choice(c), f"{c.segment.replace('-', ' ').capitalize()}, {c.country}") for c in _customers(words)
+        ]
+    elif what == "offerings":
+        found = [
+            (choice(o), f"{o.publisher.name}, {o.get_kind_display().lower()}")
+            for o in _offerings(user, words)[:FOUND]
+        ]
+    elif what == "reps":
+        found = [(choice(rep), "") for rep in _reps(words)[:FOUND]]
+    else:
+        raise Http404
+    return render(request, "quotas/_options.html", {"options": found})
+
+
+def _words(request: HtmxRequest) -> str:
+    """What was typed, under whatever name the field has."""
+    return next((str(value) for value in request.GET.values()), "").strip()[:80]
+
+
+def _customers(words: str) -> Sequence[Customer]:
+    found = Customer.objects.order_by("name", "pk")
+    for word in words.split():
+        found = found.filter(name__icontains=word.strip("()"))
+    return list(found[:FOUND]) if words else []
+
+
+def _offerings(user: User, words: str) -> Sequence[Offering]:
+    """What takes new deals today comes before what does not."""
+    found = offerings_for(user).select_related("publisher").order_by("name", "pk")
+    for word in words.split():
+        found = found.filter(name__icontains=word.strip("()"))
+    on = clock.today()
+    return sorted(found[:300], key=lambda offering: (why_not(offering, on) is not None, offering.name))
+
+
+def _reps(words: str) -> Sequence[Rep]:
+    """Colleagues who are still here."""
+    found = Rep.objects.filter(left_on=None).order_by("name", "pk")
+    for word in words.split():
+        found = found.filter(name__icontains=word.strip("()"))
+    return list(found[:1000])
+
+
+def owners(user: User) -> Sequence[Rep]:
+    """Whose deals this person may log."""
+    return list(reps_for(user, clock.today()).order_by("name", "pk")[:1000])

@@ -1,0 +1,407 @@
+"""Deals: the list, one deal with its history and credit, and what may be done with it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.models import Role, User
+from config import clock
+from config.refusals import NotFound, Problem, Refusal
+from config.rest.pagination import Keyset
+from config.rest.problems import BadQuery
+from quotas.crediting.explain import why_nothing
+from quotas.models import (
+    CreditEntry,
+    Deal,
+    DealEvent,
+    DealLine,
+    DealState,
+    Measure,
+    Period,
+    Reason,
+    UncreditedLine,
+)
+from quotas.selectors import periods
+from quotas.selectors.deals import (
+    Criteria,
+    counts_by_state,
+    credit_of,
+    duplicates_of,
+    expected_credit,
+    narrowed,
+    with_facts,
+)
+from quotas.selectors.visibility import (
+    SEES_EVERYTHING,
+    deals_for,
+    entries_for,
+    may_log_for,
+    publisher_of,
+    rep_of,
+)
+from quotas.services import approving, booking
+from quotas.services.booking import EDITABLE
+from quotas.views import HtmxRequest, chosen_measure, sales_user, wants_part, with_query
+
+PAGE: Final = 50
+STATES: Final = (
+    DealState.DRAFT,
+    DealState.SUBMITTED,
+    DealState.RETURNED,
+    DealState.APPROVED,
+    DealState.REJECTED,
+    DealState.CANCELLED,
+)
+
+
+# --- the list ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A deal as the list shows it. For a partner: his own lines, and no names."""
+
+    deal: Deal
+    lines: Sequence[DealLine]
+    amount_minor: int
+    credit_minor: int | None
+
+    @property
+    def first(self) -> DealLine | None:
+        return self.lines[0] if self.lines else None
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def deals(request: HtmxRequest) -> HttpResponse:
+    user = sales_user(request, Role.PARTNER)
+    today = clock.today()
+    publisher = _only_publisher(user)
+    names = publisher is None
+    me = rep_of(user)
+    criteria = _criteria(request.GET, me.pk if me else None)
+    measure, _ = chosen_measure({})
+    visible = deals_for(user, today)
+    found = narrowed(visible, criteria, names=names)
+    counts = counts_by_state(narrowed(visible, criteria, but_state=True, names=names))
+    held = narrowed(visible, criteria, but_state=True, names=names).filter(held=True).count()
+    keyset = Keyset(Deal, ("-id",))
+    try:
+        place = keyset.place(request.GET.get("cursor", ""))
+    except BadQuery:  # an old or altered address: start at the beginning
+        place = None
+    page, before, behind = keyset.page(with_facts(found), place, PAGE)
+    credit = credit_of([deal.pk for deal in page], entries_for(user, today), measure) if names else {}
+    context = {
+        "rows": [_row(deal, publisher, credit.get(deal.pk)) for deal in page],
+        "total": counts.get(criteria.state, 0)
+        if criteria.state
+        else held
+        if criteria.held
+        else sum(counts.values()),
+        "chips": [("", "All", sum(counts.values()))]
+        + [
+            (state.value, state.label, counts.get(state.value, 0))
+            for state in STATES
+            if counts.get(state.value)
+        ]
+        + ([("held", "Held", held)] if held or criteria.held else []),
+        "chosen": "held" if criteria.held else criteria.state,
+        "criteria": criteria,
+        "choices": _periods(criteria.period),
+        "measure": measure,
+        "names": names,
+        "me": me,
+        "scopes": me is not None and user.has_role(Role.MANAGER, *SEES_EVERYTHING),
+        "previous": with_query(request.GET, cursor=keyset.cursor(before)) if before else "",
+        "next": with_query(request.GET, cursor=keyset.cursor(behind)) if behind else "",
+        "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
+        "today": today,
+    }
+    if wants_part(request) and request.htmx.target == "deals":
+        return render(request, "quotas/deals.html#list", context)
+    return render(request, "quotas/deals.html", context)
+
+
+def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
+    state, period = asked.get("state", ""), None
+    if state and state != "held" and state not in DealState.values:
+        raise Http404
+    if name := asked.get("period", ""):
+        period = periods.period_named(name)
+        if period is None:
+            raise Http404
+    own = me if asked.get("whose") == "mine" else None
+    return Criteria(
+        state="" if state == "held" else state,
+        held=state == "held",
+        period=period,
+        words=asked.get("q", "").strip()[:100],
+        rep=asked.get("rep", "")[:80],
+        own_rep=own,
+    )
+
+
+def _periods(chosen: Period | None) -> list[Period]:
+    on = clock.today()
+    return [p for p in reversed(periods.all_periods()) if (p.grain in "QY" and p.starts <= on) or p == chosen]
+
+
+def _row(deal: Deal, publisher: int | None, credit: int | None) -> Row:
+    version = deal.latest_version
+    lines = (
+        [line for line in version.lines.all() if publisher in (None, line.offering.publisher_id)]
+        if version
+        else []
+    )
+    return Row(deal, lines, sum(line.amount_minor for line in lines), credit)
+
+
+def _only_publisher(user: User) -> int | None:
+    """The publisher that limits what a partner sees, whatever else he is; None for everybody who sells."""
+    return None if user.has_role(*SEES_EVERYTHING) else publisher_of(user)
+
+
+# --- one deal ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something this person may do with the deal now.
+
+    needs_reason  Asks why first, in a dialog.
+    """
+
+    name: str
+    text: str
+    icon: str
+    css: str = ""
+    needs_reason: bool = False
+    says: str = ""
+
+
+@dataclass
+class Entries:
+    """The ledger's entries of a deal in one measure, newest posting last."""
+
+    measure: Measure
+    entries: list[CreditEntry] = field(default_factory=list)
+    reversed_by: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def net_minor(self) -> int:
+        return sum(entry.amount_minor for entry in self.entries)
+
+
+ACTIONS: Final[Mapping[str, Action]] = {
+    "submit": Action("submit", "Submit", "send", "primary"),
+    "approve": Action("approve", "Approve", "check", "primary"),
+    "return": Action(
+        "return", "Return", "undo-2", "", True, "It goes back to its owner to be mended, with your reason."
+    ),
+    "reject": Action(
+        "reject", "Reject", "x", "danger", True, "It is turned down for good, with your reason."
+    ),
+    "hold": Action("hold", "Hold", "pause", "", True, "Its credit leaves attainment until it is released."),
+    "release": Action("release", "Release", "play"),
+    "cancel": Action(
+        "cancel",
+        "Cancel deal",
+        "ban",
+        "danger",
+        True,
+        "It is taken out. Credit that was posted is reversed exactly, entry by entry.",
+    ),
+}
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def deal(request: HtmxRequest, pk: int) -> HttpResponse:
+    user = sales_user(request, Role.PARTNER)
+    return _deal_page(request, user, pk, asked=request.GET.get("do", ""))
+
+
+def _deal_page(
+    request: HtmxRequest,
+    user: User,
+    pk: int,
+    *,
+    asked: str = "",
+    wrong: Sequence[Problem] = (),
+    reason: str = "",
+) -> HttpResponse:
+    today = clock.today()
+    found = (
+        with_facts(deals_for(user, today).filter(pk=pk))
+        .select_related("submitted_by", "decided_by", "created_by")
+        .first()
+    )
+    if found is None:
+        raise Http404
+    publisher = _only_publisher(user)
+    row = _row(found, publisher, None)
+    actions = _actions(user, found) if publisher is None else []
+    context: dict[str, Any] = {
+        "deal": found,
+        "version": found.latest_version,
+        "row": row,
+        "names": publisher is None,
+        "actions": actions,
+        "may_edit": publisher is None
+        and found.state in EDITABLE
+        and may_log_for(user, found.owner_id, today),
+        "asked": next((action for action in actions if action.name == asked and action.needs_reason), None),
+        "wrong": wrong,
+        "reason": reason,
+        "next": _next(request, ""),
+        "duplicates": [],
+    }
+    if publisher is None:
+        context |= {
+            "events": DealEvent.objects.filter(deal=found).select_related("by", "version").order_by("id"),
+            "credit": _credit(user, found),
+            "gaps": [why_nothing(gap) for gap in _gaps(user, found)],
+            "partial": not user.has_role(*SEES_EVERYTHING),
+            "waits": found.state == DealState.SUBMITTED,
+            "duplicates": duplicates_of([found]).get(found.pk, [])
+            if found.state in (*EDITABLE, DealState.SUBMITTED)
+            else [],
+        }
+        if found.state in (*EDITABLE, DealState.SUBMITTED):
+            context |= {"expected": _expected(found)}
+    if wants_part(request) and request.htmx.target == "drawer":
+        return render(request, "quotas/_deal_review.html", context)
+    return render(request, "quotas/deal.html", context, status=422 if wrong else 200)
+
+
+def _credit(user: User, found: Deal) -> list[Entries]:
+    """What this person may see of the deal's entries, by measure. 1 query."""
+    entries = list(
+        entries_for(user, clock.today())
+        .filter(deal=found)
+        .select_related("rep", "rule_version", "posting", "measure__currency", "posting_period")
+        .order_by("id")
+    )
+    undone = {entry.reverses_id: entry.pk for entry in entries if entry.reverses_id}
+    shown: dict[int, Entries] = {}
+    for entry in entries:
+        shown.setdefault(entry.measure_id, Entries(entry.measure, reversed_by=undone)).entries.append(entry)
+    return sorted(shown.values(), key=lambda each: (each.measure.position, each.measure.pk))
+
+
+def _gaps(user: User, found: Deal) -> list[UncreditedLine]:
+    """Why lines earned nothing, except what is another rep's own business."""
+    gaps = list(
+        UncreditedLine.objects.filter(deal=found)
+        .select_related("measure", "rep")
+        .order_by("line_no", "measure", "rep")
+    )
+    if user.has_role(Role.MANAGER, *SEES_EVERYTHING):
+        return gaps
+    me = rep_of(user)
+    return [gap for gap in gaps if gap.rep_id is None or (me is not None and gap.rep_id == me.pk)]
+
+
+def _expected(found: Deal) -> dict[str, Any]:
+    expected = expected_credit([found])[found.pk]
+    measures = Measure.objects.select_related("currency").in_bulk(expected.by_measure)
+    return {
+        "amounts": [(measures[pk], amount) for pk, amount in sorted(expected.by_measure.items())],
+        "reasons": _reason_words(expected.reasons),
+    }
+
+
+def _reason_words(reasons: Sequence[str]) -> list[str]:
+    return [str(Reason(reason).label) for reason in reasons]
+
+
+def _actions(user: User, found: Deal) -> list[Action]:
+    """What may be done now, by whom; the services refuse the rest whatever this says."""
+    today = clock.today()
+    allowed: list[str] = []
+    if found.state in EDITABLE and may_log_for(user, found.owner_id, today):
+        allowed.append("submit")
+    if approving.may_approve(user, found, today):
+        allowed += ["approve", "return", "reject"]
+    if found.state == DealState.APPROVED and user.has_role(Role.COMP_ADMIN):
+        allowed.append("release" if found.held else "hold")
+    if found.state not in (DealState.CANCELLED, DealState.REJECTED) and approving.may_cancel(
+        user, found, today
+    ):
+        allowed.append("cancel")
+    return [ACTIONS[name] for name in allowed]
+
+
+# --- what is done with it ---------------------------------------------------------------------------------
+
+_SERVICES: Final[Mapping[str, Callable[..., Deal]]] = {
+    "submit": booking.submit_deal,
+    "approve": approving.approve_deal,
+    "return": approving.return_deal,
+    "reject": approving.reject_deal,
+    "hold": approving.hold_deal,
+    "release": approving.release_deal,
+    "cancel": approving.cancel_deal,
+}
+_DONE: Final[Mapping[str, str]] = {
+    "submit": "{} is submitted and waits for approval.",
+    "approve": "{} is approved and its credit is posted.",
+    "return": "{} is returned to its owner.",
+    "reject": "{} is rejected.",
+    "hold": "The credit of {} is held.",
+    "release": "The credit of {} counts again.",
+    "cancel": "{} is cancelled.",
+}
+
+
+@require_POST
+@login_required
+def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
+    """Do one thing with one deal, as it was when the page was read; then back to where one was."""
+    user = sales_user(request)
+    if action not in _SERVICES:
+        raise Http404
+    revision = request.POST.get("revision", "")
+    given: dict[str, Any] = {
+        "deal_id": pk,
+        "by": user,
+        "at": clock.now(),
+        "expected_revision": int(revision) if revision.isdecimal() and len(revision) < 10 else None,
+    }
+    reason = request.POST.get("reason", "").strip()
+    if action != "submit":
+        given["reason"] = reason
+    try:
+        done = _SERVICES[action](**given)
+    except NotFound as missing:
+        raise Http404 from missing
+    except Refusal as refused:
+        if any(problem.pointer == "/reason" for problem in refused.problems):
+            return _deal_page(request, user, pk, asked=action, wrong=refused.problems, reason=reason)
+        for problem in refused.problems:
+            messages.error(request, problem.message)
+        return redirect("quotas:deal", pk)
+    messages.success(request, _DONE[action].format(done.reference))
+    return redirect(_next(request, reverse("quotas:deal", args=[pk])))
+
+
+def _next(request: HtmxRequest, otherwise: str) -> str:
+    """A page of ours to go on to."""
+    path = request.POST.get("next") or request.GET.get("next") or ""
+    return (
+        path
+        if path.startswith("/") and url_has_allowed_host_and_scheme(path, allowed_hosts=None)
+        else otherwise
+    )

@@ -43,8 +43,8 @@ def build(*, lines: int) -> None:
             make.Rule(
                 measure,
                 slug=f"rule-{measure.slug}-{n}",
-                exclusive=n % 5 != 4,
-                factor_ppm=50_000 if n % 5 == 4 else 1_000_000 + 10_000 * (n % 3),
+                exclusive=n % 12 != 11,
+                factor_ppm=50_000 if n % 12 == 11 else 1_000_000 + 10_000 * (n % 3),
                 priority=0 if n == 0 else n % 7,
                 cap_minor=2_000_000_00 if n % 10 == 3 else None,
                 publishers=None if n == 0 else publishers[n % 10 : n % 10 + 1] if n % 3 == 0 else None,

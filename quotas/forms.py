@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 from uuid import uuid4
 
 from django import forms
-from django.db.models import Q, QuerySet
+from django.db.models import Count, Q, QuerySet
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
 
@@ -22,6 +22,7 @@ from quotas.models import ONE, DealKind, Rep
 from quotas.selectors.visibility import deals_for, rep_of, reps_for
 from quotas.services.booking import DealDraft, LineDraft, ShareDraft
 
+T = TypeVar("T", Customer, Offering, Rep)
 KINDS: Final = [(kind.value, kind.label) for kind in DealKind if kind != DealKind.CONSUMPTION]
 MOST_LINES: Final = 30
 MOST_SHARES: Final = 12
@@ -362,21 +363,22 @@ class DealForms:
         )
         data.update({"lines": "1", "shares": "1"})
         if self.me is not None:
-            data.update(
-                {"owner": choice(self.me), "shares-0-rep": choice(self.me), "shares-0-percent": "100"}
-            )
+            me = choices([self.me])[self.me.pk]
+            data.update({"owner": me, "shares-0-rep": me, "shares-0-percent": "100"})
         return data
 
     def _entered(self, draft: DealDraft) -> QueryDict:
-        """A stored draft as its fields would hold it. 5 queries."""
+        """A stored draft as its fields would hold it. 6 queries."""
         data = QueryDict(mutable=True)
         exponent = self.currencies[draft.currency].exponent
         offerings = Offering.objects.in_bulk([line.offering_id for line in draft.lines])
         reps = Rep.objects.in_bulk([draft.owner_id, *(share.rep_id for share in draft.shares)])
+
+        named_offerings, named_reps = choices(list(offerings.values())), choices(list(reps.values()))
         data.update(
             {
-                "customer": choice(Customer.objects.get(pk=draft.customer_id)),
-                "owner": choice(reps[draft.owner_id]),
+                "customer": choices([Customer.objects.get(pk=draft.customer_id)])[draft.customer_id],
+                "owner": named_reps[draft.owner_id],
                 "kind": draft.kind,
                 "close_date": draft.close_date.isoformat(),
                 "currency": draft.currency,
@@ -392,7 +394,7 @@ class DealForms:
         for at, line in enumerate(draft.lines):
             data.update(
                 {
-                    f"lines-{at}-offering": choice(offerings[line.offering_id]),
+                    f"lines-{at}-offering": named_offerings[line.offering_id],
                     f"lines-{at}-plan": str(line.plan_id or ""),
                     f"lines-{at}-amount": _plain(Decimal(line.amount_minor).scaleb(-exponent), exponent),
                     f"lines-{at}-quantity": f"{line.quantity.normalize():f}"
@@ -404,7 +406,7 @@ class DealForms:
         for at, share in enumerate(draft.shares):
             data.update(
                 {
-                    f"shares-{at}-rep": choice(reps[share.rep_id]),
+                    f"shares-{at}-rep": named_reps[share.rep_id],
                     f"shares-{at}-percent": written_ppm(share.ppm),
                 }
             )
@@ -495,12 +497,13 @@ def _plan_name(plan: Plan) -> str:
     return f"{plan.name}, {plan.get_pricing_form_display().lower()}"
 
 
-def choice(thing: Customer | Offering | Rep) -> str:
-    """How a thing is named in a field: its name, and its slug so that two of one name can be told apart."""
-    return f"{thing.name} ({thing.slug})"
-
-
-T = TypeVar("T", Customer, Offering, Rep)
+def choices(things: Sequence[T]) -> dict[int, str]:
+    """Id to how a thing is named in a field: by its name, with the slug behind it where two share the name. 1 query."""
+    if not things:
+        return {}
+    same_name = type(things[0])._default_manager.filter(name__in={thing.name for thing in things}).order_by()
+    shared = {name for name, count in same_name.values_list("name").annotate(Count("pk")) if count > 1}
+    return {t.pk: f"{t.name} ({t.slug})" if t.name in shared else t.name for t in things}
 
 
 def named(things: "QuerySet[T]", texts: Iterable[str | None]) -> dict[str, list[T]]:

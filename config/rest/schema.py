@@ -39,6 +39,7 @@ NEED_MATCH: Final = ("put", "patch", "delete")
 
 def describe_mechanisms(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """A hook of drf-spectacular: the finished schema in, the same with what config.rest does to every operation out."""
+    _drop_empty_defaults(result)
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["responses"] = {
@@ -52,6 +53,18 @@ def describe_mechanisms(result: dict[str, Any], generator: Any, request: Any, pu
         _add_headers(method, operation)
         _add_answers(path, method, operation)
     return result
+
+
+def _drop_empty_defaults(part: Any) -> None:
+    """A text that may be left out has no default worth telling, and the empty one does not fit the pattern beside it."""
+    if isinstance(part, dict):
+        if part.get("default") == "" and part.get("type") == "string":
+            del part["default"]
+        for inner in part.values():
+            _drop_empty_defaults(inner)
+    elif isinstance(part, list):
+        for inner in part:
+            _drop_empty_defaults(inner)
 
 
 def _operations(result: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:

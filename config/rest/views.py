@@ -61,6 +61,8 @@ class Mechanisms(APIView):
         return frozenset(self.parameters)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if idempotency.HEADER in request.headers:
+            _ = request._request.body  # kept for the digest: the check of a session's token reads the stream
         super().initial(request, *args, **kwargs)
         handler = getattr(self, (request.method or "").lower(), None)
         if handler is None:

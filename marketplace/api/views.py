@@ -7,8 +7,9 @@ from typing import Any
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, inline_serializer
 from rest_framework import serializers
+from rest_framework.fields import empty
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -73,8 +74,25 @@ def _publisher(row: Any) -> dict[str, Any]:
     }
 
 
+class Day(serializers.DateField):
+    """A day; an empty value is none, as an empty field of a form is."""
+
+    def run_validation(self, data: Any = empty) -> Any:
+        return None if data == "" else super().run_validation(data)
+
+
+def slug_field(**more: Any) -> serializers.SlugField:
+    return serializers.SlugField(required=False, default="", allow_blank=True, **more)
+
+
+def listed(shape: type[serializers.Serializer[Any]]) -> Any:
+    """The schema of {"results": [...]}."""
+    name = shape.__name__.removesuffix("Resource")
+    return inline_serializer(f"{name}List", {"results": shape(many=True)})
+
+
 class DayQuery(Strict):
-    as_of = serializers.DateField(required=False)
+    as_of = Day(required=False)
 
 
 class Offerings(Resources):
@@ -154,15 +172,15 @@ class PartOfOffering(Computed):
 
 
 class Plans(PartOfOffering):
-    @extend_schema(responses=shapes.PlanResource(many=True))
+    @extend_schema(responses=listed(shapes.PlanResource))
     def get(self, request: Request, slug: str) -> Response:
         return Response({"results": [plan_body(plan) for plan in self.offering().plans.all()]})
 
 
 class PricesQuery(Strict):
-    as_of = serializers.DateField(required=False)
-    plan = serializers.SlugField(required=False, default="")
-    market = serializers.CharField(required=False, default="", max_length=10)
+    as_of = Day(required=False)
+    plan = slug_field()
+    market = serializers.CharField(required=False, default="", max_length=10, allow_blank=True)
 
 
 class Prices(PartOfOffering):
@@ -170,7 +188,7 @@ class Prices(PartOfOffering):
 
     parameters = ("as_of", "plan", "market")
 
-    @extend_schema(parameters=[PricesQuery], responses=shapes.PriceResource(many=True))
+    @extend_schema(parameters=[PricesQuery], responses=listed(shapes.PriceResource))
     def get(self, request: Request, slug: str) -> Response:
         asked = self.query(PricesQuery)
         offering = self.offering()
@@ -185,8 +203,8 @@ class Prices(PartOfOffering):
 
 
 class EligibilityQuery(Strict):
-    as_of = serializers.DateField(required=False)
-    plan = serializers.SlugField(required=False, default="")
+    as_of = Day(required=False)
+    plan = slug_field()
 
 
 class Eligibility(PartOfOffering):
@@ -228,7 +246,7 @@ def _reaching(offering: Offering, on: date) -> QuerySet[EligibilityDecision]:
 class Evaluations(PartOfOffering):
     """Evidence per task. place and of are among results of the same benchmark, metric and harness."""
 
-    @extend_schema(responses=shapes.EvaluationResource(many=True))
+    @extend_schema(responses=listed(shapes.EvaluationResource))
     def get(self, request: Request, slug: str) -> Response:
         return Response({"results": shapes.evaluations_body(evidence_of(self.offering()))})
 
@@ -238,7 +256,7 @@ class Substitutes(PartOfOffering):
 
     parameters = ("as_of",)
 
-    @extend_schema(parameters=[DayQuery], responses=shapes.SubstituteResource(many=True))
+    @extend_schema(parameters=[DayQuery], responses=listed(shapes.SubstituteResource))
     def get(self, request: Request, slug: str) -> Response:
         on = self.query(DayQuery).get("as_of") or clock.today()
         found = substitutes(self.offering(), offerings_for(self.caller), on)
@@ -260,10 +278,10 @@ class Substitutes(PartOfOffering):
 
 
 class AnswerQuery(Strict):
-    on = serializers.DateField(required=False)
-    plan = serializers.SlugField(required=False, default="")
-    country = serializers.RegexField(r"^[A-Za-z]{2}$", required=False, default="")
-    customer = serializers.SlugField(required=False, default="", max_length=80)
+    on = Day(required=False)
+    plan = slug_field()
+    country = serializers.RegexField(r"^([A-Za-z]{2})?$", required=False, default="", allow_blank=True)
+    customer = slug_field(max_length=80)
 
 
 class TheAnswer(PartOfOffering):

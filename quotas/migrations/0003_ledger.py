@@ -34,7 +34,7 @@ CREATE TABLE quotas_creditentry (
 ) PARTITION BY LIST (posting_period_id);
 
 ALTER TABLE quotas_creditentry ADD PRIMARY KEY (posting_period_id, id);
-CREATE INDEX entry_of_a_deal ON quotas_creditentry (deal_id, line_no, rep_id, measure_id, component, rule_id);
+CREATE INDEX entry_of_a_deal ON quotas_creditentry (deal_id);
 CREATE INDEX entry_of_a_rep ON quotas_creditentry (rep_id, measure_id, credit_date);
 SELECT append_only('quotas_creditentry');
 

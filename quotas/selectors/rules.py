@@ -96,7 +96,9 @@ def _word(name: str, value: object, offerings: Mapping[int, str], publishers: Ma
     if name == "publishers" and isinstance(value, int):
         return publishers.get(value, f"publisher {value}")
     text = str(value)
-    return str(_CHOICES.get(name, {}).get(text, text.replace("_", " ").replace("-", " ")))
+    if name == "regions" and len(text) <= 4:
+        return text.upper()
+    return str(_CHOICES.get(name, {}).get(text, text.replace("_", " ").replace("-", " "))).lower()
 
 
 def _either(words: Sequence[str]) -> str:

@@ -8,7 +8,6 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config import formats
-from config.templatetags.ui import icon
 from quotas.models import Component, Measure
 from quotas.views import Writer
 
@@ -44,6 +43,12 @@ def exact_percent(ppm: int) -> str:
 
 
 @register.filter
+def place(name: str) -> str:
+    """A region or segment as it is read: "emea" is "EMEA", "public-sector" is "Public sector"."""
+    return name.upper() if len(name) <= 4 else name.replace("-", " ").capitalize()
+
+
+@register.filter
 def words(name: str) -> str:
     """A name as words: "plan_version" is "Plan version"."""
     return name.replace("_", " ").capitalize()
@@ -53,5 +58,6 @@ def words(name: str) -> str:
 def hidden_amount() -> SafeString:
     """In place of an amount that this person may not see."""
     return format_html(
-        '<span class="dim">{}<span class="sr">Amount not shown to you</span></span>', icon("lock")
+        '<span class="dim" aria-hidden="true">{}</span><span class="sr">not shown to you</span>',
+        formats.NO_VALUE,
     )

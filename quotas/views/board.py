@@ -19,7 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import charts, clock, formats
 from quotas.models import Period, Team
-from quotas.selectors import periods, teams
+from quotas.selectors import pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
 from quotas.selectors.visibility import rep_of
 from quotas.services.approving import approvals_waiting_for
@@ -164,12 +164,75 @@ def _sorted(lines: list[Line], sort: str) -> list[Line]:
 
 
 def _kpis(shown: Board, write: Writer, waiting: int) -> list[dict[str, Any]]:
+    """The team's figures; a rep who may not see its money gets his own, because his are what he came for."""
+    mine = next((row for row in shown.rows if row.you), None)
+    if mine is not None and not shown.money:
+        return _own(mine, shown, write)
     return [
         _credited(shown, write),
         _attainment(shown),
         _landing(shown, write),
         _pending(shown, write, waiting),
     ]
+
+
+def _own(mine: Row, shown: Board, write: Writer) -> list[dict[str, Any]]:
+    quota, credited, so_far = mine.quota_minor or 0, mine.attained_minor, shown.progress
+    stands = charts.standing(credited, quota, shown.pace_ppm)
+    gap = Fraction(credited, quota) - Fraction(shown.pace_ppm, 1_000_000) if quota else Fraction(0)
+    landing = pace.run_rate(credited, so_far)
+    ranked = sum(row.rank is not None for row in shown.rows)
+    return [
+        {
+            "label": "Your credit",
+            "value": write.compact(credited),
+            "sub": f"of {write.compact(quota)} quota" if quota else "no quota in this measure",
+            "spark": charts.sparkline(mine.trend, label="Your credit of the last ten weeks, running"),
+            "delta": write.compact(mine.last_week_minor),
+            "note": "dated in the last seven days",
+            "tone": "accent",
+            "icon": "calendar-check",
+        },
+        {
+            "label": "Your attainment",
+            "value": formats.percent(credited, quota),
+            "sub": f"linear pace asks for {formats.percent(shown.pace_ppm, 1_000_000)}",
+            "delta": f"{formats.points(gap)} pts" if quota else "",
+            "note": "against linear pace" if quota else "",
+            "tone": stands.tone,
+            "icon": "arrow-up-right" if gap >= 0 else "arrow-down-right",
+        },
+        {
+            "label": "Your landing",
+            "value": formats.percent(landing, quota, 0)
+            if landing is not None and quota
+            else formats.NO_VALUE,
+            "sub": f"{write.compact(landing)} by the last day"
+            if landing is not None
+            else "The period has not begun",
+            "note": f"Linear run-rate of {so_far.elapsed} of {so_far.days} days",
+            "tone": "muted",
+            "icon": "chart-line",
+        },
+        {
+            "label": "Your rank in the team",
+            "value": f"{mine.rank} of {ranked}" if mine.rank else formats.NO_VALUE,
+            "sub": f"{write.compact(mine.pending_minor)} pending approval"
+            if mine.pending_minor
+            else "nothing pending",
+            "note": _goal_gap(credited, quota, so_far, write),
+            "tone": "muted",
+            "icon": "target",
+        },
+    ]
+
+
+def _goal_gap(credited: int, quota: int, so_far: pace.Progress, write: Writer) -> str:
+    if not quota:
+        return "Without a quota there is no rank"
+    if credited >= quota:
+        return "Quota reached"
+    return f"{write.compact(quota - credited)} to go in {so_far.left} days"
 
 
 def _credited(shown: Board, write: Writer) -> dict[str, Any]:
@@ -201,11 +264,11 @@ def _credited(shown: Board, write: Writer) -> dict[str, Any]:
 
 def _attainment(shown: Board) -> dict[str, Any]:
     quota = shown.quota_minor or 0
-    pace = formats.percent(shown.pace_ppm, 1_000_000)
+    due = formats.percent(shown.pace_ppm, 1_000_000)
     kpi: dict[str, Any] = {
         "label": "Attainment",
         "value": formats.percent(shown.credited_minor, quota),
-        "sub": f"linear pace asks for {pace}",
+        "sub": f"linear pace asks for {due}",
     }
     if not quota:
         return kpi | {"note": "Nobody below has a quota"}
@@ -233,14 +296,14 @@ def _landing(shown: Board, write: Writer) -> dict[str, Any]:
         middle = write.compact(landing.middle_minor) if shown.money else formats.NO_VALUE
     kpi["value"] = middle
     if landing.low_minor is None or landing.high_minor is None or not quota:
-        kpi["sub"] = "credited alone, no range yet"
+        kpi["sub"] = "too early for a range"
     elif shown.progress.left == 0:
         kpi["sub"] = "final"
     else:
         low, high = (
             formats.percent(end, quota, 0).rstrip("%") for end in (landing.low_minor, landing.high_minor)
         )
-        kpi["sub"] = f"80% range {low} to {high}%, credited alone"
+        kpi["sub"] = f"80% range {low}\N{EN DASH}{high}%"
     return kpi | {
         "note": f"Linear run-rate of {shown.progress.elapsed} of {shown.progress.days} days",
         "icon": "chart-line",
@@ -269,7 +332,7 @@ def _pending(shown: Board, write: Writer, waiting: int) -> dict[str, Any]:
             "tone": "warn",
             "icon": "clock",
         }
-    return kpi | {"note": "Estimated: value on this measure's basis x share", "tone": "muted", "icon": "info"}
+    return kpi | {"note": "Estimate: line value x share", "tone": "muted", "icon": "info"}
 
 
 # --- charts -----------------------------------------------------------------------------------------------
@@ -283,15 +346,13 @@ def _running(by_day: Sequence[int]) -> list[int]:
     return running
 
 
-def _axis(shown: Board, write: Writer) -> Any:
-    """Money where it may be seen; else per cent of the team's quota."""
-    if shown.money:
-        return write.axis
-    return lambda minor: formats.percent(minor, shown.quota_minor or 0, 0)
-
-
 def _credit_chart(shown: Board, write: Writer) -> SafeString:
+    """In money where it may be seen; else in per cent of the team's quota."""
     quota, landing = shown.quota_minor or 0, shown.forecast
+
+    def scaled(minor: int) -> float:
+        return float(minor) if shown.money else minor * 100 / (quota or 1)
+
     cone = None
     if (
         landing is not None
@@ -299,16 +360,18 @@ def _credit_chart(shown: Board, write: Writer) -> SafeString:
         and landing.high_minor is not None
         and shown.progress.left
     ):
-        cone = charts.Landing(landing.middle_minor, landing.low_minor, landing.high_minor)
+        cone = charts.Landing(
+            scaled(landing.middle_minor), scaled(landing.low_minor), scaled(landing.high_minor)
+        )
     period, so_far = shown.period, shown.progress
     return charts.line_chart(
-        _running(shown.by_day),
+        [scaled(minor) for minor in _running(shown.by_day)],
         length=so_far.days,
         label=f"Credit of {shown.team.name} by day against a linear plan: {formats.percent(shown.credited_minor, quota)} of quota",
-        plan=(0, quota) if quota else (),
+        plan=(0, scaled(quota)) if quota else (),
         landing=cone,
         ticks=_ticks(period, so_far.elapsed),
-        write=_axis(shown, write),
+        write=write.axis if shown.money else (lambda percent: f"{percent}%"),
     )
 
 

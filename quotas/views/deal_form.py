@@ -21,10 +21,10 @@ from marketplace.selectors.eligibility import Chip, eligibility_strips
 from marketplace.selectors.on_sale import why_not
 from marketplace.selectors.visibility import offerings_for
 from quotas.crediting.engine import Desired
-from quotas.forms import DealForms, LineForm, ShareForm, choice, rearranged
+from quotas.forms import DealForms, LineForm, ShareForm, choices, rearranged
 from quotas.models import Component, Deal, DealKind, Measure, Reason, Rep
 from quotas.selectors.deals import Duplicate, Sold, duplicates, rule_names
-from quotas.selectors.visibility import deals_for, may_log_for, reps_for
+from quotas.selectors.visibility import deals_for, may_log_for
 from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
 from quotas.services.crediting import StandingChange, estimate
@@ -237,12 +237,19 @@ def _shares(entered: DealForms) -> list[ShareShown]:
 def _choices(entered: DealForms) -> dict[str, Any]:
     """What the fields offer before anything is typed; customers are too many and come as one types."""
     return {
-        "offering_choices": [
-            (choice(o), f"{o.publisher.name}, {o.get_kind_display().lower()}")
-            for o in _offerings(entered.user, "")
-        ],
-        "rep_choices": [(choice(rep), "") for rep in _reps("")],
+        "offering_choices": _offering_options(_offerings(entered.user, "")),
+        "rep_choices": _rep_options(_reps("")),
     }
+
+
+def _offering_options(found: Sequence[Offering]) -> list[tuple[str, str]]:
+    names = choices(found)
+    return [(names[o.pk], f"{o.publisher.name}, {o.get_kind_display().lower()}") for o in found]
+
+
+def _rep_options(found: Sequence[Rep]) -> list[tuple[str, str]]:
+    names = choices(found)
+    return [(names[rep.pk], "") for rep in found]
 
 
 # --- the panel --------------------------------------------------------------------------------------------
@@ -384,16 +391,13 @@ def find(request: HtmxRequest, what: str) -> HttpResponse:
     user = _seller(request)
     words = _words(request)
     if what == "customers":
-        found = [
-            (choice(c), f"{c.segment.replace('-', ' ').capitalize()}, {c.country}") for c in _customers(words)
-        ]
+        customers = _customers(words)
+        names = choices(customers)
+        found = [(names[c.pk], f"{c.segment.replace('-', ' ').capitalize()}, {c.country}") for c in customers]
     elif what == "offerings":
-        found = [
-            (choice(o), f"{o.publisher.name}, {o.get_kind_display().lower()}")
-            for o in _offerings(user, words)[:FOUND]
-        ]
+        found = _offering_options(_offerings(user, words)[:FOUND])
     elif what == "reps":
-        found = [(choice(rep), "") for rep in _reps(words)[:FOUND]]
+        found = _rep_options(_reps(words)[:FOUND])
     else:
         raise Http404
     return render(request, "quotas/_options.html", {"options": found})
@@ -426,8 +430,3 @@ def _reps(words: str) -> Sequence[Rep]:
     for word in words.split():
         found = found.filter(name__icontains=word.strip("()"))
     return list(found[:1000])
-
-
-def owners(user: User) -> Sequence[Rep]:
-    """Whose deals this person may log."""
-    return list(reps_for(user, clock.today()).order_by("name", "pk")[:1000])

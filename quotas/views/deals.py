@@ -50,7 +50,7 @@ from quotas.selectors.visibility import (
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
-from quotas.views import HtmxRequest, chosen_measure, sales_user, wants_part, with_query
+from quotas.views import HtmxRequest, sales_user, wants_part, with_query
 
 PAGE: Final = 50
 STATES: Final = (
@@ -73,7 +73,7 @@ class Row:
     deal: Deal
     lines: Sequence[DealLine]
     amount_minor: int
-    credit_minor: int | None
+    credit: Sequence[tuple[Measure, int]]
 
     @property
     def first(self) -> DealLine | None:
@@ -90,7 +90,6 @@ def deals(request: HtmxRequest) -> HttpResponse:
     names = publisher is None
     me = rep_of(user)
     criteria = _criteria(request.GET, me.pk if me else None)
-    measure, _ = chosen_measure({})
     visible = deals_for(user, today)
     found = narrowed(visible, criteria, names=names)
     counts = counts_by_state(narrowed(visible, criteria, but_state=True, names=names))
@@ -101,9 +100,9 @@ def deals(request: HtmxRequest) -> HttpResponse:
     except BadQuery:  # an old or altered address: start at the beginning
         place = None
     page, before, behind = keyset.page(with_facts(found), place, PAGE)
-    credit = credit_of([deal.pk for deal in page], entries_for(user, today), measure) if names else {}
+    credit = credit_of([deal.pk for deal in page], entries_for(user, today)) if names else {}
     context = {
-        "rows": [_row(deal, publisher, credit.get(deal.pk)) for deal in page],
+        "rows": [_row(deal, publisher, credit.get(deal.pk, ())) for deal in page],
         "total": counts.get(criteria.state, 0)
         if criteria.state
         else held
@@ -119,7 +118,6 @@ def deals(request: HtmxRequest) -> HttpResponse:
         "chosen": "held" if criteria.held else criteria.state,
         "criteria": criteria,
         "choices": _periods(criteria.period),
-        "measure": measure,
         "names": names,
         "me": me,
         "scopes": me is not None and user.has_role(Role.MANAGER, *SEES_EVERYTHING),
@@ -157,7 +155,7 @@ def _periods(chosen: Period | None) -> list[Period]:
     return [p for p in reversed(periods.all_periods()) if (p.grain in "QY" and p.starts <= on) or p == chosen]
 
 
-def _row(deal: Deal, publisher: int | None, credit: int | None) -> Row:
+def _row(deal: Deal, publisher: int | None, credit: Sequence[tuple[Measure, int]] = ()) -> Row:
     version = deal.latest_version
     lines = (
         [line for line in version.lines.all() if publisher in (None, line.offering.publisher_id)]
@@ -179,15 +177,18 @@ def _only_publisher(user: User) -> int | None:
 class Action:
     """Something this person may do with the deal now.
 
-    needs_reason  Asks why first, in a dialog.
+    asks  What it does; said in the dialog that asks why. Without it there is no dialog.
     """
 
     name: str
     text: str
     icon: str
     css: str = ""
-    needs_reason: bool = False
-    says: str = ""
+    asks: str = ""
+
+    @property
+    def needs_reason(self) -> bool:
+        return bool(self.asks)
 
 
 @dataclass
@@ -204,24 +205,29 @@ class Entries:
 
 
 ACTIONS: Final[Mapping[str, Action]] = {
-    "submit": Action("submit", "Submit", "send", "primary"),
-    "approve": Action("approve", "Approve", "check", "primary"),
-    "return": Action(
-        "return", "Return", "undo-2", "", True, "It goes back to its owner to be mended, with your reason."
-    ),
-    "reject": Action(
-        "reject", "Reject", "x", "danger", True, "It is turned down for good, with your reason."
-    ),
-    "hold": Action("hold", "Hold", "pause", "", True, "Its credit leaves attainment until it is released."),
-    "release": Action("release", "Release", "play"),
-    "cancel": Action(
-        "cancel",
-        "Cancel deal",
-        "ban",
-        "danger",
-        True,
-        "It is taken out. Credit that was posted is reversed exactly, entry by entry.",
-    ),
+    action.name: action
+    for action in (
+        Action("submit", "Submit", icon="send", css="primary"),
+        Action("approve", "Approve", icon="check", css="primary"),
+        Action(
+            "return",
+            "Return",
+            icon="undo-2",
+            asks="It goes back to its owner to be mended, with your reason.",
+        ),
+        Action(
+            "reject", "Reject", icon="x", css="danger", asks="It is turned down for good, with your reason."
+        ),
+        Action("hold", "Hold", icon="pause", asks="Its credit leaves attainment until it is released."),
+        Action("release", "Release", icon="play"),
+        Action(
+            "cancel",
+            "Cancel deal",
+            icon="ban",
+            css="danger",
+            asks="It is taken out. Credit that was posted is reversed exactly, entry by entry.",
+        ),
+    )
 }
 
 
@@ -251,7 +257,7 @@ def _deal_page(
     if found is None:
         raise Http404
     publisher = _only_publisher(user)
-    row = _row(found, publisher, None)
+    row = _row(found, publisher)
     actions = _actions(user, found) if publisher is None else []
     context: dict[str, Any] = {
         "deal": found,
@@ -274,13 +280,15 @@ def _deal_page(
             "credit": _credit(user, found),
             "gaps": [why_nothing(gap) for gap in _gaps(user, found)],
             "partial": not user.has_role(*SEES_EVERYTHING),
-            "waits": found.state == DealState.SUBMITTED,
             "duplicates": duplicates_of([found]).get(found.pk, [])
             if found.state in (*EDITABLE, DealState.SUBMITTED)
             else [],
         }
         if found.state in (*EDITABLE, DealState.SUBMITTED):
             context |= {"expected": _expected(found)}
+        if found.state == DealState.SUBMITTED:
+            deciders = approving.Approvers([found], today).of(found)
+            context["deciders"] = list(User.objects.filter(pk__in=deciders).order_by("name", "pk")[:3])
     if wants_part(request) and request.htmx.target == "drawer":
         return render(request, "quotas/_deal_review.html", context)
     return render(request, "quotas/deal.html", context, status=422 if wrong else 200)

@@ -20,7 +20,7 @@ document.addEventListener("click", event => {
 });
 
 document.addEventListener("htmx:afterSwap", event => {
-  if (event.detail.target.matches?.("dialog")) show(event.detail.target);
+  if (event.detail.target?.matches?.("dialog")) show(event.detail.target);
 });
 
 // The drawer never shows what it held before.

@@ -88,7 +88,7 @@ def test_python_and_sql_resolve_as_the_naive_reading_does(
             "offering": {"offering": offering},
             "plan": {"plan": plan},
         }
-        kept = []
+        kept: list[EligibilityDecision] = []
         for level, (start, length), quarter in decisions:
             span = (ON + timedelta(days=start), ON + timedelta(days=start + length))
             try:
@@ -113,7 +113,7 @@ _LEVEL = {"path": 1, "publisher": 2, "offering": 3, "plan": 4}
 
 
 def _overlap(decision: EligibilityDecision, span: tuple[date, date]) -> bool:
-    return decision.effective.lower < span[1] and span[0] < decision.effective.upper
+    return bool(decision.effective.lower < span[1] and span[0] < decision.effective.upper)
 
 
 def test_the_strip_costs_one_query_for_any_number_of_offerings(

@@ -148,6 +148,11 @@ def test_the_answer_names_code_replacement_and_decisions(catalog: Catalog, api: 
     assert [w["code"] for w in fine["warnings"]] == ["legacy"]
 
 
+def test_an_empty_parameter_is_as_good_as_none(catalog: Catalog, api: Callable[..., Any]) -> None:
+    assert api("offerings/o3/answer/?on=&plan=&country=&customer=") == api("offerings/o3/answer/")
+    assert api("offerings/o3/prices/?as_of=&plan=&market=") == api("offerings/o3/prices/")
+
+
 def test_a_customers_country_counts_and_partners_learn_of_no_customer(
     catalog: Catalog, api: Callable[..., Any], browser_of: Browser
 ) -> None:

@@ -3,8 +3,10 @@
 from decimal import Decimal
 
 import pytest
+from django.conf import settings
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
 
 from quotas.models import Deal, DealEvent, DealVersion
 from tests import make
@@ -137,6 +139,25 @@ def test_a_retry_with_the_same_key_logs_one_deal_and_answers_the_same(world: mak
     other = ana.post(DEALS, deal_body(world, title="Another"), headers={"Idempotency-Key": "k1"})
     assert (other.status_code, problems(other)) == (422, [("idempotency_key_reused", "")])
     assert Deal.objects.count() == 1
+
+
+def test_a_browser_with_its_token_can_log_a_deal_once_and_without_it_cannot(world: make.World) -> None:
+    browser = APIClient(enforce_csrf_checks=True)
+    assert world.ana.user is not None
+    browser.force_login(world.ana.user)
+    refused = browser.post(DEALS, deal_body(world), headers={"Idempotency-Key": "k1"})
+    assert (refused.status_code, problems(refused)) == (403, [("permission_denied", "")])
+    headers = {"X-CSRFToken": token_of(browser), "Idempotency-Key": "k1"}
+    answers = [browser.post(DEALS, deal_body(world), headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [201, 201]
+    assert Deal.objects.count() == 1
+
+
+def token_of(browser: APIClient) -> str:
+    """What a page would have set as a cookie."""
+    token = "a" * 32
+    browser.cookies[settings.CSRF_COOKIE_NAME] = token
+    return token
 
 
 def test_an_edit_changes_what_is_sent_and_keeps_the_old_version(world: make.World) -> None:

@@ -1,5 +1,6 @@
 """Idempotency-Key, with real threads where it matters."""
 
+import json
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -7,6 +8,8 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.middleware.csrf import get_token
+from django.test import Client, RequestFactory
 
 from accounts.models import Notification
 from config import clock
@@ -48,6 +51,20 @@ def test_the_same_key_with_another_body_or_address_is_refused(caller: Caller) ->
     assert (other.status_code, other.json()["errors"][0]["code"]) == (422, "idempotency_key_reused")
     elsewhere = caller.send("POST", f"{NOTES}1/read/", {"key": "a", "text": "once"}, Idempotency_Key="k1")
     assert elsewhere.status_code == 422
+    assert Notification.objects.count() == 1
+
+
+def test_a_browser_too_may_send_a_key(caller: Caller) -> None:
+    """The check of the session's token looks into the body before the key's digest does."""
+    browser = Client(enforce_csrf_checks=True)
+    browser.force_login(caller.user)
+    token = get_token(RequestFactory().get("/"))
+    browser.cookies["csrftoken"] = token
+    body = json.dumps({"key": "a", "text": "once"})
+    headers = {"X-CSRFToken": token, "Idempotency-Key": "k1"}
+    answers = [browser.post(NOTES, body, content_type="application/json", headers=headers) for _ in range(2)]
+    assert [a.status_code for a in answers] == [201, 201]
+    assert answers[1]["Idempotent-Replayed"] == "true"
     assert Notification.objects.count() == 1
 
 

@@ -5,4 +5,4 @@ class QuotasConfig(AppConfig):
     name = "quotas"
 
     def ready(self) -> None:
-        from quotas import tasks  # noqa: F401 -- registers the outbox handlers
+        from quotas import panels, tasks  # noqa: F401 -- they register themselves with the catalog and the outbox

@@ -3,10 +3,12 @@
 import os
 
 from config.settings.base import *  # noqa: F403
+from config.settings.base import MIDDLEWARE as BASE_MIDDLEWARE
 from config.settings.base import REST_FRAMEWORK as BASE_REST
 from config.settings.base import STORAGES as BASE_STORAGES
 
 SECRET_KEY = "only-for-tests-" + "x" * 50
+MIDDLEWARE = [m for m in BASE_MIDDLEWARE if not m.startswith("whitenoise")]  # it wants collected files; tests find theirs
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 STORAGES = {**BASE_STORAGES, "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}}
 CELERY_TASK_ALWAYS_EAGER = False

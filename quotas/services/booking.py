@@ -46,6 +46,13 @@ EDITABLE = (DealState.DRAFT, DealState.RETURNED)
 
 
 @dataclass(frozen=True)
+class NotOnSale(Problem):
+    """A line's offering cannot be sold on the close date; replacement is the slug of what takes its place."""
+
+    replacement: str | None = None
+
+
+@dataclass(frozen=True)
 class LineDraft:
     """One line as it was entered; amount in minor units of the deal's currency."""
 
@@ -423,7 +430,9 @@ def _line_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
         elif draft.kind not in (DealKind.REFUND, DealKind.CONSUMPTION):
             reason = why_not(offering, draft.close_date)
             if reason is not None:
-                yield Problem(reason.code, reason.message, f"{at}/offering")
+                yield NotOnSale(
+                    reason.code, reason.message, f"{at}/offering", replacement=reason.replacement_slug or None
+                )
         if line.plan_id is not None and (
             line.plan_id not in facts.plans or facts.plans[line.plan_id].offering_id != line.offering_id
         ):

@@ -216,6 +216,7 @@ def test_a_retired_offering_is_refused_and_its_replacement_named(world: make.Wor
     body = deal_body(world, close_date="2026-08-14", lines=lines(world) + lines(world, offering=old.slug))
     answer = refused(client(world.ana), "post", DEALS, body)
     assert (answer.status_code, problems(answer)) == (422, [("retired", "/lines/1/offering")])
+    assert answer.json()["errors"][0]["replacement"] == new.slug
     said = answer.json()["errors"][0]["detail"]
     assert "Model 4 has been retired since 14 Aug 2026" in said
     assert "replaced by Model 5" in said
@@ -376,27 +377,34 @@ def test_an_address_that_cannot_be_a_deal_is_not_found(world: make.World, number
         assert client(world.admin).get(address).status_code == 404, address
 
 
+def at_once(number: int, ask: Callable[[int], Any]) -> list[Any]:
+    """The answers of *number* threads that all ask at the same moment."""
+    barrier = Barrier(number)
+    answers: list[Any] = []
+
+    def run(place: int) -> None:
+        try:
+            barrier.wait(30)
+            answers.append(ask(place))
+        finally:
+            connection.close()
+
+    threads = [Thread(target=run, args=(place,)) for place in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert len(answers) == number
+    return answers
+
+
 @pytest.mark.django_db(transaction=True)
 def test_an_approval_twice_at_once_posts_once() -> None:
     world = make.world()
     deal = logged(world, world.ana)
     client(world.ana).post(f"{DEALS}{deal.pk}/submit/")
-    at_once = Barrier(8)
-    answers: list[Any] = []
-
-    def approve() -> None:
-        try:
-            mia = client(world.mia)
-            at_once.wait(30)
-            answers.append(mia.post(f"{DEALS}{deal.pk}/approve/"))
-        finally:
-            connection.close()
-
-    threads = [Thread(target=approve) for _ in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(60)
+    managers = [client(world.mia) for _ in range(8)]
+    answers = at_once(8, lambda place: managers[place].post(f"{DEALS}{deal.pk}/approve/"))
     assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
     for answer in answers:
         if answer.status_code == 409:
@@ -404,3 +412,19 @@ def test_an_approval_twice_at_once_posts_once() -> None:
     assert Posting.objects.count() == 1
     assert [e.amount_minor for e in CreditEntry.objects.all()] == [1000_00]
     assert DealEvent.objects.filter(action="approved").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_edits_of_the_same_state_at_once_one_is_kept_and_the_others_are_stale() -> None:
+    world = make.world()
+    deal = logged(world, world.ana)
+    at = f"{DEALS}{deal.pk}/"
+    tag = client(world.ana).get(at)["ETag"]
+    editors = [client(world.ana) for _ in range(6)]
+    answers = at_once(
+        6, lambda place: editors[place].patch(at, {"title": f"Edit {place}"}, headers={"If-Match": tag})
+    )
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 5
+    kept = next(answer.json()["title"] for answer in answers if answer.status_code == 200)
+    assert list(DealVersion.objects.order_by("number").values_list("title", flat=True)) == ["", kept]
+    assert Deal.objects.get(pk=deal.pk).revision == 2

@@ -48,7 +48,10 @@ def promise_each(*, topic: str, payloads: Mapping[str, dict[str, Any]], at: date
     if topic not in _handlers:
         raise LookupError(f"Nobody handles {topic!r}.")
     OutboxMessage.objects.bulk_create(
-        [OutboxMessage(topic=topic, key=key, payload=payload, created_at=at) for key, payload in payloads.items()],
+        [
+            OutboxMessage(topic=topic, key=key, payload=payload, created_at=at)
+            for key, payload in payloads.items()
+        ],
         ignore_conflicts=True,
     )
     transaction.on_commit(_ask_for_a_sweep, robust=True)

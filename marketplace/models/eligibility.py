@@ -35,15 +35,23 @@ class EligibilityDecision(models.Model):
     publisher = models.ForeignKey(Publisher, models.PROTECT, null=True, blank=True, related_name="decisions")
     offering = models.ForeignKey(Offering, models.PROTECT, null=True, blank=True, related_name="decisions")
     plan = models.ForeignKey(Plan, models.PROTECT, null=True, blank=True, related_name="decisions")
-    rate_ppm = models.PositiveIntegerField(help_text="Parts per million of the value that count; 0 is not eligible.")
+    rate_ppm = models.PositiveIntegerField(
+        help_text="Parts per million of the value that count; 0 is not eligible."
+    )
     effective = DateRangeField()
     reason = models.CharField(max_length=500)
     evidence = models.CharField(max_length=500, blank=True)
-    assumed = models.BooleanField(default=False, help_text="A date or rate that is not public and was assumed; the evidence says which.")
+    assumed = models.BooleanField(
+        default=False, help_text="A date or rate that is not public and was assumed; the evidence says which."
+    )
     made_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
     made_at = models.DateTimeField()
-    checked_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+")
-    checked_at = models.DateTimeField(null=True, blank=True, help_text="In force from here on, for its span of days.")
+    checked_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, blank=True, related_name="+"
+    )
+    checked_at = models.DateTimeField(
+        null=True, blank=True, help_text="In force from here on, for its span of days."
+    )
     superseded_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -59,9 +67,12 @@ class EligibilityDecision(models.Model):
                 name="decision_names_one_scope",
             ),
             models.CheckConstraint(condition=Q(rate_ppm__lte=1_000_000), name="decision_rate_at_most_one"),
-            models.CheckConstraint(condition=~Q(checked_by=F("made_by")), name="decision_checked_by_another_person"),
             models.CheckConstraint(
-                condition=Q(checked_by=None, checked_at=None) | Q(checked_by__isnull=False, checked_at__isnull=False),
+                condition=~Q(checked_by=F("made_by")), name="decision_checked_by_another_person"
+            ),
+            models.CheckConstraint(
+                condition=Q(checked_by=None, checked_at=None)
+                | Q(checked_by__isnull=False, checked_at__isnull=False),
                 name="decision_checked_by_somebody_at_some_time",
             ),
         ]

@@ -10,7 +10,9 @@ class Evaluation(models.Model):
     """One result of one benchmark, or a published finding that gives no figures."""
 
     task_area = models.ForeignKey(TaskArea, models.PROTECT, related_name="evaluations")
-    model_version = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations")
+    model_version = models.ForeignKey(
+        ModelVersion, models.PROTECT, null=True, blank=True, related_name="evaluations"
+    )
     subject = models.CharField(max_length=120, help_text="The model as the source names it.")
     benchmark = models.CharField(max_length=80)
     metric = models.CharField(max_length=60, blank=True)
@@ -18,7 +20,9 @@ class Evaluation(models.Model):
     harness = models.CharField(max_length=80, blank=True)
     variant = models.CharField(max_length=80, blank=True)
     sample_size = models.PositiveIntegerField(null=True, blank=True)
-    score = models.DecimalField(max_digits=14, decimal_places=4, null=True, help_text="Empty for a finding without figures.")
+    score = models.DecimalField(
+        max_digits=14, decimal_places=4, null=True, help_text="Empty for a finding without figures."
+    )
     finding = models.CharField(max_length=300, blank=True)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
     latency_s = models.DecimalField(max_digits=10, decimal_places=2, null=True, blank=True)
@@ -29,6 +33,8 @@ class Evaluation(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(score__isnull=False) | ~Q(finding=""), name="evaluation_has_a_score_or_a_finding"),
+            models.CheckConstraint(
+                condition=Q(score__isnull=False) | ~Q(finding=""), name="evaluation_has_a_score_or_a_finding"
+            ),
         ]
         indexes = [models.Index(fields=["model_version", "task_area"], name="evaluation_of_a_version")]

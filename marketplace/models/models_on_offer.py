@@ -75,7 +75,9 @@ class ModelVersion(models.Model):
     modalities_out = ArrayField(models.CharField(max_length=20), null=True, blank=True)
     capabilities = models.JSONField(default=dict, help_text="Capability to true, false or null for unknown.")
     languages = ArrayField(models.CharField(max_length=20), null=True, blank=True)
-    knowledge_cutoff = models.CharField(max_length=10, blank=True, help_text="As precise as it is known: 2025, 2025-03 or 2025-03-31.")
+    knowledge_cutoff = models.CharField(
+        max_length=10, blank=True, help_text="As precise as it is known: 2025, 2025-03 or 2025-03-31."
+    )
     released_on = models.DateField(null=True, blank=True)
 
     class Meta:
@@ -95,18 +97,34 @@ class OfferingKind(models.TextChoices):
 class Offering(models.Model):
     """A model version on sale by a publisher on a commercial path; or a seat, an agent, a service that has no model."""
 
-    slug = models.SlugField(max_length=80, unique=True, help_text="The SKU. Never used again for anything else.")
+    slug = models.SlugField(
+        max_length=80, unique=True, help_text="The SKU. Never used again for anything else."
+    )
     name = models.CharField(max_length=120)
     kind = models.CharField(max_length=10, choices=OfferingKind)
     publisher = models.ForeignKey(Publisher, models.PROTECT, related_name="offerings")
-    model_version = models.ForeignKey(ModelVersion, models.PROTECT, null=True, blank=True, related_name="offerings")
-    family = models.SlugField(max_length=60, help_text="Groups offerings in rules and filters; a model's own family where there is one.")
+    model_version = models.ForeignKey(
+        ModelVersion, models.PROTECT, null=True, blank=True, related_name="offerings"
+    )
+    family = models.SlugField(
+        max_length=60,
+        help_text="Groups offerings in rules and filters; a model's own family where there is one.",
+    )
     summary = models.CharField(max_length=400, blank=True)
     commercial_path = models.CharField(max_length=20, choices=CommercialPath)
-    path_basis = models.CharField(max_length=200, blank=True, help_text="Where the commercial path is known from; says so where it is assumed.")
+    path_basis = models.CharField(
+        max_length=200,
+        blank=True,
+        help_text="Where the commercial path is known from; says so where it is assumed.",
+    )
     path_assumed = models.BooleanField(default=False)
     publication = models.CharField(max_length=20, choices=Publication, default=Publication.DRAFT)
-    billing_countries = ArrayField(models.CharField(max_length=2), null=True, blank=True, help_text="Empty: every country the operator bills in.")
+    billing_countries = ArrayField(
+        models.CharField(max_length=2),
+        null=True,
+        blank=True,
+        help_text="Empty: every country the operator bills in.",
+    )
     preview_on = models.DateField(null=True, blank=True)
     available_on = models.DateField(null=True, blank=True, help_text="First day of general availability.")
     legacy_on = models.DateField(null=True, blank=True)
@@ -119,12 +137,18 @@ class Offering(models.Model):
     class Meta:
         constraints = [
             models.CheckConstraint(
-                condition=Q(kind="model", model_version__isnull=False) | (~Q(kind="model") & Q(model_version__isnull=True)),
+                condition=Q(kind="model", model_version__isnull=False)
+                | (~Q(kind="model") & Q(model_version__isnull=True)),
                 name="offering_has_a_model_version_when_it_is_a_model",
             ),
-            models.CheckConstraint(condition=~Q(replacement=F("pk")), name="offering_does_not_replace_itself"),
+            models.CheckConstraint(
+                condition=~Q(replacement=F("pk")), name="offering_does_not_replace_itself"
+            ),
         ]
-        indexes = [models.Index(fields=["name", "id"], name="offering_by_name"), models.Index(fields=["publisher", "id"], name="offering_by_publisher")]
+        indexes = [
+            models.Index(fields=["name", "id"], name="offering_by_name"),
+            models.Index(fields=["publisher", "id"], name="offering_by_publisher"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -155,7 +179,9 @@ class OfferingRevision(models.Model):
     recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["offering", "number"], name="offering_revision_number_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["offering", "number"], name="offering_revision_number_unique")
+        ]
 
 
 class PricingForm(models.TextChoices):
@@ -174,15 +200,25 @@ class Plan(models.Model):
     offering = models.ForeignKey(Offering, models.PROTECT, related_name="plans")
     slug = models.SlugField(max_length=60)
     name = models.CharField(max_length=120)
-    deployment = models.CharField(max_length=30, blank=True, help_text="Such as global-standard or data-zone-provisioned.")
-    processing_tier = models.CharField(max_length=10, choices=[(t, t.title()) for t in ("standard", "batch", "priority", "flex")], default="standard")
-    zone = models.CharField(max_length=10, blank=True, help_text="Where data is processed: global, eu, us ...")
+    deployment = models.CharField(
+        max_length=30, blank=True, help_text="Such as global-standard or data-zone-provisioned."
+    )
+    processing_tier = models.CharField(
+        max_length=10,
+        choices=[(t, t.title()) for t in ("standard", "batch", "priority", "flex")],
+        default="standard",
+    )
+    zone = models.CharField(
+        max_length=10, blank=True, help_text="Where data is processed: global, eu, us ..."
+    )
     pricing_form = models.CharField(max_length=12, choices=PricingForm)
     is_public = models.BooleanField(default=True)
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["offering", "slug"], name="plan_slug_unique_in_its_offering")]
+        constraints = [
+            models.UniqueConstraint(fields=["offering", "slug"], name="plan_slug_unique_in_its_offering")
+        ]
 
     def __str__(self) -> str:
         return f"{self.offering.name}, {self.name}"

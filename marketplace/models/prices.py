@@ -22,32 +22,53 @@ class PriceVersion(models.Model):
     """The prices of one plan in one market and currency over a half-open span of days."""
 
     plan = models.ForeignKey(Plan, models.PROTECT, related_name="price_versions")
-    market = models.CharField(max_length=10, default="world", help_text="Where the list applies; world unless a country has its own.")
+    market = models.CharField(
+        max_length=10,
+        default="world",
+        help_text="Where the list applies; world unless a country has its own.",
+    )
     currency = models.ForeignKey(Currency, models.PROTECT, related_name="+")
     effective = DateRangeField()
     source = models.CharField(max_length=200, help_text="Where the figures come from, and of when.")
     recorded_at = models.DateTimeField()
     recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
-    superseded_at = models.DateTimeField(null=True, blank=True, help_text="Set when a correction took its place.")
+    superseded_at = models.DateTimeField(
+        null=True, blank=True, help_text="Set when a correction took its place."
+    )
 
     class Meta:
         # price_versions_of_a_plan_do_not_overlap is an exclusion constraint, made in SQL.
-        indexes = [models.Index(fields=["plan"], condition=Q(superseded_at=None), name="price_in_force_by_plan")]
+        indexes = [
+            models.Index(fields=["plan"], condition=Q(superseded_at=None), name="price_in_force_by_plan")
+        ]
 
 
 class PriceRow(models.Model):
     """One line of a price list: so much per so many units of a meter, from a tier upwards."""
 
     version = models.ForeignKey(PriceVersion, models.CASCADE, related_name="rows")
-    meter = models.SlugField(max_length=40, help_text="Such as input-tokens, output-tokens, cached-input-tokens, seats.")
-    per = models.PositiveIntegerField(help_text="How many units the amount buys: 1000000 for a price per million tokens.")
+    meter = models.SlugField(
+        max_length=40, help_text="Such as input-tokens, output-tokens, cached-input-tokens, seats."
+    )
+    per = models.PositiveIntegerField(
+        help_text="How many units the amount buys: 1000000 for a price per million tokens."
+    )
     unit = models.CharField(max_length=20, help_text="token, seat-month, unit-hour ...")
-    tier_from = models.BigIntegerField(default=0, help_text="First unit of the month to which this row applies.")
-    amount = models.DecimalField(max_digits=20, decimal_places=10, null=True, help_text="In the currency's major unit. Empty is unknown; zero is free.")
+    tier_from = models.BigIntegerField(
+        default=0, help_text="First unit of the month to which this row applies."
+    )
+    amount = models.DecimalField(
+        max_digits=20,
+        decimal_places=10,
+        null=True,
+        help_text="In the currency's major unit. Empty is unknown; zero is free.",
+    )
 
     class Meta:
         constraints = [
-            models.UniqueConstraint(fields=["version", "meter", "tier_from"], name="price_row_unique_in_its_version"),
+            models.UniqueConstraint(
+                fields=["version", "meter", "tier_from"], name="price_row_unique_in_its_version"
+            ),
             models.CheckConstraint(condition=Q(amount=None) | Q(amount__gte=0), name="price_not_negative"),
             models.CheckConstraint(condition=Q(per__gt=0), name="price_is_per_something"),
         ]

@@ -14,7 +14,9 @@ class PublicFact(models.Model):
     amount = models.DecimalField(max_digits=20, decimal_places=2, null=True, blank=True)
     currency = models.CharField(max_length=3, blank=True)
     bound = models.CharField(
-        max_length=8, blank=True, choices=[(b, b.capitalize()) for b in ("exact", "about", "at most", "at least", "unknown")]
+        max_length=8,
+        blank=True,
+        choices=[(b, b.capitalize()) for b in ("exact", "about", "at most", "at least", "unknown")],
     )
     per = models.CharField(max_length=10, blank=True, help_text="year where the amount is a rate.")
     status = models.CharField(max_length=12, blank=True)
@@ -22,5 +24,7 @@ class PublicFact(models.Model):
     detail = models.CharField(max_length=60, blank=True)
     note = models.CharField(max_length=300, blank=True)
     paragraph = models.PositiveSmallIntegerField(help_text="Of the article.")
-    cited = ArrayField(models.PositiveSmallIntegerField(), default=list, help_text="The article's own reference numbers.")
+    cited = ArrayField(
+        models.PositiveSmallIntegerField(), default=list, help_text="The article's own reference numbers."
+    )
     source = models.CharField(max_length=120)

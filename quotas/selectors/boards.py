@@ -370,7 +370,7 @@ _CREDIT: Final = sql.SQL(
 # Submitted deals that close in the period: the line's value on the measure's basis, times the share, of who is in the subtree.
 _PENDING: Final = sql.SQL(
     """
-    SELECT m.{key}, coalesce(sum(mul_ppm(x.value, s.ppm)), 0)::bigint, count(DISTINCT d.id), min(d.submitted_at)
+    SELECT m.{key}, coalesce(sum(mul_ppm(x.value, s.ppm)), 0)::bigint, count(DISTINCT d.id) FILTER (WHERE x.value <> 0), min(d.submitted_at) FILTER (WHERE x.value <> 0)
       FROM quotas_deal d
       JOIN quotas_dealversion v ON v.id = d.latest_version_id
       JOIN quotas_dealshare s ON s.version_id = v.id

@@ -96,8 +96,8 @@ def _word(name: str, value: object, offerings: Mapping[int, str], publishers: Ma
     if name == "publishers" and isinstance(value, int):
         return publishers.get(value, f"publisher {value}")
     text = str(value)
-    if name == "regions" and len(text) <= 4:
-        return text.upper()
+    if name == "regions":
+        return text.upper() if text in ("emea", "apac", "latam", "mea") else text.capitalize()
     return str(_CHOICES.get(name, {}).get(text, text.replace("_", " ").replace("-", " "))).lower()
 
 

@@ -45,7 +45,11 @@ def exact_percent(ppm: int) -> str:
 @register.filter
 def place(name: str) -> str:
     """A region or segment as it is read: "emea" is "EMEA", "public-sector" is "Public sector"."""
-    return name.upper() if len(name) <= 4 else name.replace("-", " ").capitalize()
+    return (
+        name.upper()
+        if name in ("emea", "apac", "latam", "mea", "uk", "us")
+        else name.replace("-", " ").capitalize()
+    )
 
 
 @register.filter

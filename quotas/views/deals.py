@@ -114,7 +114,7 @@ def deals(request: HtmxRequest) -> HttpResponse:
             for state in STATES
             if counts.get(state.value)
         ]
-        + ([("held", "Held", held)] if held or criteria.held else []),
+        + ([("held", "Held", held)] if names and (held or criteria.held) else []),
         "chosen": "held" if criteria.held else criteria.state,
         "criteria": criteria,
         "choices": _periods(criteria.period),

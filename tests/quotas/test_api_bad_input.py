@@ -1,6 +1,7 @@
 """What cannot be accepted is answered with a code and a place, and leaves nothing behind."""
 
 from collections.abc import Callable
+from datetime import date
 from threading import Barrier, Thread
 from typing import Any
 
@@ -240,10 +241,10 @@ def test_a_foreign_currency_without_a_rate_is_refused(world: make.World) -> None
     body = deal_body(world, currency="EUR", lines=lines(world, amount={"amount": "10.00", "currency": "EUR"}))
     answer = refused(client(world.ana), "post", DEALS, body)
     assert (answer.status_code, problems(answer)) == (422, [("no_fx_rate", "/currency")])
-    make.fx(code="EUR", effective=(make.LONG_AGO, make.date(2026, 8, 3)))
+    make.fx(code="EUR", effective=(make.LONG_AGO, date(2026, 8, 3)))
     answer = refused(client(world.ana), "post", DEALS, body)
     assert problems(answer) == [("no_fx_rate", "/currency")]
-    make.fx(code="EUR", effective=(make.date(2026, 8, 3), None))
+    make.fx(code="EUR", effective=(date(2026, 8, 3), None))
     assert client(world.ana).post(DEALS, body).status_code == 201
 
 

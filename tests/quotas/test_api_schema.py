@@ -17,7 +17,8 @@ PLACE = "urn:parity:schema"
 
 @pytest.fixture(scope="module")
 def schema() -> dict[str, Any]:
-    generated: dict[str, Any] = SchemaGenerator().get_schema(request=None, public=True)
+    generator = SchemaGenerator()  # type: ignore[no-untyped-call]
+    generated: dict[str, Any] = generator.get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
     return generated
 
 

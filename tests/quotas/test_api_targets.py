@@ -1,5 +1,7 @@
 """Periods, customers, quotas and attainments through REST."""
 
+from datetime import date
+
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -76,7 +78,7 @@ def test_a_quota_is_listed_in_its_last_version_unless_more_is_asked_for(world: m
     quarter = world.year.quarters[1]
     options = {"measure": world.bookings, "period": quarter, "rep": world.ana}
     old = make.quota(**options, amount_minor=100, superseded_at=make.AT)  # type: ignore[arg-type]
-    new = make.quota(**options, amount_minor=200, version=2, starts=make.date(2026, 11, 1))  # type: ignore[arg-type]
+    new = make.quota(**options, amount_minor=200, version=2, starts=date(2026, 11, 1))  # type: ignore[arg-type]
     ana = client(world.ana)
     assert ids(ana.get(f"{QUOTAS}?period=FY27-Q2")) == [new.pk]
     assert ids(ana.get(f"{QUOTAS}?period=FY27-Q2&superseded=true")) == [old.pk, new.pk]

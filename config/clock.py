@@ -18,4 +18,9 @@ def now() -> datetime:
 
 def today() -> date:
     """The business date in the operator's time zone."""
-    return now().astimezone(ZoneInfo(settings.TIME_ZONE)).date()
+    return day_of(now())
+
+
+def day_of(at: datetime) -> date:
+    """The operator's day in which an instant falls; late in the day it is not the day of UTC."""
+    return at.astimezone(ZoneInfo(settings.TIME_ZONE)).date()

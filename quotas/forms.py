@@ -26,7 +26,8 @@ T = TypeVar("T", Customer, Offering, Rep)
 KINDS: Final = [(kind.value, kind.label) for kind in DealKind if kind != DealKind.CONSUMPTION]
 MOST_LINES: Final = 30
 MOST_SHARES: Final = 12
-_NUMBER: Final = re.compile(r"[-−]?\d{1,18}(\.\d{1,9})?")
+_NUMBER: Final = re.compile(r"[-−]?[0-9]{1,18}(\.[0-9]{1,9})?")
+_TOKEN: Final = re.compile(r"[-_0-9A-Za-z]{1,64}")
 _SLUG_BEHIND: Final = re.compile(r"^(.*)\s\(([-\w]+)\)$")
 _SPACES: Final = re.compile(r"[\s,\u00a0\u202f]")
 PLACES: Final[Mapping[str, str]] = {"plan": "plan", "price_version": "plan"}
@@ -140,7 +141,8 @@ class DealForms:
         else:
             self.bound = True
         self.data = data
-        self.token = data.get("token") or uuid4().hex
+        token = str(data.get("token", ""))
+        self.token = token if _TOKEN.fullmatch(token) else uuid4().hex
         self.head = HeadForm(data)
         choices = [(c.code, f"{c.code}, {c.name}") for c in self.currencies.values()]
         self.head.fields["currency"].choices = choices  # type: ignore[attr-defined]
@@ -497,6 +499,10 @@ def _plan_name(plan: Plan) -> str:
     return f"{plan.name}, {plan.get_pricing_form_display().lower()}"
 
 
+def _readable(text: str) -> bool:
+    return bool(text.strip()) and "\x00" not in text
+
+
 def choices(things: Sequence[T]) -> dict[int, str]:
     """Id to how a thing is named in a field: by its name, with the slug behind it where two share the name. 1 query."""
     if not things:
@@ -509,8 +515,9 @@ def choices(things: Sequence[T]) -> dict[int, str]:
 def named(things: "QuerySet[T]", texts: Iterable[str | None]) -> dict[str, list[T]]:
     """What each text names: by the slug in brackets behind a name, by the slug, or by the whole name. 1 query."""
     asked = {text or "" for text in texts}
-    slugs = {text: _SLUG_BEHIND.sub(r"\2", text.strip()).lower() for text in asked if text}
-    names = {text: text.strip().casefold() for text in asked if text}
+    # PostgreSQL knows no NUL, and no name has one.
+    slugs = {text: _SLUG_BEHIND.sub(r"\2", text.strip()).lower() for text in asked if _readable(text)}
+    names = {text: text.strip().casefold() for text in slugs}
     found: dict[str, list[T]] = {text: [] for text in asked}
     if not slugs:
         return found

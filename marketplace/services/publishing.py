@@ -8,6 +8,7 @@ from django.db import transaction
 
 from accounts.audit import acting
 from accounts.models import User
+from config.clock import day_of
 from config.refusals import Conflict, Invalid, Problem
 from marketplace.extension import Change
 from marketplace.models import Offering, Publication
@@ -61,7 +62,7 @@ def move_publication(
     if to in (P.LIVE, P.PREVIEW) and not offering.plans.exists():
         raise Invalid(Problem("no_plan", f"{offering.name} has no plan: nobody could buy it.", "/plans"))
     offering.publication = to
-    return _changed(offering, by=by, at=at, what=f"is now {to.label.lower()}", first_day=at.date())
+    return _changed(offering, by=by, at=at, what=f"is now {to.label.lower()}", first_day=day_of(at))
 
 
 def publish_offering(

@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from accounts.audit import acting
 from accounts.models import Role, RoleGrant, User
 from config import bulk, outbox
+from config.clock import day_of
 from config.refusals import Conflict, Forbidden, Problem, refuse_if_any
 from quotas.crediting import engine
 from quotas.models import Deal, DealAction, DealEvent, DealShare, DealState, Rep, TeamMembership
@@ -82,7 +83,7 @@ def approve_deal(
     engine.lock(engine.ByDeal([deal_id]))
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     _refuse_unless_submitted([deal])
-    _refuse_unless_approver([deal], by=by, on=at.date())
+    _refuse_unless_approver([deal], by=by, on=day_of(at))
     refuse_if_any(problems(draft_of(deal), at=at))
     _approve([deal], by=by, at=at, reason=reason)
     return deal
@@ -109,7 +110,7 @@ def approve_deals(
     found = Deal.objects.select_related("latest_version").in_bulk(list(deal_ids))
     deals = [found[pk] for pk in deal_ids if pk in found]
     if not policy:
-        seen = set(deals_for(by, at.date()).filter(pk__in=list(deal_ids)).values_list("pk", flat=True))
+        seen = set(deals_for(by, day_of(at)).filter(pk__in=list(deal_ids)).values_list("pk", flat=True))
         deals = [deal for deal in deals if deal.pk in seen]
     if len(deals) < len(deal_ids):
         raise Conflict.of(
@@ -124,7 +125,7 @@ def approve_deals(
     else:
         if len(deals) > MOST_AT_ONCE:
             raise Conflict.of("too_many_at_once", f"Approve at most {MOST_AT_ONCE} deals at once.")
-        _refuse_unless_approver(deals, by=by, on=at.date())
+        _refuse_unless_approver(deals, by=by, on=day_of(at))
         refuse_if_any(
             Problem(p.code, f"{deal.reference}: {p.message}", f"/{place}{p.pointer}")
             for place, deal in enumerate(deals)
@@ -187,7 +188,7 @@ def cancel_deal(
             "deal_not_cancellable", f"{deal.reference} is {deal.get_state_display().lower()} already."
         )
     approved = deal.state == DealState.APPROVED
-    if not may_cancel(by, deal, at.date()):
+    if not may_cancel(by, deal, day_of(at)):
         raise Forbidden.of(
             "not_your_deal",
             "An approved deal is cancelled by a manager above its owner who has no share in it, or by a comp admin."
@@ -318,7 +319,7 @@ def _turn_down(
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     _refuse_without_reason(reason)
     _refuse_unless_submitted([deal])
-    _refuse_unless_approver([deal], by=by, on=at.date())
+    _refuse_unless_approver([deal], by=by, on=day_of(at))
     acting(by=by, at=at, reason=reason)
     _move(deal, state, action, by=by, at=at, reason=reason)
     outbox.promise(

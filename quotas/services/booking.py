@@ -5,7 +5,7 @@ Every problem of a deal is found at once and says where it is. A deal's facts ar
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
@@ -15,6 +15,7 @@ from django.db import IntegrityError, transaction
 from accounts.audit import acting
 from accounts.models import User
 from config import bulk, outbox
+from config.clock import day_of
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
 from marketplace.selectors.on_sale import why_not
@@ -117,7 +118,7 @@ def problems(draft: DealDraft, *, at: datetime) -> list[Problem]:
 @transaction.atomic
 def log_deal(*, draft: DealDraft, by: User, at: datetime) -> Deal:
     """Record a new deal as a draft. Raises Invalid, Forbidden, and Conflict for an external id that is taken."""
-    if not may_log_for(by, draft.owner_id, at.date()):
+    if not may_log_for(by, draft.owner_id, day_of(at)):
         raise Forbidden.of(
             "not_your_deal", "You can log deals for yourself, or for the teams that you manage.", "/owner"
         )
@@ -137,7 +138,7 @@ def edit_deal(
             f"{deal.reference} is {deal.get_state_display().lower()}; only a draft or a returned deal can be edited.",
         )
     for owner in {deal.owner_id, draft.owner_id}:
-        if not may_log_for(by, owner, at.date()):
+        if not may_log_for(by, owner, day_of(at)):
             raise Forbidden.of(
                 "not_your_deal", "You can edit deals of your own, or of the teams that you manage.", "/owner"
             )
@@ -161,7 +162,7 @@ def submit_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int 
         raise Conflict.of(
             "deal_not_submittable", f"{deal.reference} is {deal.get_state_display().lower()} already."
         )
-    if not may_log_for(by, deal.owner_id, at.date()):
+    if not may_log_for(by, deal.owner_id, day_of(at)):
         raise Forbidden.of(
             "not_your_deal", "You can submit deals of your own, or of the teams that you manage."
         )
@@ -214,9 +215,7 @@ def record_deals(
     found: list[Problem] = []
     for place, draft in enumerate(drafts):
         at_place = "" if len(drafts) == 1 else f"/{place}"
-        found += [
-            Problem(p.code, p.message, f"{at_place}{p.pointer}") for p in _problems_of(draft, facts, at=at)
-        ]
+        found += [replace(p, pointer=f"{at_place}{p.pointer}") for p in _problems_of(draft, facts, at=at)]
     refuse_if_any(found)
     acting(by=by, at=at)
     when = recorded_at_each or [at] * len(drafts)
@@ -274,7 +273,7 @@ def record_deals(
 
 def deal_for_change(*, deal_id: int, by: User, at: datetime, expected_revision: int | None) -> Deal:
     """Lock one deal that this person may see. Raises NotFound for any other, Stale when it moved on since it was read."""
-    if not deals_for(by, at.date()).filter(pk=deal_id).exists():
+    if not deals_for(by, day_of(at)).filter(pk=deal_id).exists():
         raise NotFound.of("deal_not_found", "There is no such deal.")
     deal = (
         Deal.objects.select_for_update(of=("self",)).select_related("latest_version", "owner").get(pk=deal_id)

@@ -16,6 +16,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from accounts.audit import acting
 from accounts.models import RoleGrant, User
 from config import bulk
+from config.clock import day_of
 from marketplace.models import CommercialPath, Customer, Offering, Publisher, PublisherMembership
 from marketplace.selectors.on_sale import ON_SALE
 from marketplace.services.loading import load_catalog
@@ -490,7 +491,7 @@ def _turn_down(ids: _Ids, made: World) -> None:
         if fact.outcome not in (REJECTED, RETURNED):
             continue
         at = _decided(fact)
-        team = people[fact.owner].team_on(at.date()) or ""
+        team = people[fact.owner].team_on(day_of(at)) or ""
         by = (
             "manager" if team == "-".join(HOME) else "director" if team.startswith(f"{HOME[0]}-") else "admin"
         )

@@ -40,9 +40,14 @@ def wants_part(request: HtmxRequest) -> bool:
     return bool(request.htmx) and not request.htmx.history_restore_request and not request.htmx.boosted
 
 
+def given(asked: Mapping[str, str], name: str) -> str:
+    """One parameter as it may be looked for: trimmed, of bearable length, without what PostgreSQL cannot hold."""
+    return asked.get(name, "").replace("\x00", "").strip()[:100]
+
+
 def chosen_period(asked: Mapping[str, str], on: date) -> Period:
     """The period of the address, else the quarter of the day. Raises Http404 for a name that no period has."""
-    name = asked.get("period", "")
+    name = given(asked, "period")
     found = periods.period_named(name) if name else periods.current_period(on)
     if found is None:
         raise Http404

@@ -28,7 +28,7 @@ from quotas.selectors.visibility import deals_for, may_log_for
 from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
 from quotas.services.crediting import StandingChange, estimate
-from quotas.views import HtmxRequest, sales_user, wants_part
+from quotas.views import HtmxRequest, given, sales_user, wants_part
 
 FOUND: Final = 12
 
@@ -405,7 +405,8 @@ def find(request: HtmxRequest, what: str) -> HttpResponse:
 
 def _words(request: HtmxRequest) -> str:
     """What was typed, under whatever name the field has."""
-    return next((str(value) for value in request.GET.values()), "").strip()[:80]
+    name = next(iter(request.GET), "")
+    return given(request.GET, name)
 
 
 def _customers(words: str) -> Sequence[Customer]:

@@ -50,7 +50,7 @@ from quotas.selectors.visibility import (
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
-from quotas.views import HtmxRequest, sales_user, wants_part, with_query
+from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
 
 PAGE: Final = 50
 STATES: Final = (
@@ -135,7 +135,7 @@ def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
     state, period = asked.get("state", ""), None
     if state and state != "held" and state not in DealState.values:
         raise Http404
-    if name := asked.get("period", ""):
+    if name := given(asked, "period"):
         period = periods.period_named(name)
         if period is None:
             raise Http404
@@ -144,8 +144,8 @@ def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
         state="" if state == "held" else state,
         held=state == "held",
         period=period,
-        words=asked.get("q", "").strip()[:100],
-        rep=asked.get("rep", "")[:80],
+        words=given(asked, "q"),
+        rep=given(asked, "rep"),
         own_rep=own,
     )
 
@@ -382,17 +382,17 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     if action not in _SERVICES:
         raise Http404
     revision = request.POST.get("revision", "")
-    given: dict[str, Any] = {
+    order: dict[str, Any] = {
         "deal_id": pk,
         "by": user,
         "at": clock.now(),
         "expected_revision": int(revision) if revision.isdecimal() and len(revision) < 10 else None,
     }
-    reason = request.POST.get("reason", "").strip()
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()
     if action != "submit":
-        given["reason"] = reason
+        order["reason"] = reason
     try:
-        done = _SERVICES[action](**given)
+        done = _SERVICES[action](**order)
     except NotFound as missing:
         raise Http404 from missing
     except Refusal as refused:

@@ -16,7 +16,7 @@ from quotas.selectors import periods, teams
 from quotas.selectors.boards import sees_all_money
 from quotas.selectors.leaderboard import BYS, GROUPS, Leaderboard, leaderboard
 from quotas.selectors.visibility import managed_teams, rep_of, reps_for
-from quotas.views import HtmxRequest, chosen_measure, chosen_period, signed_in, wants_part
+from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
 
 PAGE: Final = 50
 AROUND: Final = 20
@@ -38,7 +38,11 @@ def board(request: HtmxRequest) -> HttpResponse:
     today = clock.today()
     period = chosen_period(request.GET, today)
     measure, measures = chosen_measure(request.GET)
-    team = get_object_or_404(Team, slug=request.GET["team"]) if request.GET.get("team") and inside else None
+    team = (
+        get_object_or_404(Team, slug=given(request.GET, "team"))
+        if request.GET.get("team") and inside
+        else None
+    )
     me = rep_of(user)
     around = request.GET.get("around") == "me" and me is not None and group == "rep"
     try:

@@ -226,7 +226,8 @@ def test_a_steady_pace_lands_on_its_run_rate_without_a_spread() -> None:
     assert "28 days" in landing.method
     uneven = pace.forecast(2_800, [0] * 14 + [200] * 14, so_far)
     assert uneven is not None
-    assert uneven.low_minor is not None and uneven.high_minor is not None
+    assert uneven.low_minor is not None
+    assert uneven.high_minor is not None
     assert uneven.low_minor < 5_600 < uneven.high_minor
 
 

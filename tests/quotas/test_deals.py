@@ -275,3 +275,12 @@ def test_roles_other_than_sales_see_no_deals(world: make.World) -> None:
     for role in (Role.CATALOG_MANAGER, Role.SOURCING_LEAD, Role.ENGINEER):
         with pytest.raises(NotFound):
             approving.cancel_deal(deal_id=deal.pk, by=make.user(role=role), at=AT, reason="No")
+
+
+def test_late_in_the_day_the_operators_date_counts_and_not_that_of_utc(world: make.World) -> None:
+    evening = datetime(2026, 8, 15, 5, tzinfo=UTC)  # 22:00 on the 14th in the operator's time zone
+    draft = make.draft(owner=world.ana, close_date=date(2026, 8, 15))
+    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=evening)
+    with pytest.raises(Invalid) as refused:
+        booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=evening)
+    assert codes(refused.value) == {("close_date_in_future", "/close_date")}

@@ -22,7 +22,6 @@ from quotas.crediting.explain import why_nothing
 from quotas.models import (
     CreditEntry,
     Deal,
-    DealEvent,
     DealLine,
     DealState,
     Measure,
@@ -276,7 +275,7 @@ def _deal_page(
     }
     if publisher is None:
         context |= {
-            "events": DealEvent.objects.filter(deal=found).select_related("by", "version").order_by("id"),
+            "events": found.events.select_related("by", "version").order_by("id"),
             "credit": _credit(user, found),
             "gaps": [why_nothing(gap) for gap in _gaps(user, found)],
             "partial": not user.has_role(*SEES_EVERYTHING),
@@ -311,11 +310,7 @@ def _credit(user: User, found: Deal) -> list[Entries]:
 
 def _gaps(user: User, found: Deal) -> list[UncreditedLine]:
     """Why lines earned nothing, except what is another rep's own business."""
-    gaps = list(
-        UncreditedLine.objects.filter(deal=found)
-        .select_related("measure", "rep")
-        .order_by("line_no", "measure", "rep")
-    )
+    gaps = list(found.uncredited_lines.select_related("measure", "rep").order_by("line_no", "measure", "rep"))
     if user.has_role(Role.MANAGER, *SEES_EVERYTHING):
         return gaps
     me = rep_of(user)

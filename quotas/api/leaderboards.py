@@ -19,7 +19,6 @@ from marketplace.models import Publisher
 from quotas.api.measured import percent, percent_of_ppm
 from quotas.api.queries import asked_period, asked_team, last_posting
 from quotas.api.resources import BoardReference, LeaderboardResource
-from quotas.api.sealed import seal, unseal
 from quotas.api.viewer import KNOWS_CUSTOMERS, SMALLEST_GROUP, Seen, Viewer
 from quotas.models import Measure, Team
 from quotas.selectors import leaderboard as boards
@@ -101,8 +100,7 @@ class LeaderboardOf(Seen, Computed):
     def _asked(self, measure: Measure) -> "_Asked":
         given = self.request.query_params
         cursor = given.get("cursor")
-        after = unseal(cursor) if cursor else None
-        if cursor and after is None:
+        if cursor and not boards.is_cursor(cursor):
             raise BadQuery(
                 ("cursor", "invalid_cursor", "This cursor is not one of this list: start without it.")
             )
@@ -114,7 +112,7 @@ class LeaderboardOf(Seen, Computed):
                 "group": given.get("group", "rep"),
                 "team": asked_team(given.get("team")),
                 "limit": page_size(given.get("page_size")),
-                "after": after,
+                "after": cursor,
                 "around_rep": self._around(given.get("around")),
                 "at": self.at,
             }
@@ -133,7 +131,7 @@ class LeaderboardOf(Seen, Computed):
         if cursor is None:
             return None
         here = remove_query_param(self.request.build_absolute_uri(), "cursor")
-        return str(replace_query_param(here, "cursor", seal(cursor)))
+        return str(replace_query_param(here, "cursor", cursor))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ Measured at 100,000 reps: the first page is one pass over the totals, a heap sor
 of a week ago. Nothing ranks everybody.
 """
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from psycopg import sql
 
 from config import charts
 from config.refusals import Problem, refuse_if_any
+from config.sealed import seal, unseal
 from quotas.models import Measure, Period, Team
 from quotas.selectors import pace, periods, targets, teams
 
@@ -145,6 +145,15 @@ def leaderboard(
     )
 
 
+def is_cursor(text: str) -> bool:
+    """Whether a page has given it out."""
+    try:
+        _Cursor.read(text)
+    except ValueError:
+        return False
+    return True
+
+
 def _check(by: str, group: str, limit: int, after: str | None, around_rep: int | None) -> "_Cursor | None":
     wrong: list[Problem] = []
     if by not in BYS:
@@ -161,7 +170,7 @@ def _check(by: str, group: str, limit: int, after: str | None, around_rep: int |
     if after:
         try:
             start = _Cursor.read(after)
-        except (ValueError, TypeError):
+        except ValueError:
             wrong.append(
                 Problem("invalid_cursor", "This cursor is none that a page has given out.", "/cursor")
             )
@@ -185,7 +194,8 @@ def _members(group: Group, team: Team | None, on: date) -> list[int] | None:
 
 @dataclass(frozen=True, slots=True)
 class _Cursor:
-    """The last row shown: exact key, tie-break, id; and whether it was in the tail without ranks."""
+    """The last row shown: exact key, tie-break, id; and whether it was in the tail without ranks. Sealed, because the
+    key is the credit of whoever stands there."""
 
     key: int
     reached_at: datetime | None
@@ -194,19 +204,13 @@ class _Cursor:
 
     def written(self) -> str:
         reached = self.reached_at.isoformat() if self.reached_at else None
-        packed = json.dumps([str(self.key), reached, self.id, int(self.tail)], separators=(",", ":"))
-        return base64.urlsafe_b64encode(packed.encode()).decode().rstrip("=")
+        return seal(json.dumps([str(self.key), reached, self.id, int(self.tail)]), purpose="leaderboard")
 
     @classmethod
     def read(cls, text: str) -> Self:
-        """Raises ValueError or TypeError for what no page has given out."""
-        key, reached, subject, tail = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        if abs(int(key)) > 10**60 or not 0 <= int(subject) < 2**63:
-            raise ValueError(text)
-        at = datetime.fromisoformat(reached) if reached else None
-        if at is not None and at.tzinfo is None:
-            raise ValueError(text)
-        return cls(int(key), at, int(subject), bool(tail))
+        """Raises ValueError for what no page has given out."""
+        key, reached, subject, tail = json.loads(unseal(text, purpose="leaderboard"))
+        return cls(int(key), datetime.fromisoformat(reached) if reached else None, subject, bool(tail))
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,7 +262,7 @@ def _standing(row: _Row, group: Group, named: Sequence[str], quota: int | None, 
 # A rep has one row for each team that earned something. Grouping everybody is dear, so only who has several rows is
 # summed, and found by a sort of ids, which count(DISTINCT ...) asks for.
 _REPS: Final = sql.SQL(
-    """part AS (
+    """part AS NOT MATERIALIZED (
       SELECT rep_id, team_id, direct_minor + overlay_minor AS v FROM quotas_credittotal
        WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND {within}
     ), several AS MATERIALIZED (
@@ -390,12 +394,15 @@ _WAS: Final = sql.SQL(
       SELECT {subject} AS id, sum(e.amount_minor)::bigint AS d FROM {sold}
        WHERE e.posting_period_id = ANY(%(recent)s) AND e.measure_id = %(measure)s AND e.credit_date > %(since)s AND {only}
        GROUP BY 1
-    ), earlier AS NOT MATERIALIZED (
-      SELECT st.id, {earlier} AS s FROM standing st LEFT JOIN recent r ON r.id = st.id
     ), old AS MATERIALIZED (
       SELECT * FROM (SELECT st.id, {earlier} AS s FROM page st LEFT JOIN recent r ON r.id = st.id) x WHERE s > 0
     ), mark AS MATERIALIZED (
       SELECT array_agg(DISTINCT s ORDER BY s) AS marks FROM old
+    ), earlier AS (
+      SELECT st.s FROM standing st
+       WHERE st.s >= (SELECT marks[1] FROM mark) AND NOT EXISTS (SELECT FROM recent r WHERE r.id = st.id)
+      UNION ALL
+      SELECT {earlier} FROM recent r JOIN standing st ON st.id = r.id
     ), band AS (
       SELECT width_bucket(e.s, m.marks) AS b, count(*) AS n, count(*) FILTER (WHERE e.s > m.marks[width_bucket(e.s, m.marks)]) AS over
         FROM earlier e, mark m WHERE e.s >= m.marks[1] GROUP BY 1

@@ -45,7 +45,9 @@ def sell(
     deal = booking.log_deal(draft=draft, by=owner.user, at=make.AT)
     booking.submit_deal(deal_id=deal.pk, by=owner.user, at=make.AT)
     if approve:
-        approving.approve_deal(deal_id=deal.pk, by=(by or world.mia).user, at=make.AT)
+        leader = (by or world.mia).user
+        assert leader is not None
+        approving.approve_deal(deal_id=deal.pk, by=leader, at=make.AT)
     return deal.pk
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from config.refusals import Invalid
 from quotas.models import CreditTotal, Measure, Period, QuotaMethod, Rep, Team
 from quotas.selectors.leaderboard import Leaderboard, leaderboard
+from quotas.services import approving, booking
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -260,6 +261,37 @@ def _naive(reps: dict[int, tuple[int, int | None, bool]], by: str) -> list[tuple
 
 def _team() -> Team:
     return Team.objects.create(slug=f"t-{Team.objects.count()}", name="T")
+
+
+@pytest.mark.parametrize("by", ["credit", "attainment"])
+def test_the_rank_of_a_week_ago_leaves_out_what_is_dated_since(by: str) -> None:
+    world = make.world()
+
+    def sell(rep: Rep, leader: Rep, amount: int, days_ago: int) -> None:
+        assert rep.user is not None
+        assert leader.user is not None
+        draft = make.draft(
+            owner=rep,
+            customer=world.customer,
+            lines=[make.Line(world.house, amount)],
+            close_date=make.TODAY - timedelta(days=days_ago),
+        )
+        deal = booking.log_deal(draft=draft, by=rep.user, at=make.AT)
+        booking.submit_deal(deal_id=deal.pk, by=rep.user, at=make.AT)
+        approving.approve_deal(deal_id=deal.pk, by=leader.user, at=make.AT)
+
+    sell(world.ana, world.mia, 500_00, 20)
+    sell(world.cy, world.zed, 300_00, 20)
+    sell(world.cy, world.zed, 300_00, 6)
+    sell(world.bo, world.mia, 550_00, 0)
+
+    board = leaderboard(measure=world.bookings, period=world.year.quarters[0], by=by, at=make.AT)  # type: ignore[arg-type]
+
+    assert [(e.name, e.rank, e.previous_rank, e.movement) for e in board.entries] == [
+        ("Cy", 1, 2, 1),
+        ("Bo", 2, None, None),
+        ("Ana", 3, 1, -2),
+    ]
 
 
 def test_a_quarter_that_is_over_is_read_as_at_its_last_day() -> None:

@@ -32,7 +32,9 @@ def world() -> World:
 def as_user() -> Callable[[Any], Client]:
     def logged_in(who: Any) -> Client:
         client = Client()
-        client.force_login(who.user if isinstance(who, Rep) else who)
+        user = who.user if isinstance(who, Rep) else who
+        assert user is not None
+        client.force_login(user)
         return client
 
     return logged_in

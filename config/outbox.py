@@ -13,6 +13,7 @@ from typing import Any
 from django.db import connection, transaction
 from django.db.models import F, Q
 
+from config.celery import app
 from config.models import OutboxMessage
 
 log = logging.getLogger(__name__)
@@ -58,10 +59,8 @@ def promise_each(*, topic: str, payloads: Mapping[str, dict[str, Any]], at: date
 
 
 def _ask_for_a_sweep() -> None:
-    from config.tasks import sweep_outbox
-
     try:
-        sweep_outbox.apply_async(retry=False)
+        app.send_task("config.sweep_outbox", retry=False)
     except Exception as unreachable:  # whatever the broker's client raises; beat sweeps what is owed anyway
         log.warning("no broker took the message, beat will sweep: %s", unreachable)
 

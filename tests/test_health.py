@@ -44,7 +44,7 @@ def test_a_broker_that_is_away_is_named(
 ) -> None:
     from celery import Celery
 
-    monkeypatch.setattr(health, "app", Celery("away", broker="redis://127.0.0.1:1/0"))
+    monkeypatch.setattr(health, "app", Celery("away", broker="redis://127.0.0.1:1/0", set_as_current=False))
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"]["broker"].startswith("failed: ")

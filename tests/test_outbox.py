@@ -6,11 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from celery import Celery
+from django.conf import settings
 from django.db import connection, transaction
 
 from accounts.handlers import NOTIFY
 from accounts.models import Notification, User
 from config import clock, outbox, tasks
+from config.celery import app
 from config.models import IdempotencyRecord, OutboxMessage
 from tests import make
 
@@ -272,14 +275,14 @@ def test_a_notification_reaches_each_person_once() -> None:
 def test_a_promise_asks_a_worker_for_a_sweep_after_the_commit(
     handler: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked: list[int] = []
+    asked: list[tuple[str, int]] = []
     monkeypatch.setattr(
-        tasks.sweep_outbox, "apply_async", lambda **_: asked.append(OutboxMessage.objects.count())
+        app, "send_task", lambda name, **_: asked.append((name, OutboxMessage.objects.count()))
     )
     with transaction.atomic():
         outbox.promise(topic="test.note", key="k", payload={}, at=AT)
         assert asked == []
-    assert asked == [1]
+    assert asked == [(tasks.sweep_outbox.name, 1)]
 
 
 def test_tidying_forgets_what_is_old_and_nothing_else(
@@ -306,3 +309,17 @@ def test_both_tasks_are_known_to_the_worker_and_to_beat(settings: Any) -> None:
     scheduled = {entry["task"] for entry in settings.CELERY_BEAT_SCHEDULE.values()}
     assert {"config.sweep_outbox", "config.tidy"} <= scheduled & set(app.tasks)
     assert app.tasks["config.sweep_outbox"].acks_late
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("address", ["redis://127.0.0.1:1/0", "amqp://127.0.0.1:1//"])
+def test_a_broker_that_is_away_holds_nobody_up_and_loses_nothing(
+    handler: list[Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, address: str
+) -> None:
+    away = Celery("away", broker=address, set_as_current=False)
+    away.conf.broker_transport_options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
+    monkeypatch.setattr(outbox, "app", away)
+    owe()
+    assert "beat will sweep" in caplog.text
+    sweep_once(AT)
+    assert len(handler) == 1

@@ -70,6 +70,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
+REPS_SEE_PEERS_MONEY = False  # reps see colleagues' rank and per cent; money only where this says so
+
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
 
@@ -112,7 +114,6 @@ TEMPLATES = [
 ]
 
 DATABASES = {"default": django_database(LOCAL_DIR), "owner": owner_database(LOCAL_DIR)}
-DATABASE_ROUTERS: list[str] = []
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 AUTH_USER_MODEL = "accounts.User"
@@ -223,8 +224,15 @@ SPECTACULAR_SETTINGS = {
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost/")
-CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = (
-    {
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {
+    # Whoever sends does not wait for a broker that is away: the outbox keeps what is owed, and beat sweeps it.
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0.1,
+    "interval_max": 0.1,
+}
+if parse_url(CELERY_BROKER_URL)["transport"] == "filesystem":
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {
         "data_folder_in": str(LOCAL_DIR / "broker" / "queue"),
         "data_folder_out": str(LOCAL_DIR / "broker" / "queue"),
         "processed_folder": str(LOCAL_DIR / "broker" / "done"),
@@ -232,9 +240,8 @@ CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = (
         "store_processed": False,
         "polling_interval": 0.25,  # seconds
     }
-    if parse_url(CELERY_BROKER_URL)["transport"] == "filesystem"
-    else {}
-)
+elif parse_url(CELERY_BROKER_URL)["transport"] == "redis":
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 2, "socket_timeout": 30}
 CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_TASK_IGNORE_RESULT = True

@@ -6,8 +6,8 @@ from django.core.exceptions import ImproperlyConfigured
 
 os.environ.setdefault("PARITY_DEMO", "0")
 
-from config.settings.base import *  # noqa: E402, F403
-from config.settings.base import DEMO_MODE, SECRET_KEY  # noqa: E402
+from config.settings.base import *  # noqa: F403
+from config.settings.base import DEMO_MODE, SECRET_KEY
 
 if DEMO_MODE or "DEMO_TODAY" in os.environ:
     raise ImproperlyConfigured("Production has no demo mode: unset PARITY_DEMO and DEMO_TODAY.")

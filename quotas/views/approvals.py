@@ -100,7 +100,9 @@ def approve(request: HtmxRequest) -> HttpResponse:
 def waiting_count(request: HttpRequest) -> int:
     """For the navigation: how many deals wait for this person."""
     user = request.user
-    return approvals_waiting_for(user, clock.today()).count() if isinstance(user, User) else 0
+    if not isinstance(user, User) or not user.has_role(Role.MANAGER, Role.COMP_ADMIN):
+        return 0
+    return approvals_waiting_for(user, clock.today()).count()
 
 
 def _approver(request: HtmxRequest) -> User:

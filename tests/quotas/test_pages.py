@@ -285,7 +285,7 @@ def test_the_list_costs_the_same_for_three_deals_and_for_fifty(as_user: Log, wor
     few = queries()
     for _ in range(47):
         logged(world, lines=[Line(world.house, 5_00), Line(world.third, 5_00)])
-    assert queries() == few <= 25
+    assert queries() == few <= 30
 
 
 # --- the form ---------------------------------------------------------------------------------------------

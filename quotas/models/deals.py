@@ -84,6 +84,9 @@ class Deal(models.Model):
             models.Index(fields=["customer", "-id"], name="deal_by_customer"),
         ]
 
+    def __str__(self) -> str:
+        return self.reference
+
     @property
     def reference(self) -> str:
         return f"D-{self.pk:06d}"
@@ -94,9 +97,6 @@ class Deal(models.Model):
         if self.latest_version is None:
             raise ValueError(f"{self.reference} has no version")
         return self.latest_version
-
-    def __str__(self) -> str:
-        return self.reference
 
 
 class DealVersion(models.Model):

@@ -9,7 +9,8 @@ from django.db import connection
 
 from marketplace.models import Customer
 from quotas.crediting import engine
-from quotas.models import Grain, Period, Quota
+from quotas.models import Grain, Measure, Period
+from quotas.selectors.targets import quotas_of_reps
 from quotas.services.booking import DealDraft
 
 EstimatedCredit = engine.Desired
@@ -88,10 +89,10 @@ def _standings(draft: DealDraft, credits: list[EstimatedCredit]) -> list[Standin
     gained: dict[tuple[int, int], int] = defaultdict(int)
     for credit in credits:
         gained[credit.measure_id, credit.rep_id] += credit.amount
-    measures, reps = {m for m, _ in gained}, {r for _, r in gained}
     quotas = {
-        (q.measure_id, q.rep_id): q.amount_minor
-        for q in Quota.objects.filter(period=quarter, measure__in=measures, rep__in=reps, superseded_at=None)
+        (measure.pk, rep_id): amount
+        for measure in Measure.objects.filter(pk__in={m for m, _ in gained})
+        for rep_id, amount in quotas_of_reps({r for _, r in gained}, measure=measure, period=quarter).items()
     }
     before_and_ranks = _ranks(quarter.pk, gained)
     return [

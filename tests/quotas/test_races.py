@@ -123,3 +123,9 @@ def test_the_ledger_refuses_change_to_the_application_and_to_the_owner(
     with pytest.raises(psycopg.Error, match="append-only"):
         owner_connection.execute(statement.format(table))
     assert CreditEntry.objects.count() == 2
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("run", range(25))
+def test_races_end_well_again_and_again(run: int) -> None:
+    test_a_batch_beside_live_approvals_and_cancellations_neither_deadlocks_nor_doubles()

@@ -90,7 +90,7 @@ def test_a_part_put_into_the_drawer_opens_it_and_the_next_one_starts_empty(
     assert_accessible(page)
     drawer.get_by_role("button", name="Close").click()
     expect(page.locator("#drawer")).to_be_hidden()
-    assert page.locator("#drawer").inner_html() == ""
+    expect(page.locator("#drawer")).to_be_empty()
     expect(page.get_by_role("link", name="Why")).to_be_focused()
 
 

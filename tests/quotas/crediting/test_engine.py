@@ -203,13 +203,8 @@ def net() -> Counter[tuple[int, ...]]:
     return Counter({tuple(row[:-1]): row[-1] for row in rows if row[-1]})
 
 
-@settings(
-    max_examples=100,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(data=st.data())
-def test_the_engine_agrees_with_the_oracle_entry_for_entry(data: st.DataObject, rich: Rich) -> None:
+def agree(data: st.DataObject, rich: Rich) -> None:
+    """Rules and deals are drawn; engine and oracle have to come to the same by every source, and the ledger has to hold."""
     with transaction.atomic():
         plan = make.comp_plan()
         make.plan_version(rules=data.draw(rules(rich)), plan=plan)
@@ -243,6 +238,25 @@ def test_the_engine_agrees_with_the_oracle_entry_for_entry(data: st.DataObject, 
         assert (again.counts.get("credited", 0), again.counts.get("reversed", 0)) == (0, 0)
         assert broken() == {}
         transaction.set_rollback(True)
+
+
+PROPERTY: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+}
+
+
+@settings(max_examples=100, **PROPERTY)
+@given(data=st.data())
+def test_the_engine_agrees_with_the_oracle_entry_for_entry(data: st.DataObject, rich: Rich) -> None:
+    agree(data, rich)
+
+
+@pytest.mark.soak
+@settings(max_examples=3000, **PROPERTY)
+@given(data=st.data())
+def test_the_engine_agrees_with_the_oracle_for_thousands_of_worlds(data: st.DataObject, rich: Rich) -> None:
+    agree(data, rich)
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ def build(*, lines: int) -> None:
                 exclusive=n % 12 != 11,
                 factor_ppm=50_000 if n % 12 == 11 else 1_000_000 + 10_000 * (n % 3),
                 priority=0 if n == 0 else n % 7,
-                cap_minor=2_000_000_00 if n % 10 == 3 else None,
+                cap_minor=2_000_000_00 if n % 8 == 3 and n % 12 != 11 else None,
                 publishers=None if n == 0 else publishers[n % 10 : n % 10 + 1] if n % 3 == 0 else None,
                 segments=None if n == 0 or n % 3 else [("enterprise", "corporate", "public-sector")[n % 3]],
                 regions=None if n == 0 else [("americas", "emea", "asia")[n % 3]] if n % 2 else None,

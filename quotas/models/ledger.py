@@ -25,7 +25,9 @@ class Posting(models.Model):
         max_length=12,
         choices=[(k, k.title()) for k in ("load", "approve", "cancel", "hold", "release", "recredit")],
     )
-    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
+    )
     recorded_at = models.DateTimeField()
     reason = models.CharField(max_length=500, blank=True)
 
@@ -35,7 +37,7 @@ class PostingCount(models.Model):
 
     application_may = "SELECT, INSERT"
 
-    posting = models.ForeignKey(Posting, models.PROTECT, related_name="counts")
+    posting = models.ForeignKey(Posting, models.PROTECT, related_name="counts", db_index=False)
     outcome = models.CharField(max_length=24)
     count = models.BigIntegerField()
 
@@ -108,11 +110,15 @@ class CreditTotal(models.Model):
     application_may = "SELECT, INSERT, UPDATE"
 
     pk = models.CompositePrimaryKey("period", "measure", "basis", "team", "rep")
-    period = models.ForeignKey(Period, models.DO_NOTHING, db_constraint=False, related_name="+")
-    measure = models.ForeignKey(Measure, models.DO_NOTHING, db_constraint=False, related_name="+")
+    period = models.ForeignKey(
+        Period, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False
+    )
+    measure = models.ForeignKey(
+        Measure, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False
+    )
     basis = models.SmallIntegerField(choices=TotalBasis)
-    team = models.ForeignKey(Team, models.DO_NOTHING, db_constraint=False, related_name="+")
-    rep = models.ForeignKey(Rep, models.DO_NOTHING, db_constraint=False, related_name="+")
+    team = models.ForeignKey(Team, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
+    rep = models.ForeignKey(Rep, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
     direct_minor = models.BigIntegerField(help_text="Rolls up the tree of teams.")
     overlay_minor = models.BigIntegerField(help_text="Never rolls up.")
 
@@ -135,10 +141,10 @@ class Reason(models.TextChoices):
 class UncreditedLine(models.Model):
     """Why a line has no credit, now: for one receiver and measure, or for all of them where these are empty."""
 
-    deal = models.ForeignKey(Deal, models.PROTECT, related_name="uncredited_lines")
+    deal = models.ForeignKey(Deal, models.PROTECT, related_name="uncredited_lines", db_index=False)
     line_no = models.SmallIntegerField()
-    measure = models.ForeignKey(Measure, models.PROTECT, null=True, related_name="+")
-    rep = models.ForeignKey(Rep, models.PROTECT, null=True, related_name="+")
+    measure = models.ForeignKey(Measure, models.PROTECT, null=True, related_name="+", db_index=False)
+    rep = models.ForeignKey(Rep, models.PROTECT, null=True, related_name="+", db_index=False)
     reason = models.CharField(max_length=15, choices=Reason)
 
     class Meta:

@@ -7,7 +7,7 @@ application role cannot make tables. Statement triggers do not reach partitions,
 from django.db import migrations
 
 FORWARD = """
-CREATE SEQUENCE quotas_creditentry_id_seq CACHE 100;
+CREATE SEQUENCE quotas_creditentry_id_seq;
 
 CREATE TABLE quotas_creditentry (
   id bigint NOT NULL DEFAULT nextval('quotas_creditentry_id_seq'),

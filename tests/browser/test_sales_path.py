@@ -166,7 +166,7 @@ def pages_of(world: World) -> list[tuple[Any, str]]:
         by=world.ana.user,
         at=make.AT,
     )
-    entry = CreditEntry.objects.order_by("id").values_list("pk", flat=True)[0]
+    entry = CreditEntry.objects.filter(rep=world.ana).order_by("id").values_list("pk", flat=True)[0]
     manager, rep = world.mia.user, world.ana.user
     return [
         (rep, reverse("quotas:board", args=[world.team.slug])),

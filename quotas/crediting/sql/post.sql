@@ -16,6 +16,7 @@ difference as materialized (
   from (select * from desired where scenario = 1) d
   full join live l on l.deal_id = d.deal_id and l.line_no = d.line_no and l.rep_id = d.rep_id and l.measure_id = d.measure_id
     and l.component = d.component and l.rule_id = d.rule_id),
+-- Numbered in a fixed order, reversals before what takes their place: a reader follows the ids, and a replay gives the same.
 entry as materialized (
   select nextval('quotas_creditentry_id_seq') id, x.* from (
     select l_deal_id deal_id, l_version_id version_id, -l_amount amount, live_id reverses_id, l_rep_id rep_id, l_team_id team_id, l_rule_id rule_id,
@@ -27,7 +28,8 @@ entry as materialized (
     union all
     select deal_id, version_id, amount, null, rep_id, team_id, rule_id, rule_version_id, plan_version_id, decision_id, fx_rate_id,
       posting_period_id, period_id, close_date, measure_id, line_no, component, 1
-    from difference where is_desired and not same) x),
+    from difference where is_desired and not same
+    order by deal_id, reverses_id nulls last, line_no, measure_id, component, rep_id) x),
 written as (
   insert into quotas_creditentry (id, posting_id, deal_id, deal_version_id, amount_minor, reverses_id, rep_id, team_id, rule_id, rule_version_id,
     plan_version_id, decision_id, fx_rate_id, posting_period_id, origin_period_id, credit_date, measure_id, line_no, component, receiver_class)

@@ -446,7 +446,7 @@ def test_on_a_tie_the_odd_units_go_to_the_earlier_participants() -> None:
 
 def test_on_a_tie_a_cap_cuts_the_earlier_line_then_the_earlier_participant() -> None:
     world = make.world(rules=[])
-    make.plan_version(rules=[make.Rule(world.bookings, slug="capped", cap_minor=397)])
+    make.plan_version(rules=[make.Rule(world.bookings, slug="capped", cap_minor=398)])
     deal = make.deal(
         owner=world.ana,
         lines=[make.Line(world.house, 200), make.Line(world.third, 200)],
@@ -455,20 +455,23 @@ def test_on_a_tie_a_cap_cuts_the_earlier_line_then_the_earlier_participant() -> 
     )
     approve(deal)
     cuts = CreditEntry.objects.filter(component=4).values_list("line_no", "rep_id", "amount_minor")
-    assert set(cuts) == {(1, world.bo.pk, -1), (1, world.ana.pk, -1), (2, world.bo.pk, -1)}
+    assert set(cuts) == {(1, world.bo.pk, -1), (1, world.ana.pk, -1)}
 
 
 def test_each_capped_rule_of_a_deal_is_cut_by_itself() -> None:
     world = make.world(rules=[])
     make.plan_version(
         rules=[
-            make.Rule(world.bookings, slug="house", cap_minor=150, paths=["sold_by_cloud"]),
-            make.Rule(world.bookings, slug="rest", cap_minor=190, paths=["marketplace"]),
+            make.Rule(world.bookings, slug="house", cap_minor=151, paths=["sold_by_cloud"]),
+            make.Rule(world.bookings, slug="rest", cap_minor=199, paths=["marketplace"]),
         ]
     )
     deal = make.deal(
-        owner=world.ana, lines=[make.Line(world.house, 200), make.Line(world.third, 200)], state="approved"
+        owner=world.ana,
+        lines=[make.Line(world.house, 200), make.Line(world.third, 200)],
+        shares={world.bo: 500_000, world.ana: 500_000},
+        state="approved",
     )
     approve(deal)
-    cuts = CreditEntry.objects.filter(component=4).values_list("line_no", "amount_minor")
-    assert set(cuts) == {(1, -50), (2, -10)}
+    cuts = CreditEntry.objects.filter(component=4).values_list("line_no", "rep_id", "amount_minor")
+    assert set(cuts) == {(1, world.bo.pk, -25), (1, world.ana.pk, -24), (2, world.bo.pk, -1)}

@@ -139,7 +139,7 @@ class Shell:
         """1 query for each counter behind an entry that this user sees."""
         if not self.known:
             return []
-        path, urls = self._request.path, _urls(get_urlconf())
+        path, urls = self._request.path, _urls(get_urlconf() or settings.ROOT_URLCONF)
         seen = [entry for entry in ENTRIES if entry.name in urls and self._may(entry)]
         inside = [entry for entry in seen if path == urls[entry.name] or _under(path, urls[entry.name])]
         here = max(inside, key=lambda entry: len(urls[entry.name]), default=None)
@@ -158,7 +158,7 @@ class Shell:
 
     @cached_property
     def actions(self) -> list[Link]:
-        urls = _urls(get_urlconf())
+        urls = _urls(get_urlconf() or settings.ROOT_URLCONF)
         return [
             Link(e, urls[e.name], False, 0) for e in ACTIONS if self.known and e.name in urls and self._may(e)
         ]
@@ -171,19 +171,19 @@ class Shell:
 
     @property
     def inbox_url(self) -> str:
-        return _urls(get_urlconf()).get("accounts:notifications", "")
+        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("accounts:notifications", "")
 
     @property
     def search_url(self) -> str:
-        return _urls(get_urlconf()).get("search", "")
+        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("search", "")
 
     @property
     def logout_url(self) -> str:
-        return _urls(get_urlconf()).get("accounts:logout", "")
+        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("accounts:logout", "")
 
     @property
     def theme_url(self) -> str:
-        return _urls(get_urlconf()).get("theme", "")
+        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("theme", "")
 
     @property
     def here(self) -> str:

@@ -17,7 +17,6 @@ from bench import data
 from quotas.crediting import engine
 from quotas.crediting.invariants import broken
 from quotas.models import Deal, Measure, Period
-from quotas.selectors.leaderboard import leaderboard
 from tests import make
 
 AT = datetime(2026, 8, 14, 19, tzinfo=UTC)
@@ -169,7 +168,6 @@ def leaderboard_page_ms() -> Figure:
             )
             cursor.fetchall()
 
-    leaderboard(measure=measure, period=quarter, at=AT)
     return _in_turns(page, floor, runs=15)
 
 

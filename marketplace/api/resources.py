@@ -18,7 +18,7 @@ from marketplace.models import (
 from marketplace.selectors.answer import Answer
 from marketplace.selectors.eligibility import ONE, Treatment, bulk_treatments, scope_name
 from marketplace.selectors.evidence import Evidence
-from marketplace.selectors.resources import offering_body
+from marketplace.selectors.resources import offering_body, version_facts
 
 TEXT = serializers.CharField
 DAY = serializers.DateField
@@ -285,14 +285,7 @@ class ModelResource(serializers.Serializer[Any]):
             "versions": [
                 {
                     "version": version.label,
-                    "context_window": version.context_window,
-                    "max_output": version.max_output,
-                    "modalities_in": version.modalities_in,
-                    "modalities_out": version.modalities_out,
-                    "capabilities": version.capabilities,
-                    "languages": version.languages,
-                    "knowledge_cutoff": version.knowledge_cutoff or None,
-                    "released_on": day(version.released_on),
+                    **version_facts(version),
                     "offerings": [offering.slug for offering in version.seen_offerings],
                 }
                 for version in instance.versions.all()

@@ -4,7 +4,7 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
-from marketplace.models import Offering, Plan, TaskArea
+from marketplace.models import ModelVersion, Offering, Plan, TaskArea
 from marketplace.selectors.on_sale import named_replacement
 
 PLANS = Prefetch("plans", queryset=Plan.objects.order_by("position", "id"))
@@ -39,14 +39,7 @@ def model_body(offering: Offering) -> dict[str, Any] | None:
         "name": version.model.name,
         "version": version.label,
         "open_weights": version.model.open_weights,
-        "context_window": version.context_window,
-        "max_output": version.max_output,
-        "modalities_in": version.modalities_in,
-        "modalities_out": version.modalities_out,
-        "capabilities": version.capabilities,
-        "languages": version.languages,
-        "knowledge_cutoff": version.knowledge_cutoff or None,
-        "released_on": _day(version.released_on),
+        **version_facts(version),
     }
 
 
@@ -84,3 +77,17 @@ def offering_body(offering: Offering) -> dict[str, Any]:
 
 def _day(value: Any) -> str | None:
     return value.isoformat() if value is not None else None
+
+
+def version_facts(version: ModelVersion) -> dict[str, Any]:
+    """What is known of a model version; unknown is null."""
+    return {
+        "context_window": version.context_window,
+        "max_output": version.max_output,
+        "modalities_in": version.modalities_in,
+        "modalities_out": version.modalities_out,
+        "capabilities": version.capabilities,
+        "languages": version.languages,
+        "knowledge_cutoff": version.knowledge_cutoff or None,
+        "released_on": _day(version.released_on),
+    }

@@ -32,11 +32,19 @@ def split(total: int, weights: Sequence[int]) -> list[int]:
     return [sign * part for part in parts]
 
 
-def value_in_measure(amount: int, rate_e9: int | None, deal_exponent: int, measure_exponent: int) -> int:
-    """A deal's minor units in the measure's, converted once and rounded once. No rate: the currencies are the same."""
+def value_in_measure(
+    amount: int,
+    rate_e9: int | None,
+    deal_exponent: int,
+    measure_exponent: int,
+    *,
+    times: int = 1,
+    per: int = 1,
+) -> int:
+    """A deal's minor units x times / per in the measure's, converted once and rounded once. No rate: the currencies are the same."""
     if rate_e9 is None:
-        return amount
+        return round_div(amount * times, per)
     return round_div(
-        amount * rate_e9 * 10 ** max(0, measure_exponent - deal_exponent),
-        10**9 * 10 ** max(0, deal_exponent - measure_exponent),
+        amount * times * rate_e9 * 10 ** max(0, measure_exponent - deal_exponent),
+        10**9 * 10 ** max(0, deal_exponent - measure_exponent) * per,
     )

@@ -159,7 +159,7 @@ def _explain(entry: CreditEntry) -> Explanation:
             )
         )
     else:
-        evaluated, together = _cap_cut(entry, places)
+        evaluated, together = _cap_cut(entry, places, pins.rule.cap_minor or 0)
         steps.append(
             Step(
                 "Cap",
@@ -228,23 +228,18 @@ def _value(pins: _Pins) -> int:
     if basis == ValueBasis.UNITS:
         quantity = Fraction(pins.line.quantity or 0) * 10**formats.COUNT_EXPONENT
         return round_div(quantity.numerator, quantity.denominator)
-    if basis == ValueBasis.ANNUALISED_VALUE:
-        term = pins.line.term_months or 12
-        rate = pins.rate.rate_e9 if pins.rate else 10**9
-        up, down = (
-            max(0, pins.measure_exponent - pins.currency.exponent),
-            max(0, pins.currency.exponent - pins.measure_exponent),
-        )
-        return round_div(pins.line.amount_minor * 12 * rate * 10**up, 10**9 * 10**down * term)
+    times, per = (12, pins.line.term_months or 12) if basis == ValueBasis.ANNUALISED_VALUE else (1, 1)
     return value_in_measure(
         pins.line.amount_minor,
         pins.rate.rate_e9 if pins.rate else None,
         pins.currency.exponent,
         pins.measure_exponent,
+        times=times,
+        per=per,
     )
 
 
-def _cap_cut(entry: CreditEntry, places: list[int]) -> tuple[int, int]:
+def _cap_cut(entry: CreditEntry, places: list[int], cap: int) -> tuple[int, int]:
     """This entry's part of the cut, and what the deal came to under the rule; from the entries that stood when it was posted."""
     of = entry.reverses_id or entry.pk
     original = entry if entry.reverses_id is None else CreditEntry.objects.get(pk=of)
@@ -270,7 +265,6 @@ def _cap_cut(entry: CreditEntry, places: list[int]) -> tuple[int, int]:
         key = (sibling.line_no, places.index(sibling.rep_id))
         earned[key] = earned.get(key, 0) + sibling.amount_minor
     together = sum(earned.values())
-    cap = RuleVersion.objects.get(pk=original.rule_version_id).cap_minor or 0
     keys = sorted(earned)
     cuts = dict(zip(keys, split(abs(together) - cap, [abs(earned[k]) for k in keys]), strict=True))
     mine = (original.line_no, places.index(original.rep_id))

@@ -284,3 +284,20 @@ def test_late_in_the_day_the_operators_date_counts_and_not_that_of_utc(world: ma
     with pytest.raises(Invalid) as refused:
         booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=evening)
     assert codes(refused.value) == {("close_date_in_future", "/close_date")}
+
+
+@pytest.mark.parametrize("code", ["USD", "EUR", "JPY", "KWD"])
+def test_an_explanation_of_annualised_value_comes_to_its_amount(code: str) -> None:
+    world = make.world(rules=[])
+    if code != "USD":
+        make.fx(code=code, rate="1.083700001")
+    annual = make.measure(basis="annualised_value")
+    make.plan_version(rules=[make.Rule(annual, slug="annual")])
+    line = make.Line(world.house, 100_01, term_months=7)
+    deal = booking.log_deal(
+        draft=make.draft(owner=world.ana, code=code, lines=[line]), by=make.login(world.ana), at=AT
+    )
+    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    (told,) = explain_deal(deal.pk).credits
+    assert told.evaluated_minor == told.amount_minor

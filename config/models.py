@@ -44,3 +44,43 @@ class IdempotencyRecord(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["caller", "key"], name="idempotency_key_used_once")]
         indexes = [models.Index(fields=["created_at"], name="idempotency_by_age")]
+
+
+class JobState(models.TextChoices):
+    WAITING = "waiting", "Waiting"
+    RUNNING = "running", "Running"
+    DONE = "done", "Done"
+    FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+class Job(models.Model):
+    """Long work in the background, done step by step. Each step is one transaction that also moves the progress, so it happens once."""
+
+    kind = models.CharField(max_length=40, help_text="Which steps carry it out.")
+    title = models.CharField(max_length=200)
+    parameters = models.JSONField(help_text="What was asked for; never changed.")
+    cursor = models.JSONField(default=dict, help_text="Where the next step goes on; the steps' own.")
+    state = models.CharField(max_length=10, choices=JobState, default=JobState.WAITING)
+    total = models.BigIntegerField(null=True, blank=True, help_text="Empty until the first step knows.")
+    done = models.BigIntegerField(default=0)
+    unit = models.CharField(max_length=20, default="", help_text="What is counted, such as deals.")
+    counts = models.JSONField(default=dict, help_text="Outcomes by name.")
+    result = models.JSONField(default=dict, help_text="What a page or a client shows at the end.")
+    error = models.TextField(blank=True)
+    attempts = models.PositiveSmallIntegerField(default=0, help_text="Failures of the present step in a row.")
+    cancel_asked_at = models.DateTimeField(null=True, blank=True)
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
+    requested_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["id"], condition=Q(state__in=["waiting", "running"]), name="job_unfinished"),
+            models.Index(fields=["kind", "-id"], name="job_by_kind"),
+        ]
+
+    @property
+    def finished(self) -> bool:
+        return self.state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)

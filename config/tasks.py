@@ -1,4 +1,4 @@
-"""Background work that no app owns: the outbox, and sweeping out what nobody needs any more."""
+"""Background work that no app owns: the outbox, jobs, and sweeping out what nobody needs any more."""
 
 import logging
 from datetime import timedelta
@@ -8,7 +8,7 @@ from celery import shared_task
 from django.contrib.sessions.models import Session
 from django.db.models import Q
 
-from config import clock, outbox
+from config import clock, jobs, outbox
 from config.models import IdempotencyRecord, OutboxMessage
 
 ANSWERS_KEPT: Final = timedelta(hours=24)
@@ -29,6 +29,19 @@ def sweep_outbox(**_newer: object) -> None:
                 Exception
             ):  # one effect that fails must not hold up the others; the outbox notes it and tries again
                 log.exception("Outbox message %s failed", message_id)
+
+
+@shared_task(name="config.work_off_job", acks_late=True)
+def work_off_job(job_id: int, **_newer: object) -> None:
+    """Do the steps of one job. Safe to deliver twice: the second worker finds its row locked and leaves it."""
+    jobs.work_off(job_id=job_id, now=clock.now)
+
+
+@shared_task(name="config.sweep_jobs", acks_late=True)
+def sweep_jobs(**_newer: object) -> None:
+    """Go on with jobs whose worker or message was lost, or whose step failed."""
+    for job_id in jobs.unfinished():
+        jobs.work_off(job_id=job_id, now=clock.now)
 
 
 @shared_task(name="config.tidy", acks_late=True)

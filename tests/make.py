@@ -38,6 +38,7 @@ from marketplace.models import (
     Publisher,
     PublisherMembership,
     ScopeLevel,
+    TaskArea,
 )
 from quotas.models import (
     ONE,
@@ -45,6 +46,7 @@ from quotas.models import (
     CompPlan,
     CreditingRule,
     CreditTotal,
+    CustomerTerritory,
     Deal,
     DealAction,
     DealEvent,
@@ -59,17 +61,21 @@ from quotas.models import (
     Measure,
     Period,
     PeriodState,
+    PlanAssignment,
+    PlanComponent,
     PlanState,
     PlanVersion,
     Quota,
     QuotaMethod,
-    ReceiverClass,
+    Receivers,
     Rep,
     RuleVersion,
     SalesRole,
     Team,
     TeamMembership,
     TeamPlacement,
+    Territory,
+    TerritoryAssignment,
     TotalBasis,
     ValueBasis,
 )
@@ -455,9 +461,35 @@ def membership(
     )
 
 
-def ownership(*, customer: Customer, rep: Rep, effective: Span = ALWAYS) -> AccountOwnership:
+def ownership(
+    *, customer: Customer, rep: Rep, effective: Span = ALWAYS, credits: Span | None = None
+) -> AccountOwnership:
+    """credits  Credit dates that are the rep's, where a holdover makes them others than the days of ownership."""
     return AccountOwnership.objects.create(
-        customer=customer, rep=rep, effective=_days(effective), recorded_at=AT
+        customer=customer,
+        rep=rep,
+        effective=_days(effective),
+        credits=_days(credits or effective),
+        recorded_at=AT,
+    )
+
+
+def territory(*, name: str = "", slug: str = "", house_rep: Rep | None = None) -> Territory:
+    n = _n()
+    return Territory.objects.create(
+        slug=slug or f"territory-{n}", name=name or f"Territory {n}", house_rep=house_rep
+    )
+
+
+def covers(*, rep: Rep, territory: Territory, effective: Span = ALWAYS) -> TerritoryAssignment:
+    return TerritoryAssignment.objects.create(
+        territory=territory, rep=rep, effective=_days(effective), recorded_at=AT
+    )
+
+
+def lies_in(*, customer: Customer, territory: Territory, effective: Span = ALWAYS) -> CustomerTerritory:
+    return CustomerTerritory.objects.create(
+        customer=customer, territory=territory, effective=_days(effective), recorded_at=AT
     )
 
 
@@ -520,22 +552,59 @@ class Rule:
     factor_ppm: int = ONE
     cap_minor: int | None = None
     priority: int = 0
-    receivers: int = ReceiverClass.DIRECT
+    receivers: int = Receivers.SHARES
     effective: Span | None = None
     offerings: Sequence[Offering] | None = None
     publishers: Sequence[Publisher] | None = None
     families: Sequence[str] | None = None
     paths: Sequence[str] | None = None
+    task_areas: Sequence[TaskArea] | None = None
     pricing_forms: Sequence[str] | None = None
     deal_kinds: Sequence[str] | None = None
     segments: Sequence[str] | None = None
     regions: Sequence[str] | None = None
     roles: Sequence[str] | None = None
+    territories: Sequence[Territory] | None = None
 
 
-def comp_plan(*, slug: str = "", name: str = "") -> CompPlan:
+def comp_plan(*, slug: str = "", name: str = "", for_everybody: bool = True) -> CompPlan:
+    """Assigned to everybody from the beginning, unless a test assigns it itself."""
     n = _n()
-    return CompPlan.objects.create(slug=slug or f"comp-plan-{n}", name=name or f"Compensation plan {n}")
+    plan = CompPlan.objects.create(slug=slug or f"comp-plan-{n}", name=name or f"Compensation plan {n}")
+    if for_everybody:
+        assignment(plan=plan)
+    return plan
+
+
+def assignment(
+    *, plan: CompPlan, role: str = "", rep: Rep | None = None, effective: Span = (None, None)
+) -> PlanAssignment:
+    """To one rep, to a role, or to everybody."""
+    return PlanAssignment.objects.create(
+        plan=plan, role=role, rep=rep, effective=_days(effective), recorded_at=AT
+    )
+
+
+def component(
+    *,
+    version: PlanVersion,
+    measure: Measure,
+    weight_ppm: int = ONE,
+    target_incentive_minor: int | None = None,
+) -> PlanComponent:
+    """Of a draft; a target incentive in USD."""
+    return PlanComponent.objects.create(
+        plan_version=version,
+        measure=measure,
+        weight_ppm=weight_ppm,
+        target_incentive_minor=target_incentive_minor,
+        currency=None if target_incentive_minor is None else currency(),
+    )
+
+
+def task_area(*, slug: str = "", name: str = "") -> TaskArea:
+    n = _n()
+    return TaskArea.objects.create(slug=slug or f"task-{n}", name=name or f"Task {n}")
 
 
 def plan_version(
@@ -582,6 +651,8 @@ def _rule_version(version: PlanVersion, rule: Rule) -> RuleVersion:
         priority=rule.priority,
         offerings=None if rule.offerings is None else [o.pk for o in rule.offerings],
         publishers=None if rule.publishers is None else [p.pk for p in rule.publishers],
+        task_areas=None if rule.task_areas is None else [t.pk for t in rule.task_areas],
+        territories=None if rule.territories is None else [t.pk for t in rule.territories],
         **{
             condition: None if (allowed := getattr(rule, condition)) is None else list(allowed)
             for condition in (

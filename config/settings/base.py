@@ -253,6 +253,7 @@ CELERY_TIMEZONE = "UTC"
 CELERY_TASK_ROUTES: dict[str, dict[str, str]] = {}
 CELERY_BEAT_SCHEDULE = {
     "outbox": {"task": "config.sweep_outbox", "schedule": 5.0},
+    "jobs": {"task": "config.sweep_jobs", "schedule": 10.0},
     "ledger": {"task": "quotas.verify_ledger", "schedule": 24 * 3600.0},
     "tidy": {"task": "config.tidy", "schedule": 3600.0},
 }

@@ -21,7 +21,7 @@ from django.db import IntegrityError, connection
 
 from accounts.models import User
 from config.refusals import Conflict, Problem
-from quotas.models import Posting, PostingCount
+from quotas.models import Posting, PostingCount, SalesRole
 
 SQL = Path(__file__).parent / "sql"
 A_FEW = 200  # up to so many deals, look-ups by index beat passes over whole tables
@@ -77,7 +77,13 @@ class Unsaved:
 
 
 Source = ByDeal | BySpan | Unsaved
-SINKS = ("return", "post", "compare")
+SINKS = {
+    "return": ("return",),
+    "post": ("difference", "post"),
+    "preview": ("difference", "preview"),
+    "compare": ("compare",),
+    "twin": ("twin",),
+}
 
 
 class Desired(NamedTuple):
@@ -98,6 +104,7 @@ class Desired(NamedTuple):
     rule_id: int
     rule_version_id: int
     component: int
+    receiver_class: int
     amount: int
 
 
@@ -122,6 +129,59 @@ class Move(NamedTuple):
     after: int
 
 
+class DealMove(NamedTuple):
+    """What stands for a deal in a measure, and what would."""
+
+    measure_id: int
+    deal_id: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a posting would change. deals holds the 200 that move most; counts are by outcome, as the posting would give them."""
+
+    standings: list[Move]
+    deals: list[DealMove]
+    counts: Mapping[str, int]
+
+
+class Twin(NamedTuple):
+    """What the parity proof compares a line's offering with.
+
+    kind        origin: unknown to every rule by name, publisher and family, of the other commercial path. path: the other
+                commercial path alone. publisher: of the other one of two publishers.
+    publishers  The two ids, for publisher.
+    """
+
+    kind: str
+    publishers: tuple[int, int] | None = None
+
+
+class Unequal(NamedTuple):
+    """A line that would not earn for its twin what it earns. own_by, twin_by: lists of [rule_version_id, component, amount]."""
+
+    deal_id: int
+    line_no: int
+    measure_id: int
+    receiver_class: int
+    rep_id: int
+    own: int
+    twin: int
+    own_by: list[list[int]]
+    twin_by: list[list[int]]
+
+
+@dataclass(frozen=True)
+class TwinReport:
+    """The lines that were looked at, how many entitlements differ from their twin's, and the ones that differ most."""
+
+    lines: int
+    differing: int
+    unequal: list[Unequal]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a posting came to: entries credited, reversed, unchanged, and reasons for missing credit, by name."""
@@ -134,8 +194,7 @@ class Outcome:
 @cache
 def statement(lines: str, sink: str) -> str:
     """The SQL of one source, the body and one sink."""
-    source, body, end = ((SQL / f"{name}.sql").read_text() for name in (lines, "desired", sink))
-    return f"with {source}\n{body}\n{end}"
+    return "with " + "\n".join((SQL / f"{name}.sql").read_text() for name in (lines, "desired", *SINKS[sink]))
 
 
 def desired(
@@ -155,6 +214,37 @@ def desired(
 def compare(source: Source, *, before: Sequence[int], after: Sequence[int]) -> list[Move]:
     """What would move if *after* were the plan versions instead of *before*. Nothing is written."""
     return [Move(*row) for row in _run(source, "compare", _scenarios(before, after))]
+
+
+def preview(source: ByDeal | BySpan) -> Preview:
+    """What post() would change, by standing, by deal and by outcome. Nothing is written.
+
+    Called in a savepoint after a fact was changed, it tells what the change would do; the savepoint is then rolled back.
+    """
+    rows = _run(source, "preview", _scenarios(None))
+    return Preview(
+        standings=[Move(*row[1:5], *row[7:9]) for row in rows if row[0] == "standing"],
+        deals=[DealMove(row[1], row[5], *row[7:9]) for row in rows if row[0] == "deal"],
+        counts={row[6]: row[8] for row in rows if row[0] == "count"},
+    )
+
+
+def twins(source: Source, *, twin: Twin, plan_versions: Sequence[int], most: int = 500) -> TwinReport:
+    """What every line earns under these plan versions, against what its twin would. Nothing is written.
+
+    most  How many of the lines that differ are told, the largest differences first.
+    """
+    *unequal, (_, _, _, _, _, lines, differing, _, _) = _run(
+        source,
+        "twin",
+        {
+            **_scenarios(plan_versions, plan_versions),
+            "twin": twin.kind,
+            "twin_publishers": list(twin.publishers) if twin.publishers else None,
+            "most": most,
+        },
+    )
+    return TwinReport(lines, differing, [Unequal(*row) for row in unequal])
 
 
 def post(
@@ -191,18 +281,28 @@ def post(
 
 
 def lock(source: ByDeal | BySpan) -> None:
-    """Take this transaction's locks in the one order everybody keeps: the periods, shared; then the deals, by id.
+    """Take this transaction's locks in the one order everybody keeps: the periods, shared; then the deals with their refunds and originals, by id.
 
     Totals are locked last, by the posting statement, in key order with coarser grains last.
     """
     _execute("select pg_advisory_xact_lock_shared(%(lock)s, 0)", {"lock": PERIOD_LOCK}, prepare=False)
     if isinstance(source, ByDeal):
-        text = "select id from quotas_deal where id = any(%(deals)s::bigint[]) order by id for update"
+        text = """
+            with asked as materialized (select unnest(%(deals)s::bigint[]) id),
+            root as materialized (
+              select distinct coalesce(v.refunds_id, d.id) id from asked a join quotas_deal d on d.id = a.id
+              join quotas_dealversion v on v.id = coalesce(d.credited_version_id, d.latest_version_id))
+            select id from quotas_deal where id in (
+              select id from asked union select id from root
+              union select v.deal_id from root r join quotas_dealversion v on v.refunds_id = r.id) order by id for update"""
     else:
-        text = (
-            "select d.id from quotas_deal d join quotas_dealversion v on v.id = d.credited_version_id"
-            " where v.close_date >= %(starts)s and v.close_date < %(ends)s order by d.id for update of d"
-        )
+        text = """
+            with asked as materialized (
+              select d.id, coalesce(v.refunds_id, d.id) root_id from quotas_deal d join quotas_dealversion v on v.id = d.credited_version_id
+              where v.close_date >= %(starts)s and v.close_date < %(ends)s)
+            select id from quotas_deal where id in (
+              select id from asked union select root_id from asked
+              union select v.deal_id from quotas_dealversion v where v.refunds_id in (select root_id from asked)) order by id for update"""
     _execute(text, source.parameters(), prepare=False)
 
 
@@ -243,9 +343,12 @@ def _scenarios(first: Sequence[int] | None, second: Sequence[int] | None = None)
 
 
 def _run(source: Source, sink: str, parameters: Mapping[str, Any]) -> list[Any]:
+    common = {"roles": SalesRole.values, "twin": None, "twin_publishers": None, "many": not source.few}
     with _planned(few=source.few):
         return _execute(
-            statement(source.lines, sink), {**source.parameters(), **parameters}, prepare=source.few
+            statement(source.lines, sink),
+            {**source.parameters(), **common, **parameters},
+            prepare=source.few,
         )
 
 

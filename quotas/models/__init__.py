@@ -19,13 +19,36 @@ from quotas.models.ledger import (
     Posting,
     PostingCount,
     Reason,
+    ReceiverClass,
     Reversal,
     TotalBasis,
     UncreditedLine,
 )
-from quotas.models.people import AccountOwnership, Rep, SalesRole, Team, TeamMembership, TeamPlacement
+from quotas.models.people import (
+    AccountOwnership,
+    CustomerTerritory,
+    Rep,
+    SalesRole,
+    Team,
+    TeamMembership,
+    TeamPlacement,
+    Territory,
+    TerritoryAssignment,
+)
 from quotas.models.periods import FiscalCalendar, FxRate, Grain, Period, PeriodState
-from quotas.models.plans import CompPlan, CreditingRule, PlanState, PlanVersion, ReceiverClass, RuleVersion
+from quotas.models.plans import (
+    CompPlan,
+    CreditingRule,
+    ParityException,
+    ParityProof,
+    ParityVerdict,
+    PlanAssignment,
+    PlanComponent,
+    PlanState,
+    PlanVersion,
+    Receivers,
+    RuleVersion,
+)
 from quotas.models.quotas import Measure, Quota, QuotaMethod, ValueBasis
 
 __all__ = [
@@ -37,6 +60,7 @@ __all__ = [
     "CreditEntry",
     "CreditTotal",
     "CreditingRule",
+    "CustomerTerritory",
     "Deal",
     "DealAction",
     "DealEvent",
@@ -49,8 +73,13 @@ __all__ = [
     "FxRate",
     "Grain",
     "Measure",
+    "ParityException",
+    "ParityProof",
+    "ParityVerdict",
     "Period",
     "PeriodState",
+    "PlanAssignment",
+    "PlanComponent",
     "PlanState",
     "PlanVersion",
     "Posting",
@@ -59,6 +88,7 @@ __all__ = [
     "QuotaMethod",
     "Reason",
     "ReceiverClass",
+    "Receivers",
     "Rep",
     "Reversal",
     "RuleVersion",
@@ -66,6 +96,8 @@ __all__ = [
     "Team",
     "TeamMembership",
     "TeamPlacement",
+    "Territory",
+    "TerritoryAssignment",
     "TotalBasis",
     "UncreditedLine",
     "ValueBasis",

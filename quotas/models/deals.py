@@ -72,6 +72,15 @@ class Deal(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
     decided_at = models.DateTimeField(null=True)
+    amended_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="Set while an amendment of an approved deal waits for its approval; until then the old version stays credited.",
+    )
+    amended_at = models.DateTimeField(null=True)
 
     class Meta:
         constraints = [
@@ -91,11 +100,17 @@ class Deal(models.Model):
                 | ~Q(decided_by=F("submitted_by")),
                 name="deal_not_approved_by_its_submitter",
             ),
+            models.CheckConstraint(
+                condition=Q(amended_by=None, amended_at=None)
+                | Q(state="approved", amended_by__isnull=False, amended_at__isnull=False),
+                name="only_an_approved_deal_has_an_amendment",
+            ),
         ]
         indexes = [
             models.Index(fields=["owner", "state", "-id"], name="deal_by_owner"),
             models.Index(fields=["state", "-id"], name="deal_by_state"),
             models.Index(fields=["customer", "-id"], name="deal_by_customer"),
+            models.Index(fields=["id"], condition=Q(amended_at__isnull=False), name="deal_with_an_amendment"),
         ]
 
     def __str__(self) -> str:
@@ -178,6 +193,11 @@ class DealLine(models.Model):
     )
     quantity = models.DecimalField(max_digits=16, decimal_places=4, null=True, blank=True)
     term_months = models.PositiveSmallIntegerField(null=True, blank=True)
+    billed_minor = models.BigIntegerField(
+        null=True,
+        blank=True,
+        help_text="What was billed for a month's consumption, once that is known; amount_minor is the estimate.",
+    )
 
     class Meta:
         constraints = [
@@ -185,6 +205,11 @@ class DealLine(models.Model):
             models.CheckConstraint(
                 condition=Q(amount_minor__gte=-LARGEST_AMOUNT_MINOR, amount_minor__lte=LARGEST_AMOUNT_MINOR),
                 name="deal_line_amount_within_bounds",
+            ),
+            models.CheckConstraint(
+                condition=Q(billed_minor=None)
+                | Q(billed_minor__gte=-LARGEST_AMOUNT_MINOR, billed_minor__lte=LARGEST_AMOUNT_MINOR),
+                name="deal_line_billed_within_bounds",
             ),
             models.CheckConstraint(
                 condition=Q(quantity=None) | Q(quantity__gte=0), name="deal_line_quantity_not_negative"
@@ -229,6 +254,10 @@ class DealAction(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
     HELD = "held", "Held"
     RELEASED = "released", "Released"
+    AMENDED = "amended", "Amended"
+    AMENDMENT_APPROVED = "amendment_approved", "Amendment approved"
+    AMENDMENT_REJECTED = "amendment_rejected", "Amendment rejected"
+    PARTLY_CANCELLED = "partly_cancelled", "Partly cancelled"
 
 
 class DealEvent(models.Model):
@@ -238,7 +267,7 @@ class DealEvent(models.Model):
 
     deal = models.ForeignKey(Deal, models.PROTECT, related_name="events", db_index=False)
     version = models.ForeignKey(DealVersion, models.PROTECT, related_name="+", db_index=False)
-    action = models.CharField(max_length=10, choices=DealAction)
+    action = models.CharField(max_length=20, choices=DealAction)
     by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
     at = models.DateTimeField()
     reason = models.CharField(max_length=500, blank=True)

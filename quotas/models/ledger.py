@@ -23,7 +23,10 @@ class Posting(models.Model):
     )
     kind = models.CharField(
         max_length=12,
-        choices=[(k, k.title()) for k in ("load", "approve", "cancel", "hold", "release", "recredit")],
+        choices=[
+            (k, k.title())
+            for k in ("load", "approve", "amend", "cancel", "hold", "release", "usage", "recredit")
+        ],
     )
     by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
@@ -45,6 +48,13 @@ class PostingCount(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["posting", "outcome"], name="posting_counts_an_outcome_once")
         ]
+
+
+class ReceiverClass(models.IntegerChoices):
+    """Direct credit adds up to 100 % and rolls up the tree of teams; overlay stands outside it and never does."""
+
+    DIRECT = 1, "Direct"
+    OVERLAY = 2, "Overlay"
 
 
 class Component(models.IntegerChoices):
@@ -72,7 +82,7 @@ class CreditEntry(models.Model):
     line_no = models.SmallIntegerField()
     rep = models.ForeignKey(Rep, models.DO_NOTHING, db_constraint=False, related_name="+")
     team = models.ForeignKey(Team, models.DO_NOTHING, db_constraint=False, related_name="+")
-    receiver_class = models.SmallIntegerField()
+    receiver_class = models.SmallIntegerField(choices=ReceiverClass)
     measure = models.ForeignKey(Measure, models.DO_NOTHING, db_constraint=False, related_name="+")
     component = models.SmallIntegerField(choices=Component)
     rule_id = models.BigIntegerField(help_text="The rule's stable identity.")

@@ -86,16 +86,64 @@ class TeamMembership(models.Model):
 
 
 class AccountOwnership(models.Model):
-    """The rep who owns a customer over a half-open span of days; consumption of a month is credited to that month's owner."""
+    """The rep who owns a customer over a half-open span of days; consumption of a month is credited to that month's owner.
+
+    Under a holdover the one who owned it before is credited for some time longer, and the new owner later: credits says from when until when.
+    """
 
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
     rep = models.ForeignKey(Rep, models.PROTECT, related_name="accounts")
     effective = DateRangeField()
+    credits = DateRangeField(
+        help_text="Credit dates that are this rep's; the same as effective without a holdover."
+    )
     recorded_at = models.DateTimeField()
     superseded_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        # account_has_one_owner_at_a_time is an exclusion constraint, made in SQL.
+        # account_has_one_owner_at_a_time and account_credits_one_rep_at_a_time are exclusion constraints, made in SQL.
         indexes = [
             models.Index(fields=["rep"], condition=Q(superseded_at=None), name="ownership_in_force_by_rep")
         ]
+
+
+class Territory(models.Model):
+    """A part of the market that overlay reps cover, such as a country or an industry. Who covers it and which customers lie in it are dated facts."""
+
+    slug = models.SlugField(max_length=80, unique=True)
+    name = models.CharField(max_length=120)
+    house_rep = models.ForeignKey(
+        Rep,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        help_text="Keeps the credit while nobody covers the territory.",
+    )
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class TerritoryAssignment(models.Model):
+    """A rep covers a territory over a half-open span of days. Many to many."""
+
+    territory = models.ForeignKey(Territory, models.PROTECT, related_name="assignments")
+    rep = models.ForeignKey(Rep, models.PROTECT, related_name="territories")
+    effective = DateRangeField()
+    recorded_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True)
+
+    # rep_covers_a_territory_once_at_a_time is an exclusion constraint, made in SQL.
+
+
+class CustomerTerritory(models.Model):
+    """A customer lies in a territory over a half-open span of days. Many to many."""
+
+    customer = models.ForeignKey(Customer, models.PROTECT, related_name="+")
+    territory = models.ForeignKey(Territory, models.PROTECT, related_name="customers")
+    effective = DateRangeField()
+    recorded_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True)
+
+    # customer_lies_in_a_territory_once_at_a_time is an exclusion constraint, made in SQL.

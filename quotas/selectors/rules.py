@@ -6,7 +6,7 @@ from typing import Final
 
 from config import formats
 from marketplace.models import CommercialPath, Offering, PricingForm, Publisher
-from quotas.models import ONE, DealKind, PlanState, PlanVersion, ReceiverClass, RuleVersion, SalesRole
+from quotas.models import ONE, DealKind, PlanState, PlanVersion, Receivers, RuleVersion, SalesRole
 
 _CHOICES: Final[Mapping[str, Mapping[str, str]]] = {
     "paths": dict(CommercialPath.choices),
@@ -114,7 +114,7 @@ def _sentence(rule: RuleVersion, conditions: Sequence[tuple[str, str]]) -> str:
         does = f"Credits {measure.name} at {share} of the eligible value"
     else:
         does = f"Adds {share} of the credit in {measure.name}, on top of whatever else applies"
-    who = "the deal's own participants" if rule.receivers == ReceiverClass.DIRECT else "overlay receivers"
+    who = "the deal's own participants" if rule.receivers == Receivers.SHARES else "overlay receivers"
     where = " and ".join(f"the {what} is {values}" for what, values in conditions)
     when = f", if {where}" if where else ", for every deal"
     cap = ""

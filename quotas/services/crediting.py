@@ -60,6 +60,7 @@ def document(draft: DealDraft) -> dict[str, object]:
         "segment": customer.segment if customer else "",
         "region": customer.region if customer else "",
         "new_customer": draft.new_customer,
+        "refunds_id": draft.refunds_id,
         "lines": [
             {
                 "line_no": number,

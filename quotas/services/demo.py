@@ -39,6 +39,7 @@ from quotas.models import (
     Measure,
     Period,
     PeriodState,
+    PlanAssignment,
     PlanState,
     PlanVersion,
     Quota,
@@ -219,6 +220,7 @@ def _customers(ids: _Ids, made: World) -> None:
             customer_id=ids.customers[customer.slug],
             rep_id=ids.reps[span.person.slug],
             effective=DateRange(span.starts, span.ends),
+            credits=DateRange(span.starts, span.ends),
             recorded_at=max(FOUNDED, _morning(span.starts)),
         )
         for customer in made.customers
@@ -303,6 +305,7 @@ def _quotas(ids: _Ids, made: World) -> None:
 def _plan(ids: _Ids, made: World) -> None:
     """One version that is published by another person than its author, and a draft that pays one publisher more."""
     whole = CompPlan.objects.create(slug=plan.SLUG, name=plan.NAME)
+    PlanAssignment.objects.create(plan=whole, effective=DateRange(*plan.SPAN), recorded_at=FOUNDED)
     first, second = PlanVersion.objects.bulk_create(
         [
             PlanVersion(

@@ -1,6 +1,8 @@
 -- The body: what every line earns, for whom, under which rule, and why not. One row of desired per credit entry, one of uncredited per reason.
 -- Rules are bits of a mask, ranked by priority, then number of conditions: each offering, day, kind of deal and role is matched against all
 -- rules once; a receiver's candidates are the AND of four masks and the winner is the first bit. Cost: linear in lines x shares x measures.
+-- Scenario 1 is what is asked for; scenario 2, where there is one, is what it is compared with: other plan versions, or, for the parity
+-- proof, the twin of every offering. Silent rows of head are worked out but not told: 1 is held, 2 is only looked at for a refund's cap.
 -- Fences (offset 0) keep a stage from being flattened into the next and evaluated again there.
 scenario as materialized (
   select v.id plan_version_id, v.plan_id, v.number, v.effective, g.scenario
@@ -10,13 +12,20 @@ scenario as materialized (
   select id, plan_id, number, effective, 1::smallint from quotas_planversion
   where state = 'published' and %(plan_versions)s::bigint[] is null),
 ranked as materialized (
-  select r.id rule_version_id, r.rule_id, r.plan_version_id, s.scenario, r.measure_id, r.exclusive, r.factor_ppm::bigint factor, r.cap_minor cap,
-    r.effective, r.offerings, r.publishers, r.families, r.paths, r.pricing_forms, r.deal_kinds, r.segments, r.regions, r.roles,
+  select r.id rule_version_id, r.rule_id, r.plan_version_id, s.plan_id, s.scenario, r.measure_id, r.receivers, r.exclusive, r.factor_ppm::bigint factor,
+    r.cap_minor cap, r.effective, r.offerings, r.publishers, r.families, r.paths, r.task_areas, r.pricing_forms, r.deal_kinds, r.segments, r.regions,
+    r.roles, r.territories,
     (row_number() over (order by s.scenario, r.priority desc,
-      num_nonnulls(r.offerings, r.publishers, r.families, r.paths, r.pricing_forms, r.deal_kinds, r.segments, r.regions, r.roles) desc, r.id) - 1)::int bit
-  from scenario s join quotas_ruleversion r on r.plan_version_id = s.plan_version_id and r.receivers = 1),
+      num_nonnulls(r.offerings, r.publishers, r.families, r.paths, r.task_areas, r.pricing_forms, r.deal_kinds, r.segments, r.regions, r.roles,
+        r.territories) desc, r.id) - 1)::int bit
+  from scenario s join quotas_ruleversion r on r.plan_version_id = s.plan_version_id),
 none as materialized (select repeat('0', greatest(1, (select count(*) from ranked))::int)::varbit z),
 rules as materialized (select r.*, set_bit(n.z, r.bit, 1) b from ranked r, none n),
+classes as materialized (
+  select coalesce(bit_or(r.b) filter (where r.receivers = 1), n.z) direct, coalesce(bit_or(r.b) filter (where r.receivers = 2), n.z) by_territory,
+    coalesce(bit_or(r.b) filter (where r.receivers = 3), n.z) by_role
+  from none n left join rules r on true group by n.z),
+plan_masks as materialized (select plan_id, bit_or(b) b from rules group by plan_id),
 spiffs as materialized (select rule_version_id, rule_id, plan_version_id, factor, b from rules where not exclusive),
 measures as materialized (
   select m.id measure_id, m.basis, m.currency_id currency, coalesce(c.exponent, 6) exponent, s.scenario, n.z,
@@ -27,17 +36,37 @@ measures as materialized (
   left join marketplace_currency c on c.code = m.currency_id
   left join rules r on r.measure_id = m.id and r.scenario = s.scenario
   group by m.id, m.basis, m.currency_id, c.exponent, s.scenario, n.z),
+-- What the rules can know of an offering and plan; in scenario 2, for the parity proof, of its twin: unknown to every rule by name, publisher
+-- and family and of the other commercial path (origin), of the other path alone (path), or of the other one of two publishers (publisher).
+facts as materialized (
+  select t.offering_id, t.plan_id, s.scenario, p.pricing_form,
+    case when w.twinned and %(twin)s::text <> 'path' then null else o.id end offering,
+    case when not w.twinned or %(twin)s::text = 'path' then o.publisher_id
+      when %(twin)s::text = 'publisher' then (%(twin_publishers)s::bigint[])[case when o.publisher_id = (%(twin_publishers)s::bigint[])[1] then 2 else 1 end] end publisher,
+    case when w.twinned and %(twin)s::text <> 'path' then null else o.family end family,
+    case when w.twinned and %(twin)s::text <> 'publisher'
+      then case o.commercial_path when 'sold_by_cloud' then 'marketplace' when 'marketplace' then 'sold_by_cloud' else o.commercial_path end
+      else o.commercial_path end path
+  from things t
+  join marketplace_offering o on o.id = t.offering_id
+  left join marketplace_plan p on p.id = t.plan_id
+  cross join (select distinct scenario from scenario) s
+  cross join lateral (
+    select s.scenario = 2 and %(twin)s::text is not null
+      and (%(twin)s::text <> 'publisher' or o.publisher_id = any(%(twin_publishers)s::bigint[])) twinned) w),
 -- One row per offering, plan and span of days: the quota decision in force, the most specific first, and the rules that name the offering.
 eligible as materialized (
   select t.offering_id, t.plan_id, e.starts, e.ends, e.decision_id, e.rate, coalesce((
-    select bit_or(r.b) from rules r
-    where (r.offerings is null or o.id = any(r.offerings)) and (r.publishers is null or o.publisher_id = any(r.publishers))
-      and (r.families is null or o.family = any(r.families)) and (r.paths is null or o.commercial_path = any(r.paths))
-      and (r.pricing_forms is null or p.pricing_form = any(r.pricing_forms))), n.z) mask
+    select bit_or(r.b) from facts f join rules r on r.scenario = f.scenario
+    where f.offering_id = t.offering_id and f.plan_id = t.plan_id
+      and (r.offerings is null or f.offering = any(r.offerings)) and (r.publishers is null or f.publisher = any(r.publishers))
+      and (r.families is null or f.family = any(r.families)) and (r.paths is null or f.path = any(r.paths))
+      and (r.pricing_forms is null or f.pricing_form = any(r.pricing_forms))
+      and (r.task_areas is null or exists (
+        select from marketplace_offering_task_areas x where x.offering_id = t.offering_id and x.taskarea_id = any(r.task_areas)))), n.z) mask
   from none n
   cross join things t
   join marketplace_offering o on o.id = t.offering_id
-  left join marketplace_plan p on p.id = t.plan_id
   cross join lateral (
     with decision as materialized (
       select d.id, d.level, d.rate_ppm, coalesce(lower(d.effective), '-infinity'::date) starts, coalesce(upper(d.effective), 'infinity'::date) ends
@@ -83,22 +112,62 @@ kinds as materialized (
     where (r.deal_kinds is null or g.kind = any(r.deal_kinds)) and (r.segments is null or g.segment = any(r.segments))
       and (r.regions is null or g.region = any(r.regions))), n.z) mask
   from none n cross join (select distinct kind, segment, region from head) g),
+-- One row per credit date and role: the rules whose condition on the role holds, and the rules of the plans that the role has on that day.
 roles as materialized (
-  select g.role, coalesce((select bit_or(r.b) from rules r where r.roles is null or g.role = any(r.roles)), n.z) mask
-  from none n cross join (select distinct role from quotas_teammembership) g),
-receivers as (
+  select d.close_date, g.role, coalesce((select bit_or(r.b) from rules r where r.roles is null or g.role = any(r.roles)), n.z) mask, coalesce((
+      select bit_or(m.b) from quotas_planassignment a join plan_masks m on m.plan_id = a.plan_id
+      where a.superseded_at is null and a.rep_id is null and (a.role = '' or a.role = g.role) and a.effective @> d.close_date), n.z) assigned
+  from none n cross join (select distinct close_date from head) d cross join unnest(%(roles)s::text[]) g(role)),
+-- Overlay: who covers the customer's territories, else its house rep, and who holds a role that an overlay rule names.
+territory_masks as materialized (
+  select t.id territory_id, t.house_rep_id, bit_or(r.b) b
+  from quotas_territory t join rules r on r.receivers = 2 and (r.territories is null or t.id = any(r.territories)) group by t.id, t.house_rep_id),
+role_holders as materialized (
+  select d.close_date, m.rep_id, bit_or(r.b) b
+  from rules r cross join (select distinct close_date from head) d
+  join quotas_teammembership m on m.role = any(r.roles) and m.superseded_at is null and m.effective @> d.close_date
+  where r.receivers = 3 group by d.close_date, m.rep_id),
+overlay as (
+  select deal_id, rep_id, bit_or(b) b from (
+    select h.deal_id, coalesce(a.rep_id, t.house_rep_id) rep_id, t.b
+    from territory_masks t
+    join quotas_customerterritory c on c.territory_id = t.territory_id and c.superseded_at is null
+    join head h on h.customer_id = c.customer_id and c.effective @> h.close_date
+    left join quotas_territoryassignment a on a.territory_id = t.territory_id and a.superseded_at is null and a.effective @> h.close_date
+    union all
+    select h.deal_id, o.rep_id, o.b from role_holders o join head h on h.close_date = o.close_date) x
+  where rep_id is not null group by deal_id, rep_id),
+receivers as not materialized (
   select s.deal_id, s.rep_id, s.ppm::bigint ppm, row_number() over (partition by s.deal_id order by s.ordinal) place,
-    count(*) over w n, array_agg(s.ppm::bigint) over w ppms
-  from shares s window w as (partition by s.deal_id order by s.ordinal rows between unbounded preceding and unbounded following)),
+    count(*) over w n, array_agg(s.ppm::bigint) over w ppms, 1::smallint receiver_class, c.direct mask
+  from shares s cross join classes c window w as (partition by s.deal_id order by s.ordinal rows between unbounded preceding and unbounded following)
+  union all
+  select deal_id, rep_id, 1000000, 1000 + row_number() over (partition by deal_id order by rep_id), 1, null, 2::smallint, b from overlay),
+-- Plans that a rep has in person, by span of days: of the receivers alone, or, in a batch, of everybody in one pass.
+own_plans as materialized (
+  select a.rep_id, m.b, coalesce(lower(a.effective), '-infinity'::date) starts, coalesce(upper(a.effective), 'infinity'::date) ends
+  from (
+    select a.* from (select distinct rep_id from receivers) r join quotas_planassignment a on a.rep_id = r.rep_id where not %(many)s::bool
+    union all
+    select * from quotas_planassignment where rep_id is not null and %(many)s::bool) a
+  join plan_masks m on m.plan_id = a.plan_id
+  where a.superseded_at is null),
+own_masks as materialized (
+  select e.rep_id, e.starts, e.ends, bit_or(o.b) b
+  from (
+    select rep_id, first_day starts, lead(first_day) over (partition by rep_id order by first_day) ends
+    from (select rep_id, starts first_day from own_plans union select rep_id, ends from own_plans) x) e
+  join own_plans o on o.rep_id = e.rep_id and o.starts <= e.starts and o.ends > e.starts
+  where e.ends is not null group by e.rep_id, e.starts, e.ends),
 dated as (
   select h.*, d.period_id, d.posting_period_id, d.mask & k.mask mask
   from head h
   join days d on d.close_date = h.close_date
   join kinds k on k.kind = h.kind and k.segment = h.segment and k.region = h.region offset 0),
 judged as materialized (
-  select h.deal_id, h.version_id, h.kind, h.close_date, h.currency, h.new_customer, h.period_id, h.posting_period_id,
-    l.line_no, l.amount, l.quantity, l.term, e.decision_id, e.rate, e.mask & h.mask mask,
-    case when h.held then 'held' when h.posting_period_id is null then 'no_period' when e.decision_id is null then 'not_eligible'
+  select h.deal_id, h.version_id, h.kind, h.close_date, h.currency, h.new_customer, h.period_id, h.posting_period_id, h.silent,
+    l.line_no, l.amount, l.billed, l.quantity, l.term, e.decision_id, e.rate, e.mask & h.mask mask,
+    case when h.posting_period_id is null then 'no_period' when e.decision_id is null then 'not_eligible'
       when e.rate = 0 then 'rate_zero' end stop
   from lines l
   join dated h on h.deal_id = l.deal_id
@@ -106,12 +175,13 @@ judged as materialized (
   offset 0),
 first_line as (select deal_id, min(line_no) line_no from judged where new_customer group by deal_id),
 measured as (
-  select j.deal_id, j.version_id, j.close_date, j.period_id, j.posting_period_id, j.line_no, j.decision_id, j.rate, j.mask,
+  select j.deal_id, j.version_id, j.close_date, j.period_id, j.posting_period_id, j.silent, j.line_no, j.decision_id, j.rate, j.mask,
     m.measure_id, m.scenario, m.exclusive_mask, m.spiff_mask, m.z, r.fx_rate_id, r.num is null no_rate,
     case m.basis
       when 'units' then case when j.quantity <= 9000000 then (j.quantity * 1000000)::bigint end
       when 'new_customers' then 1000000
       when 'annualised_value' then mul_div(j.amount * 12, r.num, r.den * coalesce(j.term, 12))
+      when 'billed' then mul_div(coalesce(j.billed, j.amount), r.num, r.den)
       else mul_div(j.amount, r.num, r.den) end as exact
   from judged j
   join measures m on case m.basis
@@ -126,8 +196,9 @@ valued as (select m.*, case when abs(exact) <= 9000000000000 then exact end as v
 -- One row per line, measure and receiver. The base is split by largest remainder on the absolute value, ties by participant order;
 -- one receiver takes all, of two the first is rounded and the second takes the rest, which is the same thing; only more of them need the count.
 based as materialized (
-  select v.deal_id, v.version_id, v.close_date, v.period_id, v.posting_period_id, v.line_no, v.decision_id, v.rate, v.measure_id, v.scenario,
-    v.exclusive_mask, v.spiff_mask, v.z, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, t.team_id, v.mask & o.mask mask,
+  select v.deal_id, v.version_id, v.close_date, v.period_id, v.posting_period_id, v.silent, v.line_no, v.decision_id, v.rate, v.measure_id, v.scenario,
+    v.exclusive_mask, v.spiff_mask, v.z, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, p.receiver_class, t.team_id,
+    v.mask & p.mask & o.mask & case when a.b is null then o.assigned else o.assigned | a.b end mask,
     case p.n
       when 1 then v.value
       when 2 then case p.place when 1 then mul_ppm(v.value, p.ppm) else v.value - mul_ppm(v.value, 1000000 - p.ppm) end
@@ -139,57 +210,73 @@ based as materialized (
               < sum(mod(mod(abs(v.value), 1000000) * u.ppm, 1000000)) / 1000000 then 1 else 0 end)
         from unnest(p.ppms) with ordinality u(ppm, place)) end base
   from valued v
-  left join receivers p on p.deal_id = v.deal_id
+  join receivers p on p.deal_id = v.deal_id
   left join quotas_teammembership t on t.rep_id = p.rep_id and t.superseded_at is null and t.effective @> v.close_date
-  left join roles o on o.role = t.role offset 0),
+  left join roles o on o.role = t.role and o.close_date = v.close_date
+  left join own_masks a on a.rep_id = p.rep_id and v.close_date >= a.starts and v.close_date < a.ends offset 0),
 credited as (
   select b.*, mul_ppm(b.base, b.rate) credit, position(B'1' in (b.mask & b.exclusive_mask)) - 1 winner, nullif(b.mask & b.spiff_mask, b.z) spiff
-  from based b where b.value is not null and b.team_id is not null offset 0),
+  from based b where b.value is not null and b.team_id is not null
+    and (b.receiver_class = 1 or (b.mask & (b.exclusive_mask | b.spiff_mask)) <> b.z) offset 0),
 won as materialized (
-  select c.deal_id, c.version_id, c.close_date, c.period_id, c.posting_period_id, c.line_no, c.decision_id, c.measure_id, c.scenario, c.fx_rate_id,
-    c.place, c.rep_id, c.team_id, c.value, c.base, c.rate, c.credit, c.mask, c.spiff, r.rule_id, r.rule_version_id, r.plan_version_id, r.cap,
+  select c.deal_id, c.version_id, c.close_date, c.period_id, c.posting_period_id, c.silent, c.line_no, c.decision_id, c.measure_id, c.scenario, c.fx_rate_id,
+    c.place, c.rep_id, c.receiver_class, c.team_id, c.value, c.base, c.rate, c.credit, c.mask, c.spiff, r.rule_id, r.rule_version_id, r.plan_version_id, r.cap,
     mul_ppm(c.credit, r.factor_above_one) uplift
   from credited c
   left join (select bit, scenario, rule_id, rule_version_id, plan_version_id, cap, factor - 1000000 factor_above_one from rules where exclusive) r
     on r.bit = c.winner),
--- The cut of a capped rule is shared over its lines and people by largest remainder, ties by line, then participant.
+-- A cap limits what a deal comes to under its rule. A refund's is its original's, reduced by what is left of the original after it: so the
+-- family together comes to what it would come to if it had been sold that way. A rule that has a cap in one version is looked at in all.
 capped as (
-  select w.*, credit + uplift earned, sum(credit + uplift) over (partition by deal_id, scenario, rule_id) together from won w where cap is not null),
+  select w.*, h.root_id, h.nth_of_family, w.credit + w.uplift earned
+  from won w join (select distinct rule_id from rules where cap is not null) r on r.rule_id = w.rule_id join head h on h.deal_id = w.deal_id),
+family as (
+  select scenario, rule_id, root_id, nth_of_family, deal_id, min(cap) cap, sum(earned) together from capped group by scenario, rule_id, root_id, nth_of_family, deal_id),
+limits as (
+  select scenario, rule_id, deal_id, together,
+    case when nth_of_family = 0 then cap else first_value(cap) over f - least(first_value(cap) over f, greatest(0, sum(together) over f)) end cap
+  from family window f as (partition by scenario, rule_id, root_id order by nth_of_family rows unbounded preceding)),
+-- The cut is shared over lines and people by largest remainder, ties by line, then participant.
 cut as (
-  select c.*, div((abs(together) - cap) * abs(earned), abs(together)) whole, mod((abs(together) - cap) * abs(earned), abs(together)) remainder
-  from capped c where abs(together) > cap),
+  select c.*, l.together, l.cap most, div((abs(l.together) - l.cap) * abs(c.earned), abs(l.together)) whole,
+    mod((abs(l.together) - l.cap) * abs(c.earned), abs(l.together)) remainder
+  from limits l join capped c on c.scenario = l.scenario and c.rule_id = l.rule_id and c.deal_id = l.deal_id
+  where abs(l.together) > l.cap),
 ranked_cut as (
   select c.*, row_number() over (partition by deal_id, scenario, rule_id order by remainder desc, line_no, place) nth,
-    abs(together) - cap - sum(whole) over (partition by deal_id, scenario, rule_id) odd_units
+    abs(together) - most - sum(whole) over (partition by deal_id, scenario, rule_id) odd_units
   from cut c),
 desired as (
-  select scenario, deal_id, version_id, line_no, rep_id, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
+  select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 1::smallint component, credit amount
-  from won where rule_id is not null and credit <> 0
+  from won where rule_id is not null and credit <> 0 and silent = 0
   union all
-  select scenario, deal_id, version_id, line_no, rep_id, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
+  select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 2::smallint, uplift
-  from won where uplift <> 0
+  from won where uplift <> 0 and silent = 0
   union all
   select * from (
-    select w.scenario, w.deal_id, w.version_id, w.line_no, w.rep_id, w.team_id, w.close_date, w.period_id, w.posting_period_id, w.fx_rate_id,
-      w.decision_id, w.measure_id, s.plan_version_id, s.rule_id, s.rule_version_id, 3::smallint, mul_ppm(w.credit, s.factor) amount
-    from (select * from won where spiff is not null offset 0) w
+    select w.scenario, w.deal_id, w.version_id, w.line_no, w.rep_id, w.receiver_class, w.team_id, w.close_date, w.period_id, w.posting_period_id,
+      w.fx_rate_id, w.decision_id, w.measure_id, s.plan_version_id, s.rule_id, s.rule_version_id, 3::smallint, mul_ppm(w.credit, s.factor) amount
+    from (select * from won where spiff is not null and silent = 0 offset 0) w
     cross join lateral (select * from spiffs s where (w.spiff & s.b) = s.b offset 0) s offset 0) x
   where amount <> 0
   union all
-  select scenario, deal_id, version_id, line_no, rep_id, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
+  select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 4::smallint, (-sign(earned) * (whole + case when nth <= odd_units then 1 else 0 end))::bigint
-  from ranked_cut where whole + case when nth <= odd_units then 1 else 0 end <> 0),
--- One row per reason why something earns nothing, for one scenario; empty measure or rep means all of them.
+  from ranked_cut where silent = 0 and whole + case when nth <= odd_units then 1 else 0 end <> 0),
+-- One row per reason why something earns nothing, for one scenario; empty measure or rep means all of them. A missing overlay has none, but for
+-- the team of somebody who covers the territory: it belongs to nobody by right.
 uncredited as (
-  select distinct 1::smallint scenario, deal_id, line_no, null::bigint measure_id, null::bigint rep_id, stop reason from judged where stop is not null
+  select distinct 1::smallint scenario, deal_id, line_no, null::bigint measure_id, null::bigint rep_id, case silent when 1 then 'held' else stop end reason
+  from judged where (stop is not null and silent = 0) or silent = 1
   union all
   select distinct scenario, deal_id, line_no, measure_id, null::bigint,
     case when rep_id is null then 'no_receiver' when no_rate then 'no_fx_rate' else 'too_large' end
-  from based where value is null or rep_id is null
+  from based where (value is null or rep_id is null) and receiver_class = 1 and silent = 0
   union all
-  select scenario, deal_id, line_no, measure_id, rep_id, 'no_team' from based where value is not null and rep_id is not null and team_id is null
+  select scenario, deal_id, line_no, measure_id, rep_id, 'no_team' from based
+  where value is not null and rep_id is not null and team_id is null and silent = 0 group by scenario, deal_id, line_no, measure_id, rep_id
   union all
   select scenario, deal_id, line_no, measure_id, rep_id, case when rule_id is null then 'no_rule' else 'nothing' end
-  from won where rule_id is null or credit = 0)
+  from won where (rule_id is null or credit = 0) and receiver_class = 1 and silent = 0)

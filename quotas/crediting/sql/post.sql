@@ -1,23 +1,8 @@
--- Sink: the difference between what is desired and what the ledger nets to, written: entries, reversals, totals, reasons. One row per outcome.
+-- Sink: the difference written: entries, reversals, totals, reasons. One row per outcome.
 -- A correction is an exact reversal of the entry it replaces, with its pins, and a new one; what did not change is not touched.
--- Cost: the body, one look-up per stored entry of the deals, and writing what differs.
-, live as (
-  select e.* from scope s join quotas_creditentry e on e.deal_id = s.deal_id
-  where e.reverses_id is null and not exists (select from quotas_reversal r where r.entry_id = e.id)),
-difference as materialized (
-  select l.id live_id, d.deal_id is not null is_desired,
-    l.id is not null and d.deal_id is not null and l.amount_minor = d.amount and l.team_id = d.team_id and l.origin_period_id = d.period_id same,
-    l.deal_id l_deal_id, l.deal_version_id l_version_id, l.line_no l_line_no, l.rep_id l_rep_id, l.team_id l_team_id, l.credit_date l_credit_date,
-    l.posting_period_id l_posting_period_id, l.origin_period_id l_period_id, l.fx_rate_id l_fx_rate_id, l.decision_id l_decision_id,
-    l.measure_id l_measure_id, l.plan_version_id l_plan_version_id, l.rule_id l_rule_id, l.rule_version_id l_rule_version_id,
-    l.component l_component, l.receiver_class l_receiver_class, l.amount_minor l_amount,
-    d.deal_id, d.version_id, d.line_no, d.rep_id, d.team_id, d.close_date, d.posting_period_id, d.period_id, d.fx_rate_id, d.decision_id,
-    d.measure_id, d.plan_version_id, d.rule_id, d.rule_version_id, d.component, d.amount
-  from (select * from desired where scenario = 1) d
-  full join live l on l.deal_id = d.deal_id and l.line_no = d.line_no and l.rep_id = d.rep_id and l.measure_id = d.measure_id
-    and l.component = d.component and l.rule_id = d.rule_id),
+-- Cost: the difference, and writing what differs.
 -- Numbered in a fixed order, reversals before what takes their place: a reader follows the ids, and a replay gives the same.
-entry as materialized (
+, entry as materialized (
   select nextval('quotas_creditentry_id_seq') id, x.* from (
     select l_deal_id deal_id, l_version_id version_id, -l_amount amount, live_id reverses_id, l_rep_id rep_id, l_team_id team_id, l_rule_id rule_id,
       l_rule_version_id rule_version_id, l_plan_version_id plan_version_id, l_decision_id decision_id, l_fx_rate_id fx_rate_id,
@@ -27,9 +12,9 @@ entry as materialized (
     from difference where live_id is not null and not same
     union all
     select deal_id, version_id, amount, null, rep_id, team_id, rule_id, rule_version_id, plan_version_id, decision_id, fx_rate_id,
-      posting_period_id, period_id, close_date, measure_id, line_no, component, 1
+      posting_period_id, period_id, close_date, measure_id, line_no, component, receiver_class
     from difference where is_desired and not same
-    order by deal_id, reverses_id nulls last, line_no, measure_id, component, rep_id) x),
+    order by deal_id, reverses_id nulls last, line_no, measure_id, component, receiver_class, rep_id) x),
 written as (
   insert into quotas_creditentry (id, posting_id, deal_id, deal_version_id, amount_minor, reverses_id, rep_id, team_id, rule_id, rule_version_id,
     plan_version_id, decision_id, fx_rate_id, posting_period_id, origin_period_id, credit_date, measure_id, line_no, component, receiver_class)

@@ -413,6 +413,11 @@ def test_every_composed_statement_can_be_prepared(source: type[engine.Source], s
         "plan_versions": None,
         "scenarios": None,
         "posting": 1,
+        "roles": ["account_executive"],
+        "twin": "publisher",
+        "twin_publishers": [1, 2],
+        "most": 10,
+        "many": False,
     }
     engine._execute(
         "explain " + text, {k: v for k, v in samples.items() if f"%({k})s" in text}, prepare=False

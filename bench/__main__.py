@@ -8,7 +8,6 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -31,7 +30,7 @@ def main() -> int:
             sockets=Path(place) / "run",
             settings={
                 "shared_buffers": "2GB",
-                "max_wal_size": "8GB",
+                "max_wal_size": "8GB" if SCALES[scale] <= 1_000_000 else "2GB",  # of some 35 GB in all then
                 "autovacuum": "off",
                 "max_parallel_workers_per_gather": "0",
             },
@@ -57,18 +56,18 @@ def _measure(server: Server, lines: int) -> int:
     from bench import data, figures
 
     data.build(lines=lines)
-    wanted = [name for name in os.environ.get("ONLY", "").split(",") if name]
-    measures: dict[str, Callable[[], figures.Figure]] = figures.FIGURES
+    wanted = {name for name in os.environ.get("ONLY", "").split(",") if name}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() and wanted else {}
-    for name, measure in measures.items():
-        if wanted and name not in wanted:
+    for measure, names in figures.GROUPS.items():
+        if wanted and not wanted & set(names):
             continue
-        figure = measure()
-        results[name] = figure.as_json()
-        print(
-            f"{name:36} {figure.value:>12,.2f} {figure.unit:12} floor {figure.floor:>12,.2f}  ratio {figure.ratio:.2f}  n {figure.n}",
-            flush=True,
-        )
+        for name, figure in measure(lines).items():
+            results[name] = figure.as_json()
+            tail = "" if figure.p95 is None else f"  p95 {figure.p95:.2f}"
+            print(
+                f"{name:32} {figure.value:>12,.2f} {figure.unit:8} floor {figure.floor:>12,.2f}  ratio {figure.ratio:.3f}  n {figure.n}{tail}",
+                flush=True,
+            )
     results["machine"] = {"cores": os.cpu_count(), "lines": lines, "postgresql": data.server_version()}
     RESULTS.write_text(json.dumps(results, indent=2) + "\n")
     return 0

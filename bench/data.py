@@ -1,5 +1,7 @@
 """What the figures are measured on: facts in the proportions of a large vendor, made in SQL from row numbers alone."""
 
+from datetime import date
+
 from django.db import connection, connections
 
 from accounts.models import Role
@@ -11,6 +13,8 @@ REPS = 100_000
 TEAMS = 1_000
 OFFERINGS = 2_000
 RULES = 50
+LIVE = 400  # submitted deals of three lines and four shares, for what is measured one deal at a time
+MIDDLE = date(2027, 1, 1)
 
 
 def server_version() -> str:
@@ -27,7 +31,7 @@ def owner(statement: str, *parameters: int | str) -> None:
 
 
 def build(*, lines: int) -> None:
-    """A year of deals of three lines each, 1.3 shares on average, in two measures, 50 rules, 100,000 reps; nothing posted yet."""
+    """A year of deals of three lines each, 1.3 shares on average, in two measures, 50 rules by date, 100,000 reps; nothing posted yet."""
     make.fiscal_year(year=2027, states=dict.fromkeys(range(1, 13), "open"))
     for code in ("USD", "EUR", "GBP", "JPY", "KWD"):
         make.currency(code=code)
@@ -46,6 +50,7 @@ def build(*, lines: int) -> None:
                 exclusive=n % 12 != 11,
                 factor_ppm=50_000 if n % 12 == 11 else 1_000_000 + 10_000 * (n % 3),
                 priority=0 if n == 0 else n % 7,
+                effective=_half_of_the_year(n),
                 cap_minor=2_000_000_00 if n % 8 == 3 and n % 12 != 11 else None,
                 publishers=None if n == 0 else publishers[n % 10 : n % 10 + 1] if n % 3 == 0 else None,
                 segments=None if n == 0 or n % 3 else [("enterprise", "corporate", "public-sector")[n % 3]],
@@ -72,8 +77,15 @@ def build(*, lines: int) -> None:
         " (array['americas','emea','asia'])[1 + n % 3], 'US', '' from generate_series(1, 20000) n"
     )
     _deals(deals, admin.pk)
+    _live_deals(admin.pk)
     owner("alter table quotas_dealshare enable trigger deal_shares_add_up_to_one_million")
     owner("analyze")
+
+
+def _half_of_the_year(n: int) -> make.Span | None:
+    """Half of the rules hold for the whole year, the others for one half of it; of two SPIFFs of a measure each has one."""
+    half = n // 12 % 2 if n % 12 == 11 else {1: 0, 3: 1}.get(n % 4)
+    return None if half is None else (None, MIDDLE) if half == 0 else (MIDDLE, None)
 
 
 def _reps(top: int) -> None:
@@ -104,6 +116,40 @@ def _offerings(sample: list[Offering]) -> None:
     owner(
         "insert into marketplace_offeringrevision (offering_id, number, body, recorded_at)"
         " select id, 1, '{}', now() from marketplace_offering where slug like 'o-%'"
+    )
+
+
+def _live_deals(by: int) -> None:
+    """Deals that are approved one at a time: three lines, four shares, in August."""
+    owner(
+        "insert into quotas_deal (source, external_id, owner_id, customer_id, state, held, revision, created_by_id, created_at)"
+        " select 'live', n::text, r.id, c.id, 'draft', false, 1, %s, now()"
+        f" from generate_series(1, {LIVE}) n"
+        f" join (select id, row_number() over (order by id) k from quotas_rep where slug like 'r-%%') r on r.k = 1 + n * 7919::bigint %% {REPS}"
+        " join (select id, row_number() over (order by id) k from marketplace_customer where slug like 'c-%%') c on c.k = 1 + n %% 20000",
+        by,
+    )
+    owner(
+        "insert into quotas_dealversion (deal_id, number, kind, title, close_date, currency_id, segment, region, new_customer, recorded_by_id, recorded_at, reason)"
+        " select d.id, 1, 'new_business', '', date '2026-08-01' + (d.id % 28)::int, (array['USD','EUR'])[1 + d.id % 2], c.segment, c.region, false, d.created_by_id, now(), ''"
+        " from quotas_deal d join marketplace_customer c on c.id = d.customer_id where d.source = 'live'"
+    )
+    owner(
+        "insert into quotas_dealline (version_id, line_no, offering_id, offering_revision_id, amount_minor, quantity, term_months)"
+        " select v.id, l, o.id, o.revision, 100 + (v.id * 7919 + l * 104729) % 50000000, null, 12"
+        " from quotas_dealversion v join quotas_deal d on d.id = v.deal_id and d.source = 'live' cross join generate_series(1, 3) l"
+        " join (select x.id, r.id revision, row_number() over (order by x.id) k from marketplace_offering x"
+        "   join marketplace_offeringrevision r on r.offering_id = x.id where x.slug like 'o-%')"
+        f" o on o.k = 1 + (v.id * 3 + l) % {OFFERINGS}"
+    )
+    owner(
+        "insert into quotas_dealshare (version_id, ordinal, rep_id, ppm)"
+        " select v.id, s, r.id, (array[400001, 300000, 199999, 100000])[s]"
+        " from quotas_dealversion v join quotas_deal d on d.id = v.deal_id and d.source = 'live' cross join generate_series(1, 4) s"
+        f" join (select id, row_number() over (order by id) k from quotas_rep where slug like 'r-%') r on r.k = 1 + (v.id * 7919 + s * 13) % {REPS}"
+    )
+    owner(
+        "update quotas_deal d set latest_version_id = v.id from quotas_dealversion v where v.deal_id = d.id and d.source = 'live'"
     )
 
 

@@ -2,21 +2,29 @@
 
 import json
 import statistics
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
+from functools import partial
+from itertools import pairwise
 from time import perf_counter
 
 from django.db import connection, connections, transaction
+from django.db.models.functions import Mod
 from django.http import HttpRequest, HttpResponse
 from django.test import Client, RequestFactory
 
 from accounts.models import Role
-from bench import data
-from quotas.crediting import engine
+from bench import data, row_by_row
+from quotas.crediting import engine, loading
 from quotas.crediting.invariants import broken
 from quotas.models import Deal, Measure, Period
+from quotas.services import crediting as crediting_service
+from quotas.services.booking import draft_of
 from tests import make
 
 AT = datetime(2026, 8, 14, 19, tzinfo=UTC)
@@ -31,15 +39,19 @@ class Figure:
     floor: float
     ratio: float
     n: int
+    p95: float | None = None
 
     def as_json(self) -> dict[str, float | str | int]:
-        return {
+        told: dict[str, float | str | int] = {
             "value": round(self.value, 3),
             "unit": self.unit,
             "floor": round(self.floor, 3),
             "ratio": round(self.ratio, 3),
             "n": self.n,
         }
+        if self.p95 is not None:
+            told["p95"] = round(self.p95, 3)
+        return told
 
 
 def seconds(job: Callable[[], object]) -> float:
@@ -69,57 +81,184 @@ def in_sessions(jobs: list[Callable[[], object]]) -> None:
         raise failures[0]
 
 
-def credit_post_vs_bare_insert() -> Figure:
-    """Lines a second posted into existing partitions, totals included, in two sessions; the floor is a bare
-    INSERT ... SELECT of the same entries into a partitioned table with the same indexes, in the same two sessions by half-year."""
-    middle = date(
-        2027, 1, 1
-    )  # sessions that share no period meet only in the totals of the year, which are locked last
-    bench = Deal.objects.filter(source="bench").order_by("pk")
-    halves = (
-        bench.filter(credited_version__close_date__lt=middle),
-        bench.filter(credited_version__close_date__gte=middle),
-    )
-    parts = [list(half.values_list("pk", flat=True)) for half in halves]
-    lines = 3 * bench.count()
+def _median(values: Sequence[float]) -> float:
+    return statistics.median(values)
 
-    def post(part: list[int], run: int) -> Callable[[], object]:
-        def job() -> None:
-            with transaction.atomic():
-                engine.post(engine.ByDeal(part), key=f"bench-{run}-{part[0]}", kind="load", by=None, at=AT)
 
-        return job
+def crediting(lines: int) -> dict[str, Figure]:
+    """The first load, live posting and recrediting, each beside the floors of the same round. Ends with a full ledger.
 
-    def bare(half: str) -> Callable[[], object]:
-        def job() -> None:
-            with connections["owner"].cursor() as cursor:
-                cursor.execute(
-                    f"insert into bare_entry select * from bench_entry where credit_date {half} date '{middle}'"
-                )
-
-        return job
-
-    ours, floors = [], []
-    for run in range(3):
+    Floors: a bare INSERT ... SELECT of the same entries into a partitioned table with the same indexes, in the same two
+    sessions by half-year; and the same into tables of a month each that are indexed once they are full (deferred).
+    """
+    rounds = 3 if lines <= 1_000_000 else 1
+    months = list(Period.objects.filter(grain="M").order_by("starts"))
+    year = (months[0].starts, months[-1].ends)
+    steps = _steps(lines)
+    chosen = Deal.objects.filter(source="bench").annotate(rest=Mod("pk", 100)).filter(rest=7)
+    halves = [
+        list(chosen.filter(credited_version__close_date__lt=data.MIDDLE).values_list("pk", flat=True)),
+        list(chosen.filter(credited_version__close_date__gte=data.MIDDLE).values_list("pk", flat=True)),
+    ]
+    told: dict[str, list[float]] = defaultdict(list)
+    for n in range(rounds):
         _empty_the_ledger()
-        ours.append(seconds(lambda run=run: in_sessions([post(part, run) for part in parts])))  # type: ignore[misc]
-        if run == 0:
-            wrong = broken()
-            if wrong:
-                raise RuntimeError(f"The posting that was measured is wrong: {wrong}")
-            data.owner("create table bench_entry as select * from quotas_creditentry")
-            data.owner(
-                "create table bare_entry (like quotas_creditentry including defaults including constraints) partition by list (posting_period_id)"
+        told["load"].append(
+            seconds(lambda: loading.load(starts=year[0], ends=year[1], key="load", by=None, at=AT))
+        )
+        if n == 0:
+            _check("The load")
+        told["bare"].append(_bare(months))
+        told["deferred"].append(_deferred(months))
+        _empty_the_ledger()
+        told["post"].append(seconds(partial(in_sessions, [_posting(s, f"first-{n}") for s in steps])))
+        if n == 0:
+            _check("The posting")
+        stored = _entries()
+        told["again"].append(seconds(partial(in_sessions, [_posting(s, f"again-{n}") for s in steps])))
+        if _entries() != stored:
+            raise RuntimeError("Recrediting without a change wrote entries.")
+        data.owner("update quotas_deal set held = true where source = 'bench' and id % 100 = 7")
+        told["some"].append(
+            seconds(
+                partial(
+                    in_sessions, [_posting([engine.ByDeal(half)], f"some-{n}") for half in halves if half]
+                )
             )
-            for month in Period.objects.filter(grain="M").values_list("pk", flat=True):
-                data.owner(f"create table bare_{month} partition of bare_entry for values in ({month})")
-            data.owner("alter table bare_entry add primary key (posting_period_id, id)")
-            data.owner("create index on bare_entry (deal_id)")
-            data.owner("create index on bare_entry (rep_id, measure_id, credit_date)")
-        data.owner("truncate bare_entry")
-        floors.append(seconds(lambda: in_sessions([bare("<"), bare(">=")])))
-    mine, floor = statistics.median(ours), statistics.median(floors)
-    return Figure(lines / mine, "lines/s", lines / floor, floor / mine, len(ours))
+        )
+        if n == 0:
+            _check("The correction")
+        data.owner("update quotas_deal set held = false where source = 'bench' and id % 100 = 7")
+    in_sessions([_posting([engine.ByDeal(half)], "some-back") for half in halves if half])
+    load, bare, deferred, post, again, few = (
+        _median(told[k]) for k in ("load", "bare", "deferred", "post", "again", "some")
+    )
+    changed = 3 * sum(map(len, halves))
+    return {
+        "credit_load_vs_bare_insert": _speed(lines, load, bare, rounds),
+        "credit_load_vs_deferred": _speed(lines, load, deferred, rounds),
+        "credit_post_vs_bare_insert": _speed(lines, post, bare, rounds),
+        "recredit_unchanged_vs_first": Figure(lines / again, "lines/s", lines / post, again / post, rounds),
+        "recredit_1pct_vs_unchanged": Figure(changed / few, "lines/s", lines / again, few / again, rounds),
+        "credit_vs_row_by_row": _against_rows(lines / post, lines),
+    }
+
+
+def _speed(lines: int, ours: float, floor: float, rounds: int) -> Figure:
+    return Figure(lines / ours, "lines/s", lines / floor, floor / ours, rounds)
+
+
+def _steps(lines: int) -> list[list[engine.BySpan]]:
+    """What each of two sessions posts, one transaction after another: half a year, in steps of at most some 200,000 lines."""
+    months = list(Period.objects.filter(grain="M").order_by("starts").values_list("starts", "ends"))
+    together = next((n for n in (6, 3, 2) if lines * n / 12 <= 200_000), 1)
+    parts = max(1, round(lines / 12 / 200_000))
+    sessions = []
+    for half in (months[:6], months[6:]):
+        spans = [(half[i][0], half[i + together - 1][1]) for i in range(0, 6, together)]
+        edges = [[a + (b - a) * n // parts for n in range(parts)] + [b] for a, b in spans]
+        sessions.append([engine.BySpan(a, b) for edge in edges for a, b in pairwise(edge)])
+    return sessions
+
+
+def _posting(sources: Sequence[engine.BySpan | engine.ByDeal], key: str) -> Callable[[], None]:
+    def job() -> None:
+        for n, source in enumerate(sources):
+            with transaction.atomic():
+                engine.post(source, key=f"{key}-{n}-{_digest(source)}", kind="load", by=None, at=AT)
+
+    return job
+
+
+def _digest(source: engine.BySpan | engine.ByDeal) -> str:
+    return str(source.starts) if isinstance(source, engine.BySpan) else f"{source.deals[0]}"
+
+
+def _check(what: str) -> None:
+    data.owner(
+        "analyze quotas_creditentry, quotas_credittotal, quotas_uncreditedline"
+    )  # autovacuum is off here
+    wrong = broken()
+    if wrong:
+        raise RuntimeError(f"{what} that was measured is wrong: {wrong}")
+
+
+def _entries() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("select count(*) from quotas_creditentry")
+        row = cursor.fetchone()
+        return int(row[0]) if row else 0
+
+
+def _as_owner(statements: Sequence[str]) -> Callable[[], None]:
+    def job() -> None:
+        for statement in statements:
+            data.owner(statement)
+
+    return job
+
+
+INDEXES = ("(deal_id)", "(rep_id, measure_id, credit_date)")
+
+
+def _bare(months: Sequence[Period]) -> float:
+    """Seconds of the floor with live indexes, two sessions by half-year. Reads the ledger as it stands."""
+    _bare_table()
+    halves = [
+        ", ".join(str(m.pk) for m in part)
+        for part in (
+            [m for m in months if m.starts < data.MIDDLE],
+            [m for m in months if m.starts >= data.MIDDLE],
+        )
+    ]
+    taken = seconds(
+        lambda: in_sessions(
+            [
+                _as_owner(
+                    [
+                        f"insert into bare_entry select * from quotas_creditentry where posting_period_id in ({half})"
+                    ]
+                )
+                for half in halves
+            ]
+        )
+    )
+    data.owner("drop table bare_entry")
+    return taken
+
+
+def _bare_table() -> None:
+    data.owner("drop table if exists bare_entry")
+    data.owner(
+        "create table bare_entry (like quotas_creditentry including defaults including constraints) partition by list (posting_period_id)"
+    )
+    for month in Period.objects.filter(grain="M").values_list("pk", flat=True):
+        data.owner(f"create table bare_{month} partition of bare_entry for values in ({month})")
+    data.owner("alter table bare_entry add primary key (posting_period_id, id)")
+    for index in INDEXES:
+        data.owner(f"create index on bare_entry {index}")
+
+
+def _deferred(months: Sequence[Period]) -> float:
+    """Seconds of the floor with indexes built afterwards, two sessions by month."""
+    work = [
+        [
+            f"create table deferred_{m.pk} (like quotas_creditentry including defaults including constraints)",
+            f"insert into deferred_{m.pk} select * from quotas_creditentry where posting_period_id = {m.pk}",
+            "set maintenance_work_mem = '256MB'",
+            f"alter table deferred_{m.pk} add primary key (posting_period_id, id)",
+            *(f"create index on deferred_{m.pk} {index}" for index in INDEXES),
+        ]
+        for m in months
+    ]
+    taken = seconds(
+        lambda: in_sessions(
+            [_as_owner([s for month in half for s in month]) for half in (work[:6], work[6:])]
+        )
+    )
+    for m in months:
+        data.owner(f"drop table deferred_{m.pk}")
+    return taken
 
 
 def _empty_the_ledger() -> None:
@@ -133,6 +272,91 @@ def _empty_the_ledger() -> None:
     data.owner(f"truncate {', '.join(tables)}, quotas_credittotal, quotas_uncreditedline")
     for table in tables + partitions:
         data.owner(f"alter table {table} enable trigger user")
+
+
+def _against_rows(ours: float, ours_at: int) -> Figure:
+    """Our lines a second against crediting through the ORM, a row at a time, over 3,000 lines; the ratio is how many times faster."""
+    deals = list(
+        Deal.objects.filter(source="bench")
+        .order_by("pk")
+        .values_list("pk", flat=True)[: 1_000 if ours_at >= 100_000 else 100]
+    )
+    expected = row_by_row.standing(deals)
+    with transaction.atomic():
+        taken = seconds(lambda: row_by_row.credit(deals))
+        if row_by_row.credited(deals) != expected:
+            raise RuntimeError("Crediting row by row gives something else than the engine.")
+        transaction.set_rollback(True)
+    floor = 3 * len(deals) / taken
+    return Figure(ours, "lines/s", floor, ours / floor, 1)
+
+
+def live(lines: int) -> dict[str, Figure]:
+    """One deal of three lines and four shares, approved, and one that is not saved, estimated; milliseconds until the database has answered.
+
+    At 10,000,000 stored entries (at a tenth of that below a million lines): the ledger's are copied under other deals until it holds them.
+    The floor of approving is a bare insert of the same entries, in a transaction of its own; of estimating, an empty statement.
+    """
+    wanted, copies = (10_000_000 if lines >= 1_000_000 else 1_000_000), 0
+    if not _entries():
+        in_sessions([_posting(s, "live") for s in _steps(lines)])
+    have = each = _entries()
+    while have < wanted and each:
+        copies += 1
+        take = min(each, wanted - have)
+        data.owner(
+            "insert into quotas_creditentry select nextval('quotas_creditentry_id_seq'), posting_id, deal_id + "
+            f"{copies * 1_000_000_000}, deal_version_id, amount_minor, null, rep_id, team_id, rule_id, rule_version_id, plan_version_id, decision_id,"
+            " fx_rate_id, posting_period_id, origin_period_id, credit_date, measure_id, line_no, component, receiver_class"
+            f" from quotas_creditentry where deal_id < 1000000000 limit {take}"
+        )
+        have += take
+    data.owner("vacuum analyze quotas_creditentry")
+    data.owner("vacuum analyze quotas_credittotal")
+    data.owner(
+        "update quotas_deal set state = 'approved', credited_version_id = latest_version_id where source = 'live'"
+    )
+    data.owner("vacuum analyze quotas_deal")
+    _bare_table()
+    deals = list(Deal.objects.filter(source="live").order_by("pk").values_list("pk", flat=True))
+    documents = [
+        crediting_service.document(draft_of(deal)) for deal in Deal.objects.filter(pk__in=deals[:100])
+    ]
+    engine.desired(engine.Unsaved([documents[0]]))
+    estimates = [1000 * seconds(partial(engine.desired, engine.Unsaved([d]))) for d in documents * 3]
+    nothing = [1000 * seconds(_select_one) for _ in estimates]
+    connections.close_all()  # planning is included: a new connection plans once, like a worker that was just started
+    ours, floors = [], []
+    for deal in deals:
+        ours.append(1000 * seconds(_posting([engine.ByDeal([deal])], "approve")))
+        floors.append(
+            1000
+            * seconds(
+                partial(
+                    data.owner,
+                    f"insert into bare_entry select * from quotas_creditentry where deal_id = {deal}",
+                )
+            )
+        )
+    data.owner("drop table bare_entry")
+    return {"approve_db_ms": _latency(ours, floors), "estimate_db_ms": _latency(estimates, nothing)}
+
+
+def _select_one() -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("select 1")
+
+
+def _latency(ours: Sequence[float], floors: Sequence[float]) -> Figure:
+    mine, floor = _median(ours), _median(floors)
+    return Figure(mine, "ms", floor, floor / mine, len(ours), p95=statistics.quantiles(ours, n=20)[-1])
+
+
+def worker(lines: int) -> dict[str, Figure]:
+    """Peak memory of the process that carries out a recredit job over the whole year; the floor is the same process before it begins."""
+    done = subprocess.run([sys.executable, "-m", "bench.worker"], check=True, capture_output=True, text=True)
+    before, after = (float(word) for word in done.stdout.split())
+    return {"worker_memory_mb": Figure(after, "MB", before, before / after, 1)}
 
 
 def leaderboard_page_ms() -> Figure:
@@ -197,8 +421,26 @@ def _in_turns(ours: Callable[[], object], floor: Callable[[], object], *, runs: 
     return Figure(mine, "ms", low, low / mine, runs)
 
 
-FIGURES: dict[str, Callable[[], Figure]] = {
-    "credit_post_vs_bare_insert": credit_post_vs_bare_insert,
-    "leaderboard_page_ms": leaderboard_page_ms,
-    "catalog_list_hot_vs_floor": catalog_list_hot_vs_floor,
+def leaderboard(_lines: int) -> dict[str, Figure]:
+    return {"leaderboard_page_ms": leaderboard_page_ms()}
+
+
+def catalog(_lines: int) -> dict[str, Figure]:
+    return {"catalog_list_hot_vs_floor": catalog_list_hot_vs_floor()}
+
+
+# What is measured together, in this order: each group leaves the ledger as the next one can use it.
+GROUPS: dict[Callable[[int], dict[str, Figure]], tuple[str, ...]] = {
+    crediting: (
+        "credit_load_vs_bare_insert",
+        "credit_load_vs_deferred",
+        "credit_post_vs_bare_insert",
+        "recredit_unchanged_vs_first",
+        "recredit_1pct_vs_unchanged",
+        "credit_vs_row_by_row",
+    ),
+    worker: ("worker_memory_mb",),
+    live: ("approve_db_ms", "estimate_db_ms"),
+    leaderboard: ("leaderboard_page_ms",),
+    catalog: ("catalog_list_hot_vs_floor",),
 }

@@ -16,6 +16,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("quotas.urls")),
     path("api/schema/", SpectacularAPIView.as_view(), name="schema"),
     path("api/docs/", ApiReference.as_view(), name="api-docs"),
+    path("api/v1/", include("config.api.urls")),
     path("api/v1/", include("marketplace.api.urls")),
     path("api/v1/", include("quotas.api.urls")),
 ]

@@ -33,12 +33,16 @@ class Change:
 
     offering_ids   The offerings it touches; None is every one that a decision of a path or publisher reaches.
     first_day      From this day on.
+    program        The program that a decision of eligibility is about, else nothing.
+    key            Names the change: who is told twice hears the same key. Empty for one that is not made yet.
     """
 
     kind: ChangeKind
     what: str
     offering_ids: tuple[int, ...] | None
     first_day: date
+    program: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)

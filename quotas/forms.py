@@ -18,14 +18,12 @@ from config import formats
 from config.refusals import Problem
 from marketplace.models import Currency, Customer, Offering, Plan
 from marketplace.selectors.visibility import offerings_for
-from quotas.models import ONE, DealKind, Rep
+from quotas.models import ONE, Deal, DealKind, Rep
 from quotas.selectors.visibility import deals_for, rep_of, reps_for
-from quotas.services.booking import DealDraft, LineDraft, ShareDraft
+from quotas.services.booking import MOST_LINES, MOST_SHARES, DealDraft, LineDraft, ShareDraft
 
 T = TypeVar("T", Customer, Offering, Rep)
 KINDS: Final = [(kind.value, kind.label) for kind in DealKind if kind != DealKind.CONSUMPTION]
-MOST_LINES: Final = 30
-MOST_SHARES: Final = 12
 _NUMBER: Final = re.compile(r"[-−]?[0-9]{1,18}(\.[0-9]{1,9})?")
 _TOKEN: Final = re.compile(r"[-_0-9A-Za-z]{1,64}")
 _SLUG_BEHIND: Final = re.compile(r"^(.*)\s\(([-\w]+)\)$")
@@ -49,7 +47,11 @@ class Part(forms.Form):
     @property
     def blank(self) -> bool:
         """Nothing was entered at all."""
-        return not any(str(self[name].value() or "").strip() for name in self.fields)
+        return not any(
+            str(self[name].value() or "").strip()
+            for name, field in self.fields.items()
+            if not field.widget.is_hidden
+        )
 
 
 def _text(
@@ -120,6 +122,20 @@ class LineForm(Part):
     term_months = _text("Term, months", wrong="", required=False, css="num-in", inputmode="numeric")
 
 
+class AmendedHeadForm(HeadForm):
+    reason = forms.CharField(
+        label="Reason",
+        max_length=500,
+        help_text="Whoever approves it reads this, and it stays in the history.",
+        error_messages={"required": "Say why: the approver will read it, and so will an auditor."},
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+
+class AmendedLineForm(LineForm):
+    line_no = forms.CharField(required=False, max_length=6, widget=forms.HiddenInput)
+
+
 class ShareForm(Part):
     rep = _text("Rep", options="reps", wrong="Say who takes part.", placeholder="Type a part of the name")
     percent = _text("Share", wrong="Enter the share.", css="num-in", inputmode="decimal")
@@ -129,9 +145,17 @@ class DealForms:
     """Head, lines and shares of one deal as they were entered, and the draft that they come to."""
 
     def __init__(
-        self, *, user: User, today: date, data: QueryDict | None = None, draft: DealDraft | None = None
+        self,
+        *,
+        user: User,
+        today: date,
+        data: QueryDict | None = None,
+        draft: DealDraft | None = None,
+        amends: Deal | None = None,
     ) -> None:
+        """draft: what the fields hold at first. amends: the approved deal whose facts are to change; its customer and owner stay."""
         self.user = user
+        self.amends = amends
         self.today = today
         self.me = rep_of(user)
         self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
@@ -143,12 +167,17 @@ class DealForms:
         self.data = data
         token = str(data.get("token", ""))
         self.token = token if _TOKEN.fullmatch(token) else uuid4().hex
-        self.head = HeadForm(data)
+        self.head = AmendedHeadForm(data) if amends else HeadForm(data)
         choices = [(c.code, f"{c.code}, {c.name}") for c in self.currencies.values()]
         self.head.fields["currency"].choices = choices  # type: ignore[attr-defined]
-        if not self.may_choose_owner:
+        if not self.may_choose_owner or amends:
             del self.head.fields["owner"]
-        self.lines = [LineForm(data, prefix=f"lines-{at}") for at in range(_count(data, "lines", MOST_LINES))]
+        if amends:
+            self._keep(amends)
+        line_form = AmendedLineForm if amends else LineForm
+        self.lines = [
+            line_form(data, prefix=f"lines-{at}") for at in range(_count(data, "lines", MOST_LINES))
+        ]
         self.shares = [
             ShareForm(data, prefix=f"shares-{at}") for at in range(_count(data, "shares", MOST_SHARES))
         ]
@@ -156,6 +185,15 @@ class DealForms:
             offering = self.offering_of(form)
             plans = offering.plans.all() if offering else ()
             form.fields["plan"].choices = [("", "Any plan"), *((str(p.pk), _plan_name(p)) for p in plans)]  # type: ignore[attr-defined]
+
+    def _keep(self, deal: Deal) -> None:
+        """Leave out what an amendment cannot change."""
+        del self.head.fields["customer"], self.head.fields["refunds"]
+        if deal.in_force.kind == DealKind.REFUND:
+            del self.head.fields["kind"]
+        else:
+            kinds = [(value, label) for value, label in KINDS if value != DealKind.REFUND]
+            self.head.fields["kind"].choices = kinds  # type: ignore[attr-defined]
 
     # --- what the fields name ---
 
@@ -172,14 +210,24 @@ class DealForms:
     def _reps(self) -> dict[str, list[Rep]]:
         return named(Rep.objects.all(), [form["rep"].value() for form in self.shares])
 
+    @property
+    def kind(self) -> str:
+        if "kind" not in self.head.fields:
+            return str(self.amends.in_force.kind) if self.amends else ""
+        return str(self.head["kind"].value() or "")
+
     @cached_property
     def customer(self) -> Customer | None:
+        if self.amends:
+            return self.amends.customer
         text = self.head["customer"].value() or ""
         found = named(Customer.objects.all(), [text])[text]
         return found[0] if len(found) == 1 else None
 
     @cached_property
     def owner(self) -> Rep | None:
+        if self.amends:
+            return self.amends.owner
         if not self.may_choose_owner:
             return self.me
         text = self.head["owner"].value() or ""
@@ -227,7 +275,7 @@ class DealForms:
         strict  False for an estimate: lines and shares that are not finished are left out, and so is the customer.
         """
         owner, currency, closes = self.owner, self.currency, self.close_date
-        kind = self.head["kind"].value()
+        kind = self.kind
         if owner is None or currency is None or closes is None or kind not in DealKind.values:
             return None
         if strict and self.customer is None:
@@ -249,7 +297,7 @@ class DealForms:
             shares=tuple(share for share in shares if share is not None),
             title=str(self.head["title"].value() or "").strip(),
             new_customer=bool(self.head["new_customer"].value()),
-            refunds_id=self._refunded() if kind == DealKind.REFUND else None,
+            refunds_id=self._original() if kind == DealKind.REFUND else None,
             external_id=self.token,
         )
 
@@ -272,11 +320,15 @@ class DealForms:
             plan_id=plan,
             quantity=number(quantity) if quantity.strip() else None,
             term_months=_whole(term) if term.strip() else None,
+            line_no=_whole(form["line_no"].value()) if "line_no" in form.fields else None,
         )
 
     def _share(self, form: ShareForm) -> ShareDraft | None:
         rep, part = self.rep_of(form), ppm(form["percent"].value())
         return ShareDraft(rep.pk, part) if rep is not None and part is not None else None
+
+    def _original(self) -> int | None:
+        return self.amends.in_force.refunds_id if self.amends else self._refunded()
 
     def _refunded(self) -> int | None:
         text = str(self.head["refunds"].value() or "").upper().removeprefix("D-").lstrip("0")
@@ -302,13 +354,8 @@ class DealForms:
         return not any(form.errors for form in forms_)
 
     def _check_named(self) -> None:
-        text = self.head["customer"].value() or ""
-        if text and self.customer is None:
-            self.head.add_error(
-                "customer", _not_one(len(named(Customer.objects.all(), [text])[text]), "customer")
-            )
-        if self.may_choose_owner and self.head["owner"].value() and self.owner is None:
-            self.head.add_error("owner", "Choose a rep of the teams that you manage.")
+        if not self.amends:
+            self._check_head()
         for line in self.used_lines:
             text = line["offering"].value() or ""
             if text and self.offering_of(line) is None:
@@ -317,7 +364,16 @@ class DealForms:
             text = share["rep"].value() or ""
             if text and self.rep_of(share) is None:
                 share.add_error("rep", _not_one(len(self._reps[text]), "rep"))
-        if self.head["kind"].value() == DealKind.REFUND and self._refunded() is None:
+
+    def _check_head(self) -> None:
+        text = self.head["customer"].value() or ""
+        if text and self.customer is None:
+            self.head.add_error(
+                "customer", _not_one(len(named(Customer.objects.all(), [text])[text]), "customer")
+            )
+        if self.may_choose_owner and self.head["owner"].value() and self.owner is None:
+            self.head.add_error("owner", "Choose a rep of the teams that you manage.")
+        if self.kind == DealKind.REFUND and self._refunded() is None:
             self.head.add_error("refunds", "Name the approved deal that it refunds, such as D-000123.")
 
     def _check_numbers(self, line: LineForm) -> None:
@@ -403,6 +459,7 @@ class DealForms:
                     if line.quantity is not None
                     else "",
                     f"lines-{at}-term_months": str(line.term_months or ""),
+                    f"lines-{at}-line_no": str(line.line_no or ""),
                 }
             )
         for at, share in enumerate(draft.shares):

@@ -9,11 +9,21 @@ from celery import shared_task
 from accounts.models import Notification
 from config import clock
 from config.outbox import handles
+from marketplace.extension import Change, listen
+from marketplace.models import Program
 from quotas.crediting.invariants import broken
-from quotas.models import Deal
-from quotas.services.approving import Approvers
+from quotas.models import Deal, DealAction, DealShare
+from quotas.services import recredit, simulating  # noqa: F401 -- their steps register themselves with the jobs
+from quotas.services.approving import Approvers, waits
 
 log = logging.getLogger(__name__)
+
+DECIDED = {
+    "amendment_approved": "approved",
+    "amendment_rejected": "rejected",
+    "partly_cancelled": "cancelled in part",
+}
+AMENDMENT = ("amendment_approved", "amendment_rejected")
 
 
 @shared_task(name="quotas.verify_ledger")
@@ -23,18 +33,32 @@ def verify_ledger() -> None:
         log.error("ledger invariant broken: %s, first at %s", name, rows[0])
 
 
+@listen
+def recredit_what_is_decided(change: Change, at: datetime) -> None:
+    """Whether an offering counts toward quota was decided with effect on days that have been credited."""
+    if change.kind == "eligibility" and change.program in ("", Program.QUOTA):
+        recredit.follow_eligibility(change=change, at=at)
+
+
 @handles("quotas.deal_submitted")
 def tell_the_approvers(payload: dict[str, Any], at: datetime) -> None:
-    """A deal waits for a decision: tell those who may decide."""
-    deal = Deal.objects.select_related("owner", "customer", "latest_version").get(pk=payload["deal_id"])
-    if deal.state != "submitted":
+    """A deal or an amendment waits for a decision: tell those who may decide."""
+    deal = Deal.objects.select_related("owner", "customer", "latest_version", "amended_by").get(
+        pk=payload["deal_id"]
+    )
+    if not waits(deal):
         return
+    what = (
+        f"{deal.owner.name} submitted {deal.reference}"
+        if deal.amended_by is None
+        else f"{deal.amended_by.name} amended {deal.reference}"
+    )
     Notification.objects.bulk_create(
         [
             Notification(
                 user_id=user,
                 key=f"deal-submitted:{deal.pk}:{deal.revision}",
-                text=f"{deal.owner.name} submitted {deal.reference} for {deal.customer.name}.",
+                text=f"{what} for {deal.customer.name}.",
                 url=f"/quotas/deals/{deal.pk}/",
                 created_at=at,
             )
@@ -46,22 +70,25 @@ def tell_the_approvers(payload: dict[str, Any], at: datetime) -> None:
 
 @handles("quotas.deal_decided")
 def tell_the_participants(payload: dict[str, Any], at: datetime) -> None:
-    """A deal was decided on: tell its owner and everybody with a share."""
-    deal = Deal.objects.select_related("customer", "latest_version").get(pk=payload["deal_id"])
-    version = deal.latest_version
-    users = (
-        set(version.shares.exclude(rep__user=None).values_list("rep__user_id", flat=True))
-        if version
-        else set()
-    )
+    """A deal or an amendment was decided on: tell its owner and everybody with a share, and of an amendment whoever proposed it."""
+    deal = Deal.objects.select_related("customer", "owner").get(pk=payload["deal_id"])
+    shares = DealShare.objects.filter(version__in=[deal.latest_version_id, deal.credited_version_id])
+    users = set(shares.exclude(rep__user=None).values_list("rep__user_id", flat=True))
     if deal.owner.user_id:
         users.add(deal.owner.user_id)
+    action = payload["action"]
+    if action in AMENDMENT:
+        proposed = deal.events.filter(action=DealAction.AMENDED).order_by("-id").first()
+        users |= {proposed.by_id} if proposed else set()
+    again = f":r{payload['revision']}" if action in AMENDMENT or action == DealAction.PARTLY_CANCELLED else ""
     Notification.objects.bulk_create(
         [
             Notification(
                 user_id=user,
-                key=f"deal-{payload['action']}:{deal.pk}",
-                text=f"{deal.reference} for {deal.customer.name} was {payload['action']}.",
+                key=f"deal-{action}:{deal.pk}{again}",
+                text=f"An amendment of {deal.reference} for {deal.customer.name} was {DECIDED[action]}."
+                if action in AMENDMENT
+                else f"{deal.reference} for {deal.customer.name} was {DECIDED.get(action, action)}.",
                 url=f"/quotas/deals/{deal.pk}/",
                 created_at=at,
             )

@@ -681,6 +681,7 @@ class Line:
     price_version: PriceVersion | None = None
     quantity: Decimal | None = None
     term_months: int | None = None
+    billed_minor: int | None = None
 
 
 @transaction.atomic
@@ -755,6 +756,7 @@ def deal(
                 amount_minor=line.amount_minor,
                 quantity=line.quantity,
                 term_months=line.term_months,
+                billed_minor=line.billed_minor,
             )
             for number, line in enumerate(sold, start=1)
         ]
@@ -832,20 +834,16 @@ def total(
     direct_minor: int,
     overlay_minor: int = 0,
 ) -> None:
-    """What the engine keeps beside entries: as reported at every grain that holds *month*, restated by month. Adds to what is there.
+    """What the engine keeps beside entries posted in their own month: as reported at every grain that holds it. Adds to what is there.
 
     For tests of readers alone: there are no entries behind it, so verify_ledger will say so.
     """
     coarser = [p for p in (month.quarter_id, month.half_id, month.year_id) if p is not None]
-    kept = [
-        *((period_id, TotalBasis.REPORTED) for period_id in (month.pk, *coarser)),
-        (month.pk, TotalBasis.RESTATED),
-    ]
-    for period_id, basis in kept:
+    for period_id in (month.pk, *coarser):
         row, _ = CreditTotal.objects.get_or_create(
             period_id=period_id,
             measure=measure,
-            basis=basis,
+            basis=TotalBasis.REPORTED,
             team=team,
             rep=rep,
             defaults={"direct_minor": 0, "overlay_minor": 0},

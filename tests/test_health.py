@@ -27,9 +27,7 @@ def test_ready_when_database_migrations_and_broker_are(client: Client) -> None:
 
 
 def test_a_migration_that_is_missing_is_named_by_number(client: Client, owner_connection: Any) -> None:
-    owner_connection.execute(
-        "DELETE FROM django_migrations WHERE app = 'platform' AND name = '0003_append_only'"
-    )
+    owner_connection.execute("DELETE FROM django_migrations WHERE app = 'platform' AND name = '0004_jobs'")
     answer = client.get("/readyz")
     assert answer.status_code == 503
     assert answer.json()["checks"] == {

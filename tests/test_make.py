@@ -48,7 +48,6 @@ def test_a_total_is_kept_at_every_grain() -> None:
         ("FY27", 1, 10_00),
         ("FY27-H1", 1, 10_00),
         ("FY27-M02", 1, 10_00),
-        ("FY27-M02", 2, 10_00),
         ("FY27-Q1", 1, 10_00),
     ]
 

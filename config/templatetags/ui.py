@@ -46,6 +46,11 @@ STATES: Final[Mapping[str, tuple[str, charts.Tone]]] = {
     "reopened": ("Reopened", "warn"),
     "published": ("Published", "good"),
     "superseded": ("Superseded", "muted"),
+    # jobs
+    "waiting": ("Waiting", "muted"),
+    "running": ("Running", "accent"),
+    "done": ("Done", "good"),
+    "failed": ("Failed", "bad"),
     # publication
     "in_review": ("In review", "warn"),
     "changes_requested": ("Changes requested", "warn"),

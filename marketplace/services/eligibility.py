@@ -250,7 +250,11 @@ def _tell(decision: EligibilityDecision, what: str, at: datetime) -> None:
         ids = (decision.plan.offering_id,)
     first_day = decision.effective.lower or date.min
     change = Change(
-        "eligibility", f"{decision.get_program_display()} of {scope_name(decision)} {what}.", ids, first_day
+        "eligibility",
+        f"{decision.get_program_display()} of {scope_name(decision)} {what}.",
+        ids,
+        first_day,
+        program=decision.program,
     )
     tell(change, key=f"decision-{decision.pk}-{what.split()[-1]}", at=at)
 

@@ -19,6 +19,8 @@ def tell(change: Change, *, key: str, at: datetime) -> None:
             "what": change.what,
             "offering_ids": list(change.offering_ids) if change.offering_ids is not None else None,
             "first_day": change.first_day.isoformat(),
+            "program": change.program,
+            "key": key,
         },
         at=at,
     )
@@ -33,6 +35,8 @@ def pass_on(payload: dict[str, Any], at: datetime) -> None:
         what=payload["what"],
         offering_ids=tuple(ids) if ids is not None else None,
         first_day=date.fromisoformat(payload["first_day"]),
+        program=payload.get("program", ""),  # a promise of an older release has neither
+        key=payload.get("key", ""),
     )
     for listener in listeners():
         listener(change, at)

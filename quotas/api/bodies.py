@@ -1,6 +1,6 @@
 """A deal as it is sent, read into the draft that the services take. Every problem at once, each with its pointer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -8,7 +8,7 @@ from typing import Any
 from django.core.validators import RegexValidator
 from rest_framework import serializers
 
-from config.refusals import Invalid, Problem
+from config.refusals import Invalid, Problem, refuse_if_any
 from config.rest.fields import Money, MoneyField
 from config.rest.serializers import Strict
 from marketplace.models import Currency, Customer, Offering, Plan
@@ -43,6 +43,17 @@ class DealLineBody(Strict):
         allow_null=True,
         default=None,
         help_text="1 to 600.",
+    )
+
+
+class AmendedLineBody(DealLineBody):
+    line_no = serializers.IntegerField(
+        min_value=1,
+        max_value=32767,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="The number it has; without one, a line is recognised by its offering, plan and amount.",
     )
 
 
@@ -97,7 +108,37 @@ class ReasonBody(Strict):
     reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
 
 
-def draft_from(read: Mapping[str, Any], *, viewer: Viewer, at: datetime) -> DealDraft:
+class AmendmentBody(DealBody):
+    """What a deal is to say from now on. Members that are left out stay as they stand; lines and shares come as a whole."""
+
+    lines = AmendedLineBody(many=True)
+    reason = serializers.CharField(max_length=500, required=False, allow_blank=True, default="")
+
+
+class RemainingLine(Strict):
+    line_no = serializers.IntegerField(min_value=1, max_value=32767)
+    remaining = MoneyField(help_text="What is left of the line, in the deal's currency.")
+    quantity = serializers.DecimalField(
+        max_digits=16,
+        decimal_places=4,
+        required=False,
+        allow_null=True,
+        default=None,
+        help_text="What is left of the quantity; in proportion if left out.",
+    )
+
+
+class CancelBody(ReasonBody):
+    lines = RemainingLine(
+        many=True,
+        required=False,
+        help_text="To cancel a part: what is left of these lines. The others stay. Without lines the whole deal is cancelled.",
+    )
+
+
+def draft_from(
+    read: Mapping[str, Any], *, viewer: Viewer, at: datetime, amends: Deal | None = None
+) -> DealDraft:
     """The draft that a valid body means. Raises Invalid with everything that is wrong, the services' findings included.
 
     A fixed number of queries, whatever the number of lines and shares.
@@ -106,14 +147,48 @@ def draft_from(read: Mapping[str, Any], *, viewer: Viewer, at: datetime) -> Deal
     draft = reader.draft()
     if reader.found:
         told = {problem.pointer for problem in reader.found} | reader.implied
-        raise Invalid(*reader.found, *(p for p in problems(draft, at=at) if p.pointer not in told))
+        more = problems(draft, at=at, amends=amends)
+        raise Invalid(*reader.found, *(p for p in more if p.pointer not in told))
     return draft
 
 
-def writable(deal: Deal) -> dict[str, Any]:
-    """A deal as it could be sent again: what a PATCH changes parts of. Reads what the deals endpoint has fetched."""
-    version = deal.latest_version
-    assert version is not None  # noqa: S101 -- every deal is written with a version
+def remaining_from(
+    read: Sequence[Mapping[str, Any]], deal: Deal
+) -> tuple[dict[int, int], dict[int, Decimal], dict[int, int]]:
+    """By line number: what remains of the amount, of the quantity, and the place in the body. Raises Invalid."""
+    currency = deal.in_force.currency
+    amounts: dict[int, int] = {}
+    quantities: dict[int, Decimal] = {}
+    places: dict[int, int] = {}
+    found: list[Problem] = []
+    for place, line in enumerate(read):
+        number, at = line["line_no"], f"/lines/{place}"
+        if number in places:
+            found.append(Problem("line_twice", f"Line {number} is there twice.", f"{at}/line_no"))
+        places[number] = place
+        if line["remaining"].currency != currency.code:
+            found.append(
+                Problem(
+                    "currency_differs", f"{deal.reference} is in {currency.code}.", f"{at}/remaining/currency"
+                )
+            )
+            continue
+        try:
+            amounts[number] = line["remaining"].minor(currency.exponent, pointer=f"{at}/remaining")
+        except Invalid as wrong:
+            found.extend(wrong.problems)
+        if line["quantity"] is not None:
+            quantities[number] = line["quantity"]
+    refuse_if_any(found)
+    return amounts, quantities, places
+
+
+def writable(deal: Deal, *, numbered: bool = False) -> dict[str, Any]:
+    """A deal as it could be sent again: what a PATCH or an amendment changes parts of. Reads what the deals endpoint has fetched.
+
+    numbered  With the numbers of the lines, which only an amendment takes.
+    """
+    version = deal.in_force
     exponent = version.currency.exponent
     return {
         "owner": deal.owner.slug,
@@ -134,6 +209,7 @@ def writable(deal: Deal) -> dict[str, Any]:
                 },
                 "quantity": line.quantity,
                 "term_months": line.term_months,
+                **({"line_no": line.line_no} if numbered else {}),
             }
             for line in version.lines.all()
         ],
@@ -256,6 +332,7 @@ class _Reader:
             plan_id=plan_id,
             quantity=line["quantity"],
             term_months=line["term_months"],
+            line_no=line.get("line_no"),
         )
 
     def _minor(self, amount: Money, currency: Currency | None, pointer: str) -> int:

@@ -11,10 +11,10 @@ from rest_framework.response import Response
 
 from config.rest.views import Resources
 from quotas.api.filters import CreditFilters
-from quotas.api.resources import CreditExplanationResource, CreditResource
+from quotas.api.resources import CreditExplanationResource, CreditResource, UncreditedResource
 from quotas.api.viewer import Internal, Viewer
-from quotas.crediting.explain import Explanation, explain_deal, explain_entry, why_nothing
-from quotas.models import CreditEntry, Deal, Grain, Period, Reversal, UncreditedLine
+from quotas.crediting.explain import Explanation, Missing, explain_deal, explain_entry
+from quotas.models import CreditEntry, Deal, Grain, Period, Reversal
 from quotas.selectors.visibility import entries_for
 
 BY_ID = OpenApiParameter("id", OpenApiTypes.INT, OpenApiParameter.PATH)
@@ -77,24 +77,38 @@ def explained_deal(deal: Deal, *, viewer: Viewer) -> dict[str, Any]:
         "deal": deal.pk,
         "reference": deal.reference,
         "credits": [_explained(seen[e.entry.pk], e) for e in told.credits if e.entry.pk in seen],
-        "uncredited": [_missing(gap) for gap in told.uncredited if gap.rep_id is None or gap.rep_id in known],
+        "uncredited": [
+            dict(UncreditedResource(uncredited(gap)).data)
+            for gap in told.uncredited
+            if gap.rep_id is None or gap.rep_id in known
+        ],
     }
 
 
 def _explained(entry: CreditEntry, told: Explanation) -> dict[str, Any]:
-    return {
-        "credit": CreditResource(entry).data,
+    shown = {
+        "credit": entry,
         "sentence": told.sentence,
-        "steps": [{"label": step.label, "detail": step.detail, "value": step.value} for step in told.steps],
+        "steps": told.steps,
+        "facts": told.facts,
+        "rules": told.rules,
+        "split": told.parts,
+        "measure": entry.measure,
+        "evaluated_minor": told.evaluated_minor,
+        "holds": told.holds,
         "pins": told.pins,
     }
+    return dict(CreditExplanationResource(shown).data)
 
 
-def _missing(gap: UncreditedLine) -> dict[str, Any]:
+def uncredited(told: Missing) -> dict[str, Any]:
+    """A missing credit, of a deal or of an estimate, for its resource."""
     return {
-        "line_no": gap.line_no,
-        "measure": gap.measure.slug if gap.measure else None,
-        "rep": gap.rep.slug if gap.rep else None,
-        "reason": gap.reason,
-        "detail": why_nothing(gap),
+        "line_no": told.line_no,
+        "measure": told.measure.slug if told.measure else None,
+        "rep": told.rep.slug if told.rep else None,
+        "reason": told.reason,
+        "detail": told.sentence,
+        "remedy": told.remedy,
+        "rules": told.rules,
     }

@@ -1,5 +1,7 @@
 """Deals: read, logged, edited, and moved along their states."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
@@ -11,14 +13,24 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
-from config.refusals import Invalid, NotFound
+from config.refusals import Invalid, NotFound, Problem
 from config.rest.views import Resources
-from quotas.api.bodies import DealBody, NewDeal, ReasonBody, draft_from, writable
+from quotas.api.bodies import (
+    AmendmentBody,
+    CancelBody,
+    DealBody,
+    NewDeal,
+    ReasonBody,
+    draft_from,
+    remaining_from,
+    writable,
+)
 from quotas.api.credits import explained_deal
 from quotas.api.filters import DealFilters, PartnerDealFilters
 from quotas.api.resources import DealExplanationResource, DealResource
 from quotas.api.viewer import Seen, refuse_unless_seller
 from quotas.models import Deal, DealLine, DealShare
+from quotas.selectors.deals import complete
 from quotas.selectors.visibility import deals_for
 from quotas.services import approving, booking
 
@@ -49,18 +61,33 @@ class Deals(Seen, Resources):
         """3 queries, whatever the number of deals; those of deals_for come on top."""
         if self.described:
             return Deal.objects.none()
-        lines = DealLine.objects.select_related("offering", "plan").order_by("line_no")
-        if self.viewer.is_outside:
-            lines = lines.filter(offering__publisher=self.viewer.publisher)
-        shares = DealShare.objects.select_related("rep").order_by("ordinal")
         return (
             deals_for(self.viewer.user, self.viewer.on)
-            .select_related("owner", "customer", "latest_version__currency")
+            .select_related("owner", "customer", "latest_version__currency", "credited_version__currency")
             .prefetch_related(
-                Prefetch("latest_version__lines", queryset=lines),
-                Prefetch("latest_version__shares", queryset=shares),
+                Prefetch("latest_version__lines", queryset=self._lines),
+                Prefetch("latest_version__shares", queryset=self._shares),
             )
         )
+
+    @property
+    def _lines(self) -> QuerySet[DealLine]:
+        lines = DealLine.objects.select_related("offering", "plan").order_by("line_no")
+        return lines.filter(offering__publisher=self.viewer.publisher) if self.viewer.is_outside else lines
+
+    @property
+    def _shares(self) -> QuerySet[DealShare]:
+        return DealShare.objects.select_related("rep").order_by("ordinal")
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        """2 queries more where amendments wait."""
+        page: Sequence[Deal] = super().paginate_queryset(queryset) or []
+        complete(page, lines=self._lines, shares=self._shares)
+        return page
+
+    def represent(self, row: Any) -> dict[str, Any]:
+        complete([row], lines=self._lines, shares=self._shares)
+        return super().represent(row)
 
     def credits_address(self) -> str:
         return reverse("credit-list", request=self.request)
@@ -101,7 +128,7 @@ class Deals(Seen, Resources):
         return self.act(booking.submit_deal, "deal_id")
 
     @extend_schema(
-        summary="Approve a submitted deal and post its credits",
+        summary="Approve a submitted deal, or the amendment that waits, and post what changes",
         parameters=[BY_ID],
         request=ReasonBody,
         responses=DealResource,
@@ -111,7 +138,7 @@ class Deals(Seen, Resources):
         return self._decide(approving.approve_deal)
 
     @extend_schema(
-        summary="Turn a submitted deal down for good; needs a reason",
+        summary="Turn a submitted deal, or the amendment that waits, down for good; needs a reason",
         parameters=[BY_ID],
         request=ReasonBody,
         responses=DealResource,
@@ -131,14 +158,70 @@ class Deals(Seen, Resources):
         return self._decide(approving.return_deal)
 
     @extend_schema(
-        summary="Take a deal out, its credit by exact reversals; needs a reason",
+        summary="Take a deal or a part of it out, the credit by exact reversals; needs a reason",
+        description="With `lines` a part is cancelled: each says what is left of a line. Without, it is the whole deal.",
         parameters=[BY_ID],
-        request=ReasonBody,
+        request=CancelBody,
         responses=DealResource,
     )
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, pk: str) -> Response:
-        return self._decide(approving.cancel_deal)
+        if not self.caller.is_service:  # a service takes out what it brought
+            refuse_unless_seller(self.caller)
+        read = self.body(CancelBody).validated_data
+        if "lines" not in read:
+            return self.act(approving.cancel_deal, "deal_id", reason=read["reason"])
+        amounts, quantities, places = remaining_from(read["lines"], self.get_object())
+        try:
+            return self.act(
+                approving.cancel_part,
+                "deal_id",
+                amounts=amounts,
+                quantities=quantities,
+                reason=read["reason"],
+            )
+        except Invalid as wrong:
+            raise Invalid(*(_placed(problem, places) for problem in wrong.problems)) from wrong
+
+    @extend_schema(
+        summary="Propose new facts for an approved deal; needs a reason",
+        description="Members that are sent replace those that stand; lines and shares as a whole. What stands stays credited until the amendment is approved. Another amendment takes the place of one that waits.",
+        parameters=[BY_ID],
+        request=AmendmentBody,
+        responses=DealResource,
+    )
+    @action(detail=True, methods=["post"])
+    def amend(self, request: Request, pk: str) -> Response:
+        deal = self.get_object()
+        revision = self.matched(deal)
+        refuse_unless_seller(self.caller)
+        if not isinstance(request.data, dict):
+            raise Invalid.of("invalid", "What changes in a deal is a JSON object.")
+        complete([deal], lines=self._lines, shares=self._shares)
+        read = AmendmentBody(
+            data={**writable(deal, numbered=True), **request.data}, context=self.get_serializer_context()
+        )
+        read.is_valid(raise_exception=True)
+        draft = draft_from(read.validated_data, viewer=self.viewer, at=self.at, amends=deal)
+        booking.amend_deal(
+            deal_id=deal.pk,
+            draft=draft,
+            by=self.caller,
+            at=self.at,
+            reason=read.validated_data["reason"],
+            expected_revision=revision,
+        )
+        return self.answer(self.get_queryset().get(pk=deal.pk))
+
+    @extend_schema(
+        summary="Take back the amendment that you proposed",
+        parameters=[BY_ID],
+        request=ReasonBody,
+        responses=DealResource,
+    )
+    @action(detail=True, methods=["post"], url_path="withdraw-amendment", url_name="withdraw-amendment")
+    def withdraw_amendment(self, request: Request, pk: str) -> Response:
+        return self._decide(approving.withdraw_amendment)
 
     @extend_schema(
         summary="Why each credit of a deal is what it is, and why there is none",
@@ -154,3 +237,11 @@ class Deals(Seen, Resources):
     def _decide(self, service: Any) -> Response:
         refuse_unless_seller(self.caller)
         return self.act(service, "deal_id", reason=self.body(ReasonBody).validated_data["reason"])
+
+
+def _placed(problem: Problem, places: dict[int, int]) -> Problem:
+    """The services point at a line by its number, the body at its place."""
+    head, _, rest = problem.pointer.removeprefix("/lines/").partition("/")
+    if not problem.pointer.startswith("/lines/") or not head.isdecimal():
+        return problem
+    return replace(problem, pointer=f"/lines/{places.get(int(head), 0)}/{rest or 'remaining'}")

@@ -9,13 +9,15 @@ from rest_framework.response import Response
 from config.refusals import Forbidden, Invalid, NotFound
 from config.rest.views import Computed
 from quotas.api.bodies import DealBody, draft_from
+from quotas.api.credits import uncredited
 from quotas.api.measured import percent
 from quotas.api.resources import COMPONENTS, EstimateResource
 from quotas.api.viewer import SELLS, Seen, Viewer
-from quotas.models import Measure, Period, Reason, Rep, RuleVersion, Team
+from quotas.crediting.explain import missing_unsaved
+from quotas.models import Measure, Period, Rep, RuleVersion, Team
 from quotas.selectors.visibility import may_log_for
-from quotas.services.booking import problems
-from quotas.services.crediting import Estimate, estimate
+from quotas.services.booking import DealDraft, problems
+from quotas.services.crediting import Estimate, document, estimate
 
 
 class CreditEstimates(Seen, Computed):
@@ -39,17 +41,17 @@ class CreditEstimates(Seen, Computed):
         wrong = problems(draft, at=self.at)
         if wrong:
             raise Invalid(*wrong)
-        return Response(represent(estimate(draft=draft, at=self.at), self.viewer))
+        return Response(represent(estimate(draft=draft, at=self.at), draft, self.viewer))
 
 
-def represent(found: Estimate, viewer: Viewer) -> dict[str, Any]:
-    """An estimate with names for ids. 6 queries, whatever its size."""
+def represent(found: Estimate, draft: DealDraft, viewer: Viewer) -> dict[str, Any]:
+    """An estimate with names for ids. A fixed number of queries, whatever its size."""
     names = _Names(found)
     visible = viewer.reps_in_money({standing.rep_id for standing in found.standings})
     shown: dict[str, Any] = EstimateResource(
         {
             "credits": [names.credit(credit) for credit in found.credits],
-            "uncredited": [names.gap(gap) for gap in found.uncredited],
+            "uncredited": [uncredited(gap) for gap in missing_unsaved(found.uncredited, [document(draft)])],
             "standings": [
                 names.standing(standing) for standing in found.standings if standing.rep_id in visible
             ],
@@ -60,10 +62,8 @@ def represent(found: Estimate, viewer: Viewer) -> dict[str, Any]:
 
 class _Names:
     def __init__(self, found: Estimate) -> None:
-        measures = {c.measure_id for c in found.credits} | {
-            g.measure_id for g in found.uncredited if g.measure_id
-        }
-        reps = {c.rep_id for c in found.credits} | {g.rep_id for g in found.uncredited if g.rep_id}
+        measures = {c.measure_id for c in found.credits}
+        reps = {c.rep_id for c in found.credits}
         periods = {c.posting_period_id for c in found.credits} | {s.period_id for s in found.standings}
         self.measures = Measure.objects.select_related("currency").in_bulk(measures)
         self.reps = Rep.objects.in_bulk(reps)
@@ -83,16 +83,6 @@ class _Names:
             "amount_minor": credit.amount,
             "rule": self.rules[credit.rule_version_id],
             "period": self.periods[credit.posting_period_id].name,
-        }
-
-    def gap(self, gap: Any) -> dict[str, Any]:
-        label = Reason(gap.reason).label
-        return {
-            "line_no": gap.line_no,
-            "measure": self.measures[gap.measure_id].slug if gap.measure_id else None,
-            "rep": self.reps[gap.rep_id].slug if gap.rep_id else None,
-            "reason": gap.reason,
-            "detail": f"{label}.",
         }
 
     def standing(self, standing: Any) -> dict[str, Any]:

@@ -17,7 +17,8 @@ from drf_spectacular.utils import extend_schema_field
 from config.rest.filters import Choices, Words
 from marketplace.models import Customer
 from quotas.api.resources import COMPONENTS
-from quotas.models import CreditEntry, Deal, DealKind, DealState, Grain, Period, PeriodState, Quota
+from quotas.models import CreditEntry, Deal, DealKind, DealLine, DealState, Grain, Period, PeriodState, Quota
+from quotas.selectors.deals import closes_in
 from quotas.selectors.periods import WORDS
 
 Rows = QuerySet[Any, Any]
@@ -49,12 +50,13 @@ class PartnerDealFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
 
     def in_period(self, deals: Rows, _name: str, period: Period) -> Rows:
         """By close date, which is the credit date."""
-        return deals.filter(
-            latest_version__close_date__gte=period.starts, latest_version__close_date__lt=period.ends
-        )
+        return deals.filter(closes_in(period.starts, period.ends))
 
 
 class DealFilters(PartnerDealFilters):
+    amended = BooleanFilter(
+        field_name="amended_at", lookup_expr="isnull", exclude=True, help_text="Whether an amendment waits."
+    )
     external_id = Words(field_name="external_id")
     source = Words(field_name="source")
     owner = Words(field_name="owner__slug", help_text="Reps who own the deal.")
@@ -122,6 +124,23 @@ class PeriodFilters(FilterSet):  # type: ignore[misc]  # django-filter is untype
 
     def holding(self, periods: Rows, _name: str, day: Any) -> Rows:
         return periods.filter(starts__lte=day, ends__gt=day)
+
+
+class UsageFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
+    customer = Words(field_name="version__deal__customer__slug")
+    offering = Words(field_name="offering__slug")
+    month = PeriodFilter(method="used_in", help_text="A month; a longer period holds all of its months.")
+    source = Words(field_name="version__deal__source")
+    billed = BooleanFilter(
+        field_name="billed_minor", lookup_expr="isnull", exclude=True, help_text="Whether the bill is known."
+    )
+
+    class Meta:
+        model = DealLine
+        fields: list[str] = []
+
+    def used_in(self, lines: Rows, _name: str, period: Period) -> Rows:
+        return lines.filter(version__close_date__gte=period.starts, version__close_date__lt=period.ends)
 
 
 class CustomerFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped

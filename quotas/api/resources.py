@@ -1,12 +1,13 @@
 """What the sales endpoints answer with."""
 
+from fractions import Fraction
 from typing import Any
 
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from config.rest.fields import MONEY_SCHEMA, MoneyField, money
-from quotas.api.measured import MeasuredField, MeasuredOrNull, percent_of_ppm
+from quotas.api.measured import MeasuredField, MeasuredOrNull, percent, percent_of_ppm
 from quotas.models import Component, Deal, DealKind, DealState, Grain, PeriodState, Reason, ReceiverClass
 from quotas.selectors.periods import WORDS
 
@@ -28,6 +29,14 @@ class PercentField(serializers.Field[Any, Any, str, Any]):
 
     def to_representation(self, value: int) -> str:
         return percent_of_ppm(value)
+
+
+@extend_schema_field(PERCENT)
+class FractionField(serializers.Field[Any, Any, str, Any]):
+    """An exact ratio as per cent with four decimals, halves away from zero."""
+
+    def to_representation(self, value: Fraction) -> str:
+        return percent(value.numerator, value.denominator) or ""
 
 
 class Out(serializers.Serializer[Any]):
@@ -56,6 +65,21 @@ class DealShareResource(Out):
     percent = PercentField(source="ppm")
 
 
+class AmendmentResource(Out):
+    """New facts of an approved deal that wait for approval. Until then what stands is credited."""
+
+    version = serializers.IntegerField(source="latest.number")
+    reason = serializers.CharField(source="latest.reason")
+    amended_at = serializers.DateTimeField()
+    title = serializers.CharField(source="latest.title")
+    kind = serializers.ChoiceField(DealKind.choices, source="latest.kind")
+    close_date = serializers.DateField(source="latest.close_date")
+    currency = serializers.CharField(source="latest.currency_id")
+    new_customer = serializers.BooleanField(source="latest.new_customer")
+    lines = DealLineResource(many=True, source="latest.lines.all")
+    shares = DealShareResource(many=True, source="latest.shares.all")
+
+
 class DealLinks(Out):
     self = serializers.CharField()
     explanation = serializers.CharField(
@@ -65,7 +89,10 @@ class DealLinks(Out):
 
 
 class DealResource(Out):
-    """A deal in its latest version. To a partner it shows that publisher's own lines and nobody's name."""
+    """A deal in its version in force: the latest, or the credited one while an amendment waits.
+
+    To a partner it shows that publisher's own lines, nobody's name and no amendment that is not approved.
+    """
 
     id = serializers.IntegerField()
     reference = serializers.CharField()
@@ -75,23 +102,26 @@ class DealResource(Out):
     external_id = serializers.CharField(allow_null=True)
     owner = serializers.SlugField(source="owner.slug", allow_null=True, help_text="Null to a partner.")
     customer = serializers.SlugField(source="customer.slug", allow_null=True, help_text="Null to a partner.")
-    title = serializers.CharField(source="latest_version.title", allow_null=True)
-    kind = serializers.ChoiceField(DealKind.choices, source="latest_version.kind")
-    close_date = serializers.DateField(source="latest_version.close_date", help_text="The credit date.")
-    currency = serializers.CharField(source="latest_version.currency_id")
+    title = serializers.CharField(source="in_force.title", allow_null=True)
+    kind = serializers.ChoiceField(DealKind.choices, source="in_force.kind")
+    close_date = serializers.DateField(source="in_force.close_date", help_text="The credit date.")
+    currency = serializers.CharField(source="in_force.currency_id")
     amount = serializers.SerializerMethodField(help_text="The sum of the lines shown.")
-    new_customer = serializers.BooleanField(source="latest_version.new_customer")
+    new_customer = serializers.BooleanField(source="in_force.new_customer")
     refunds = serializers.IntegerField(
-        source="latest_version.refunds_id", allow_null=True, help_text="Id of the deal that this one refunds."
+        source="in_force.refunds_id", allow_null=True, help_text="Id of the deal that this one refunds."
     )
-    lines = DealLineResource(many=True, source="latest_version.lines.all")
+    lines = DealLineResource(many=True, source="in_force.lines.all")
     shares = DealShareResource(
         many=True,
-        source="latest_version.shares.all",
+        source="in_force.shares.all",
         allow_null=True,
         help_text="In participant order. Null to a partner.",
     )
-    version = serializers.IntegerField(source="latest_version.number")
+    version = serializers.IntegerField(source="in_force.number")
+    amendment = serializers.SerializerMethodField(
+        help_text="New facts that wait for approval; null where none do."
+    )
     revision = serializers.IntegerField(help_text="Counts every change.")
     created_at = serializers.DateTimeField()
     submitted_at = serializers.DateTimeField(allow_null=True)
@@ -100,10 +130,15 @@ class DealResource(Out):
 
     @extend_schema_field(MONEY_SCHEMA)
     def get_amount(self, deal: Deal) -> dict[str, str] | None:
-        version = deal.latest_version
-        assert version is not None  # noqa: S101 -- every deal is written with a version
+        version = deal.in_force
         shown = sum(line.amount_minor for line in version.lines.all())
         return money(shown, version.currency.code, version.currency.exponent)
+
+    @extend_schema_field(AmendmentResource(allow_null=True))
+    def get_amendment(self, deal: Deal) -> dict[str, Any] | None:
+        if deal.amended_at is None or self.context["view"].viewer.is_outside:
+            return None
+        return dict(AmendmentResource(deal).data)
 
     @extend_schema_field(DealLinks)
     def get_links(self, deal: Deal) -> dict[str, str]:
@@ -171,25 +206,92 @@ class ExplanationStep(Out):
     value = serializers.CharField()
 
 
+class ExplanationFact(Out):
+    """A fact that the engine used, in the version that it used."""
+
+    name = serializers.CharField(
+        help_text="Stable: credit_date, deal_version, offering, plan, price_version, fx_rate, eligibility_decision, team, share, "
+        "account_owner, overlay, rule, plan_assignment."
+    )
+    id = serializers.IntegerField(allow_null=True, help_text="Of the row, where it has one.")
+    value = serializers.CharField()
+    detail = serializers.CharField(allow_blank=True)
+
+
+class FailedConditionResource(Out):
+    """The first condition of a rule that does not hold, with both sides."""
+
+    condition = serializers.CharField(
+        help_text="deal_kinds, regions, ... as in a rule; plan_version, dates or assignment where it is about the plan."
+    )
+    asks = serializers.CharField()
+    has = serializers.CharField(allow_blank=True)
+
+
+class TriedRuleResource(Out):
+    """A rule that was tried: it won, lost to another one, added (stackable), or failed."""
+
+    rule = RuleReference()
+    exclusive = serializers.BooleanField(source="rule.exclusive")
+    priority = serializers.IntegerField(source="rule.priority")
+    conditions = serializers.IntegerField(help_text="How many conditions are not any.")
+    result = serializers.ChoiceField([(r, r) for r in ("won", "lost", "added", "failed")])
+    detail = serializers.CharField(source="why")
+    failed = serializers.SerializerMethodField()
+
+    @extend_schema_field(FailedConditionResource(allow_null=True))
+    def get_failed(self, tried: Any) -> dict[str, Any] | None:
+        return dict(FailedConditionResource(tried.failed[0]).data) if tried.failed else None
+
+
+class SplitPartResource(Out):
+    """A participant's part of the line: who got the units that rounding down left over, and for which remainder."""
+
+    participant = serializers.IntegerField(source="ordinal", help_text="As in the deal's shares, from 1.")
+    own = serializers.BooleanField(help_text="The receiver of this credit.")
+    percent = PercentField(source="ppm")
+    remainder_ppm = serializers.IntegerField(
+        help_text="What rounding down dropped, in parts per million of a minor unit."
+    )
+    odd_unit = serializers.BooleanField(help_text="Largest remainder; on a tie the earlier participant.")
+
+
 class CreditExplanationResource(Out):
-    """Why one credit is what it is: each step from the line's value to the amount, and what the engine pinned."""
+    """Why one credit is what it is: each step from the line's value to the amount, the facts used, the rules tried."""
 
     credit = CreditResource()
     sentence = serializers.CharField()
     steps = ExplanationStep(many=True)
+    facts = ExplanationFact(many=True)
+    rules = TriedRuleResource(
+        many=True, help_text="Those that matched first, the closest of the others next."
+    )
+    split = SplitPartResource(
+        many=True, help_text="In participant order; empty for overlay and for consumption."
+    )
+    evaluated = MeasuredField(
+        minor="evaluated_minor", help_text="Computed again from the pins, just now; equal to the amount."
+    )
+    holds = serializers.BooleanField(help_text="Whether it is.")
     pins = serializers.DictField(child=serializers.JSONField(), help_text="What the engine used, by name.")
 
 
 class UncreditedResource(Out):
+    """Why a line has no credit: a code, one sentence, and where the fact behind it is mended."""
+
     line_no = serializers.IntegerField()
     measure = serializers.SlugField(allow_null=True, help_text="Null: in every measure.")
     rep = serializers.SlugField(allow_null=True, help_text="Null: for everybody.")
     reason = serializers.ChoiceField(Reason.choices)
     detail = serializers.CharField()
+    remedy = serializers.CharField()
+    rules = TriedRuleResource(
+        many=True, help_text="For no_rule: the rules that were tried, the closest first."
+    )
 
 
 class DealExplanationResource(Out):
-    """Every credit of a deal that you may see, and why what earned nothing earned nothing."""
+    """Every credit of a deal that you may see, and why what earned nothing earned nothing; before approval: would earn nothing."""
 
     deal = serializers.IntegerField()
     reference = serializers.CharField()
@@ -273,6 +375,30 @@ class QuotaResource(Out):
     superseded_at = serializers.DateTimeField(allow_null=True)
 
 
+class WeightedComponentResource(Out):
+    """A measure of a plan: its contribution is weight x attainment. Without a quota it is named and adds nothing."""
+
+    measure = serializers.SlugField(source="measure.slug")
+    weight_percent = PercentField(source="weight_ppm")
+    credited = MeasuredField(minor="credited_minor")
+    quota = MeasuredOrNull(minor="quota_minor")
+    attainment_percent = FractionField(source="attainment", allow_null=True)
+    contribution_percent = FractionField(source="contribution", allow_null=True)
+
+
+class WeightedAttainmentResource(Out):
+    """Under one plan version that the rep has on the period's last day, or today: the components' contributions added up."""
+
+    plan_version = serializers.CharField()
+    weighted_percent = FractionField(
+        source="weighted", allow_null=True, help_text="Null if no component has a quota."
+    )
+    weight_counted_percent = PercentField(
+        source="weight_counted_ppm", help_text="The weight of the components that have one."
+    )
+    components = WeightedComponentResource(many=True)
+
+
 class AttainmentResource(Out):
     """Credited against quota, as reported: by posting period."""
 
@@ -290,6 +416,10 @@ class AttainmentResource(Out):
     gap_to_pace = MeasuredOrNull(minor="gap_minor")
     status = serializers.ChoiceField([(s, s) for s in ("ahead", "on_pace", "behind", "at_risk", "no_quota")])
     as_of = serializers.DateTimeField(allow_null=True, help_text="The last posting that is counted.")
+    weighted = WeightedAttainmentResource(
+        many=True,
+        help_text="Of a rep: by each plan that weighs measures, whatever measure was asked for. Empty for a team.",
+    )
 
 
 # Leaderboards.
@@ -340,6 +470,43 @@ class LeaderboardResource(Out):
     results = LeaderboardEntry(many=True)
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)
+
+
+class UsageResource(Out):
+    """What one customer used of one offering in one month, as it is credited now."""
+
+    deal = serializers.IntegerField(source="version.deal_id", help_text="The deal that holds the month.")
+    line_no = serializers.IntegerField()
+    customer = serializers.SlugField(source="version.deal.customer.slug")
+    offering = serializers.SlugField(source="offering.slug")
+    plan = serializers.SerializerMethodField()
+    credit_date = serializers.DateField(
+        source="version.close_date", help_text="The month's last day; today while it is still running."
+    )
+    consumed = MoneyField(minor="amount_minor", currency="version.currency")
+    billed = serializers.SerializerMethodField(help_text="Null while it is an estimate.")
+    quantity = serializers.DecimalField(
+        max_digits=16, decimal_places=4, normalize_output=True, allow_null=True
+    )
+    source = serializers.CharField(source="version.deal.source")  # type: ignore[assignment]  # a field of that name, not the attribute
+    version = serializers.IntegerField(source="version.number")
+    recorded_at = serializers.DateTimeField(source="version.recorded_at")
+
+    def get_plan(self, line: Any) -> str | None:
+        return line.plan.slug if line.plan else None
+
+    @extend_schema_field(MONEY_OR_NULL)
+    def get_billed(self, line: Any) -> dict[str, str] | None:
+        currency = line.version.currency
+        return money(line.billed_minor, currency.code, currency.exponent)
+
+
+class UsageRecorded(Out):
+    """How many of the rows that were sent are new, changed what was known, or said it again."""
+
+    new = serializers.IntegerField()
+    changed = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
 
 
 class CustomerResource(Out):

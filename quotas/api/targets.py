@@ -25,6 +25,7 @@ from quotas.selectors import pace, periods, targets, teams
 from quotas.selectors.hierarchy import Hierarchy
 from quotas.selectors.leaderboard import STATUS
 from quotas.selectors.visibility import reps_for
+from quotas.selectors.weighted import weighted_attainments
 
 NAME = OpenApiParameter("name", OpenApiTypes.STR, OpenApiParameter.PATH)
 
@@ -96,7 +97,7 @@ class Quotas(Internal, Resources):
     )
 )
 class Attainments(Internal, Resources):
-    """A rep's own, a manager's people and teams, everybody's for comp admins and auditors. 9 queries a page at most, past visibility."""
+    """A rep's own, a manager's people and teams, everybody's for comp admins and auditors. 16 queries a page at most, past visibility."""
 
     serializer_class = AttainmentResource
     list_parameters = ("period", "measure", "team", "rep", "group")
@@ -168,8 +169,14 @@ class Attainments(Internal, Resources):
                 rep__in=ids, superseded_at=None, effective__contains=day
             ).values_list("rep_id", "team__slug")
         )
+        weighted = weighted_attainments(ids, period=self.period, on=self.viewer.on)
         return [
-            self._row("rep", rep, team_of.get(rep.pk), int(credited.get(rep.pk, 0)), quotas.get(rep.pk))
+            {
+                **self._row(
+                    "rep", rep, team_of.get(rep.pk), int(credited.get(rep.pk, 0)), quotas.get(rep.pk)
+                ),
+                "weighted": weighted.get(rep.pk, []),
+            }
             for rep in reps
         ]
 
@@ -226,6 +233,7 @@ class Attainments(Internal, Resources):
             "gap_minor": None if quota is None else credited - pace.due(quota, so_far),
             "status": STATUS[charts.standing(credited, quota or 0, so_far.pace_ppm).word],
             "as_of": self._as_of,
+            "weighted": [],
         }
 
     def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:

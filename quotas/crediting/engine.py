@@ -17,11 +17,11 @@ from time import monotonic
 from typing import Any, ClassVar, NamedTuple
 
 import psycopg
-from django.db import IntegrityError, connection
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections
 
 from accounts.models import User
 from config.refusals import Conflict, Problem
-from quotas.models import Posting, PostingCount, SalesRole
+from quotas.models import DealKind, Posting, PostingCount, SalesRole
 
 SQL = Path(__file__).parent / "sql"
 A_FEW = 200  # up to so many deals, look-ups by index beat passes over whole tables
@@ -76,13 +76,38 @@ class Unsaved:
         return {"document": json.dumps(list(self.deals), default=str)}
 
 
-Source = ByDeal | BySpan | Unsaved
+@dataclass(frozen=True)
+class Combinations:
+    """Nothing sold: every combination that rules can tell apart in [starts, ends), for the parity proof alone.
+
+    segments, regions  Those that rules name; the empty one, which is always there, stands for all others.
+    """
+
+    starts: date
+    ends: date
+    segments: Sequence[str]
+    regions: Sequence[str]
+    lines: ClassVar[str] = "lines_by_combination"
+    few: ClassVar[bool] = False
+
+    def parameters(self) -> dict[str, Any]:
+        return {
+            "starts": self.starts,
+            "ends": self.ends,
+            "kinds": DealKind.values,
+            "segments": ["", *sorted(set(self.segments) - {""})],
+            "regions": ["", *sorted(set(self.regions) - {""})],
+        }
+
+
+Source = ByDeal | BySpan | Unsaved | Combinations
 SINKS = {
     "return": ("return",),
     "post": ("difference", "post"),
     "preview": ("difference", "preview"),
     "compare": ("compare",),
     "twin": ("twin",),
+    "combinations": ("combinations",),
 }
 
 
@@ -160,26 +185,75 @@ class Twin(NamedTuple):
 
 
 class Unequal(NamedTuple):
-    """A line that would not earn for its twin what it earns. own_by, twin_by: lists of [rule_version_id, component, amount]."""
+    """What one receiver would not earn on a line of its twin as on the line. own_by, twin_by: lists of [rule_version_id, amount]."""
 
     deal_id: int
     line_no: int
     measure_id: int
     receiver_class: int
     rep_id: int
+    offering_id: int
+    credit_date: date
+    rules: list[int]
     own: int
     twin: int
     own_by: list[list[int]]
     twin_by: list[list[int]]
 
 
+class UnequalLines(NamedTuple):
+    """Lines of one measure, offering and day to which the same rule versions give another amount than to their twins; lines as (deal, line number)."""
+
+    measure_id: int
+    offering_id: int
+    credit_date: date
+    rules: list[int]
+    lines: list[tuple[int, int]]
+    own: int
+    twin: int
+
+
 @dataclass(frozen=True)
 class TwinReport:
-    """The lines that were looked at, how many entitlements differ from their twin's, and the ones that differ most."""
+    """How many lines were looked at, all that differ in what they earn, and of each sort the entitlements that differ most."""
 
     lines: int
-    differing: int
-    unequal: list[Unequal]
+    unequal: list[UnequalLines]
+    shown: list[Unequal]
+
+
+class CombinationClass(NamedTuple):
+    """Offerings that, from a day on, the same rules match and whose twins the same rules match."""
+
+    day: date
+    offerings: list[int]
+    plan_id: int
+
+
+class UnequalRules(NamedTuple):
+    """From a day on, combinations in which an offering and its twin meet other rules; ids are of rule versions.
+
+    example  A combination that shows it: kind, segment, region, role, receiver_class, territories; empty texts stand for any other.
+    """
+
+    day: date
+    of: CombinationClass
+    measure_id: int
+    combinations: int
+    own_winner: int | None
+    twin_winner: int | None
+    own_spiffs: list[int]
+    twin_spiffs: list[int]
+    example: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class CombinationReport:
+    """How many offerings (with each of their plans) and combinations were evaluated, and those in which other rules are met."""
+
+    offerings: int
+    combinations: int
+    unequal: list[UnequalRules]
 
 
 @dataclass(frozen=True)
@@ -194,11 +268,13 @@ class Outcome:
 @cache
 def statement(lines: str, sink: str) -> str:
     """The SQL of one source, the body and one sink."""
-    return "with " + "\n".join((SQL / f"{name}.sql").read_text() for name in (lines, "desired", *SINKS[sink]))
+    return "with " + "\n".join(
+        (SQL / f"{name}.sql").read_text() for name in (lines, "desired", *SINKS.get(sink, (sink,)))
+    )
 
 
 def desired(
-    source: Source, *, plan_versions: Sequence[int] | None = None
+    source: ByDeal | BySpan | Unsaved, *, plan_versions: Sequence[int] | None = None
 ) -> tuple[list[Desired], list[Uncredited]]:
     """What ought to stand for these deals, and why not for the rest. Nothing is written.
 
@@ -211,7 +287,7 @@ def desired(
     )
 
 
-def compare(source: Source, *, before: Sequence[int], after: Sequence[int]) -> list[Move]:
+def compare(source: ByDeal | BySpan | Unsaved, *, before: Sequence[int], after: Sequence[int]) -> list[Move]:
     """What would move if *after* were the plan versions instead of *before*. Nothing is written."""
     return [Move(*row) for row in _run(source, "compare", _scenarios(before, after))]
 
@@ -221,7 +297,7 @@ def preview(source: ByDeal | BySpan) -> Preview:
 
     Called in a savepoint after a fact was changed, it tells what the change would do; the savepoint is then rolled back.
     """
-    rows = _run(source, "preview", _scenarios(None))
+    rows = _run(source, "preview", {**_scenarios(None), "look_up": _looks_up(source)})
     return Preview(
         standings=[Move(*row[1:5], *row[7:9]) for row in rows if row[0] == "standing"],
         deals=[DealMove(row[1], row[5], *row[7:9]) for row in rows if row[0] == "deal"],
@@ -229,22 +305,69 @@ def preview(source: ByDeal | BySpan) -> Preview:
     )
 
 
-def twins(source: Source, *, twin: Twin, plan_versions: Sequence[int], most: int = 500) -> TwinReport:
+def twins(
+    source: ByDeal | BySpan | Unsaved, *, twin: Twin, plan_versions: Sequence[int], most: int = 25
+) -> TwinReport:
     """What every line earns under these plan versions, against what its twin would. Nothing is written.
 
-    most  How many of the lines that differ are told, the largest differences first.
+    most  How many entitlements are shown of each measure and set of rules, the largest differences first.
     """
-    *unequal, (_, _, _, _, _, lines, differing, _, _) = _run(
-        source,
-        "twin",
-        {
-            **_scenarios(plan_versions, plan_versions),
-            "twin": twin.kind,
-            "twin_publishers": list(twin.publishers) if twin.publishers else None,
-            "most": most,
-        },
+    unequal: list[UnequalLines] = []
+    shown: list[Unequal] = []
+    lines = 0
+    for (
+        what,
+        measure,
+        offering,
+        day,
+        rules,
+        marks,
+        n,
+        own,
+        twins_own,
+        deal,
+        line,
+        receiver,
+        rep,
+        by,
+        twin_by,
+    ) in _run(source, "twin", {**_scenarios(plan_versions, plan_versions), **_twin(twin), "most": most}):
+        if what == "count":
+            lines = n
+        elif what == "group":
+            pairs = [divmod(mark, 65_536) for mark in marks]
+            unequal.append(UnequalLines(measure, offering, day, rules, pairs, own, twins_own))
+        else:
+            shown.append(
+                Unequal(deal, line, measure, receiver, rep, offering, day, rules, own, twins_own, by, twin_by)
+            )
+    shown.sort(
+        key=lambda u: (-abs(u.own - u.twin), u.deal_id, u.line_no, u.measure_id, u.receiver_class, u.rep_id)
     )
-    return TwinReport(lines, differing, [Unequal(*row) for row in unequal])
+    return TwinReport(lines, unequal, shown)
+
+
+def combinations(
+    source: Combinations, *, twin: Twin, plan_versions: Sequence[int], assumed: Sequence[int] = ()
+) -> CombinationReport:
+    """Every offering that counts and every combination that rules can tell apart, against its twin. Nothing is written.
+
+    assumed  Ids of plans that are taken to be assigned to somebody, because nobody has them yet.
+    """
+    rows = _run(
+        source,
+        "combinations",
+        {**_scenarios(plan_versions, plan_versions), **_twin(twin), "assumed": list(assumed)},
+    )
+    classes = {row[2]: CombinationClass(row[1], row[5], row[6]) for row in rows if row[0] == "class"}
+    offerings, covered = next((row[6], row[4]) for row in rows if row[0] == "count")
+    unequal = [
+        UnequalRules(day, classes[nth], measure, n, own, twins_own, spiffs, twin_spiffs, json.loads(example))
+        for what, day, nth, measure, n, _, _, own, twins_own, spiffs, twin_spiffs, example in rows
+        if what == "cell"
+    ]
+    unequal.sort(key=lambda u: (u.day, u.measure_id, u.own_winner or 0, u.twin_winner or 0, u.of.offerings))
+    return CombinationReport(offerings, covered, unequal)
 
 
 def post(
@@ -258,12 +381,12 @@ def post(
     if not connection.in_atomic_block:
         raise RuntimeError("engine.post belongs in the transaction of the facts that it credits.")
     lock(source)
-    digest = hashlib.sha256(json.dumps([kind, source.parameters()], default=str).encode()).hexdigest()
+    digest = _digest(kind, source)
     posting_id = _claim(key=key, digest=digest, kind=kind, by=by, at=at, reason=reason)
     if posting_id is None:
         return _replay(key, digest)
     try:
-        rows = _run(source, "post", {**_scenarios(None), "posting": posting_id})
+        rows = _run(source, "post", {**_scenarios(None), "posting": posting_id, "look_up": _looks_up(source)})
     except IntegrityError as failure:
         if "posting_period_id" in str(failure):
             raise NoOpenPeriod(
@@ -290,20 +413,39 @@ def lock(source: ByDeal | BySpan) -> None:
         text = """
             with asked as materialized (select unnest(%(deals)s::bigint[]) id),
             root as materialized (
-              select distinct coalesce(v.refunds_id, d.id) id from asked a join quotas_deal d on d.id = a.id
-              join quotas_dealversion v on v.id = coalesce(d.credited_version_id, d.latest_version_id))
-            select id from quotas_deal where id in (
+              select distinct coalesce(v.refunds_id, a.id) id from asked a join quotas_dealversion v on v.deal_id = a.id)
+            select count(*) from (select id from quotas_deal where id in (
               select id from asked union select id from root
-              union select v.deal_id from root r join quotas_dealversion v on v.refunds_id = r.id) order by id for update"""
+              union select v.deal_id from root r join quotas_dealversion v on v.refunds_id = r.id) order by id for update) locked"""
     else:
         text = """
             with asked as materialized (
               select d.id, coalesce(v.refunds_id, d.id) root_id from quotas_deal d join quotas_dealversion v on v.id = d.credited_version_id
               where v.close_date >= %(starts)s and v.close_date < %(ends)s)
-            select id from quotas_deal where id in (
+            select count(*) from (select id from quotas_deal where id in (
               select id from asked union select root_id from asked
-              union select v.deal_id from quotas_dealversion v where v.refunds_id in (select root_id from asked)) order by id for update"""
+              union select v.deal_id from quotas_dealversion v where v.refunds_id in (select root_id from asked)) order by id for update) locked"""
     _execute(text, source.parameters(), prepare=False)
+
+
+def _looks_up(source: ByDeal | BySpan) -> bool:
+    """Whether the stored entries of these deals are found faster deal by deal, once in each partition, than in one pass over the ledger."""
+    if source.few:
+        return True
+    ((entries, partitions),) = _execute(
+        "select coalesce(sum(pg_relation_size(inhrelid)), 0)::bigint / 110, count(*) from pg_inherits where inhparent = 'quotas_creditentry'::regclass",
+        {},
+        prepare=False,
+    )
+    if isinstance(source, ByDeal):
+        deals = len(source.deals)
+    else:
+        ((deals,),) = _execute(
+            "select count(*) from quotas_dealversion where close_date >= %(starts)s and close_date < %(ends)s",
+            source.parameters(),
+            prepare=False,
+        )
+    return bool(12 * deals * partitions < entries)  # one look-up takes as long as reading a dozen entries
 
 
 def lock_periods_exclusively() -> None:
@@ -320,6 +462,10 @@ def _claim(*, key: str, digest: str, kind: str, by: User | None, at: datetime, r
         prepare=False,
     )
     return rows[0][0] if rows else None
+
+
+def _digest(kind: str, source: ByDeal | BySpan) -> str:
+    return hashlib.sha256(json.dumps([kind, source.parameters()], default=str).encode()).hexdigest()
 
 
 def _replay(key: str, digest: str) -> Outcome:
@@ -342,28 +488,49 @@ def _scenarios(first: Sequence[int] | None, second: Sequence[int] | None = None)
     }
 
 
-def _run(source: Source, sink: str, parameters: Mapping[str, Any]) -> list[Any]:
+def _twin(twin: Twin) -> dict[str, Any]:
+    return {"twin": twin.kind, "twin_publishers": list(twin.publishers) if twin.publishers else None}
+
+
+def _run(
+    source: Source, sink: str, parameters: Mapping[str, Any], *, using: str = DEFAULT_DB_ALIAS
+) -> list[Any]:
     common = {"roles": SalesRole.values, "twin": None, "twin_publishers": None, "many": not source.few}
-    with _planned(few=source.few):
+    with _planned(few=source.few, hashed=not isinstance(source, Unsaved), using=using):
         return _execute(
             statement(source.lines, sink),
             {**source.parameters(), **common, **parameters},
             prepare=source.few,
+            using=using,
         )
 
 
-_FEW = {"plan_cache_mode": "force_generic_plan", "enable_nestloop": "on", "jit": "off"}
-_MANY = {"plan_cache_mode": "force_custom_plan", "enable_nestloop": "off", "jit": "off", "work_mem": "256MB"}
+_FEW = {
+    "plan_cache_mode": "force_generic_plan",
+    "enable_nestloop": "on",
+    "enable_seqscan": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+}
+_MANY = {
+    "plan_cache_mode": "force_custom_plan",
+    "enable_nestloop": "off",
+    "enable_mergejoin": "off",
+    "jit": "off",
+    "work_mem": "256MB",
+}
 
 
 @contextmanager
-def _planned(*, few: bool) -> Iterator[None]:
+def _planned(*, few: bool, hashed: bool = True, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
     """Plan for look-ups (a generic plan, made once) or for passes over tables, for this statement alone.
 
     A generic plan saves two thirds of a live posting's time; without nested loops a batch is not fooled by estimates.
+
+    hashed  False for documents: the planner takes each list in one for a hundred long and would read all there is for them.
     """
-    wanted = _FEW if few else _MANY
-    local = connection.in_atomic_block
+    wanted = _MANY if not few else _FEW if hashed else {**_FEW, "enable_hashjoin": "off"}
+    local = connections[using].in_atomic_block
     (before,) = _execute(
         "select "
         + ", ".join(f"current_setting('{name}')" for name in wanted)
@@ -371,6 +538,7 @@ def _planned(*, few: bool) -> Iterator[None]:
         + ", ".join(f"set_config('{name}', '{value}', {local})" for name, value in wanted.items()),
         {},
         prepare=False,
+        using=using,
     )
     yield
     _execute(
@@ -380,11 +548,15 @@ def _planned(*, few: bool) -> Iterator[None]:
         ),
         {},
         prepare=False,
+        using=using,
     )
 
 
-def _execute(text: str, parameters: Mapping[str, Any], *, prepare: bool) -> list[Any]:
+def _execute(
+    text: str, parameters: Mapping[str, Any], *, prepare: bool, using: str = DEFAULT_DB_ALIAS
+) -> list[Any]:
     """Run on Django's connection with parameters bound by the server, so that a plan can be kept; seen by query logging."""
+    connection = connections[using]
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     raw = connection.connection

@@ -5,33 +5,35 @@ from typing import Any
 from django.db import connection
 
 INVARIANTS: dict[str, str] = {
-    "a reversal negates exactly one entry": """
+    "a reversal negates exactly one entry, at most once": """
         select r.entry_id, r.reversed_by_id from quotas_reversal r
         left join quotas_creditentry e on e.id = r.entry_id
         left join quotas_creditentry x on x.id = r.reversed_by_id
         where e.id is null or x.id is null or x.reverses_id is distinct from e.id or x.amount_minor <> -e.amount_minor
-          or (x.deal_id, x.line_no, x.rep_id, x.team_id, x.measure_id, x.component, x.rule_id, x.origin_period_id)
-             is distinct from (e.deal_id, e.line_no, e.rep_id, e.team_id, e.measure_id, e.component, e.rule_id, e.origin_period_id)""",
+          or (x.deal_id, x.deal_version_id, x.line_no, x.rep_id, x.team_id, x.measure_id, x.component, x.receiver_class, x.rule_id, x.rule_version_id,
+            x.plan_version_id, x.decision_id, x.fx_rate_id, x.origin_period_id, x.credit_date)
+            is distinct from (e.deal_id, e.deal_version_id, e.line_no, e.rep_id, e.team_id, e.measure_id, e.component, e.receiver_class, e.rule_id,
+            e.rule_version_id, e.plan_version_id, e.decision_id, e.fx_rate_id, e.origin_period_id, e.credit_date)""",
     "every reversing entry is registered once": """
         select e.id from quotas_creditentry e left join quotas_reversal r on r.reversed_by_id = e.id
         where (e.reverses_id is null) <> (r.entry_id is null) or r.entry_id is distinct from e.reverses_id""",
     "an entry's id is unique in the whole ledger": """
         select id from quotas_creditentry group by id having count(*) > 1""",
     "at most one live entry of a kind": """
-        select e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.rule_id from quotas_creditentry e
+        select e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.receiver_class, e.rule_id from quotas_creditentry e
         where e.reverses_id is null and not exists (select from quotas_reversal r where r.entry_id = e.id)
-        group by e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.rule_id having count(*) > 1""",
-    "a deal that is not approved nets to zero in every measure": """
+        group by e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.receiver_class, e.rule_id having count(*) > 1""",
+    "a cancelled deal nets to zero in every measure": """
         select e.deal_id, e.measure_id, sum(e.amount_minor) from quotas_creditentry e join quotas_deal d on d.id = e.deal_id
         where d.state <> 'approved' or d.held group by e.deal_id, e.measure_id having sum(e.amount_minor) <> 0""",
-    "the origin period contains the credit date": """
+    "origin period contains the credit date": """
         select e.id, e.credit_date, p.name from quotas_creditentry e left join quotas_period p on p.id = e.origin_period_id
         where p.id is null or p.grain <> 'M' or e.credit_date < p.starts or e.credit_date >= p.ends""",
     "an entry is posted in its origin period or later": """
         select e.id from quotas_creditentry e
         join quotas_period o on o.id = e.origin_period_id join quotas_period p on p.id = e.posting_period_id
         where p.starts < o.starts or p.grain <> 'M'""",
-    "totals as reported equal the ledger": """
+    "totals equal the ledger, as reported": """
         with told as (
           select g.period_id, e.measure_id, e.team_id::bigint team_id, e.rep_id::bigint rep_id,
             coalesce(sum(e.amount_minor) filter (where e.receiver_class = 1), 0) direct, coalesce(sum(e.amount_minor) filter (where e.receiver_class = 2), 0) overlay
@@ -43,17 +45,20 @@ INVARIANTS: dict[str, str] = {
         from told t full join (select * from quotas_credittotal where basis = 1) k
           on k.period_id = t.period_id and k.measure_id = t.measure_id and k.team_id = t.team_id and k.rep_id = t.rep_id
         where coalesce(t.direct, 0) <> coalesce(k.direct_minor, 0) or coalesce(t.overlay, 0) <> coalesce(k.overlay_minor, 0)""",
-    "totals restated equal the ledger": """
+    "totals equal the ledger, restated": """
         with told as (
           select e.origin_period_id::bigint period_id, e.measure_id, e.team_id::bigint team_id, e.rep_id::bigint rep_id,
             coalesce(sum(e.amount_minor) filter (where e.receiver_class = 1), 0) direct, coalesce(sum(e.amount_minor) filter (where e.receiver_class = 2), 0) overlay
           from quotas_creditentry e group by e.origin_period_id, e.measure_id, e.team_id, e.rep_id)
         select coalesce(t.period_id, k.period_id), coalesce(t.measure_id, k.measure_id), coalesce(t.team_id, k.team_id), coalesce(t.rep_id, k.rep_id),
           t.direct, k.direct_minor, t.overlay, k.overlay_minor
-        from told t full join (select * from quotas_credittotal where basis = 2) k
+        from told t full join (
+          select k.period_id, k.measure_id, k.team_id, k.rep_id, sum(k.direct_minor) direct_minor, sum(k.overlay_minor) overlay_minor
+          from quotas_credittotal k join quotas_period p on p.id = k.period_id and p.grain = 'M'
+          group by k.period_id, k.measure_id, k.team_id, k.rep_id) k
           on k.period_id = t.period_id and k.measure_id = t.measure_id and k.team_id = t.team_id and k.rep_id = t.rep_id
         where coalesce(t.direct, 0) <> coalesce(k.direct_minor, 0) or coalesce(t.overlay, 0) <> coalesce(k.overlay_minor, 0)""",
-    "every line of an approved deal has credits or a reason": """
+    "every approved deal has credits or a reason": """
         select d.id, l.line_no from quotas_deal d join quotas_dealline l on l.version_id = d.credited_version_id
         where d.state = 'approved'
           and not exists (
@@ -65,7 +70,36 @@ INVARIANTS: dict[str, str] = {
     "nobody approves a deal in which they have a share": """
         select d.id, d.decided_by_id from quotas_deal d
         join quotas_dealshare s on s.version_id = d.credited_version_id join quotas_rep r on r.id = s.rep_id
-        where d.state = 'approved' and r.user_id = d.decided_by_id""",
+        where d.state = 'approved' and r.user_id = d.decided_by_id
+        union
+        select e.deal_id, e.by_id from quotas_dealevent e
+        join quotas_dealshare s on s.version_id = e.version_id join quotas_rep r on r.id = s.rep_id
+        where e.action in ('approved', 'amendment_approved') and r.user_id = e.by_id""",
+    # What was credited of a line, against its value worked out again from the pins; where the rate is not 100 %, as near as rounding lets it be.
+    "base amounts of a line add up to its value": """
+        select x.deal_id, x.line_no, x.measure_id, x.credited, x.value, x.rate from (
+          select e.deal_id, e.line_no, e.measure_id, sum(e.amount_minor) credited, count(*) parts, max(d.rate_ppm)::bigint rate,
+            mul_div(
+              case m.basis when 'billed' then coalesce(l.billed_minor, l.amount_minor) when 'annualised_value' then l.amount_minor * 12 else l.amount_minor end,
+              case when f.id is null then 1 else f.rate_e9 * (10 ^ greatest(0, into_.exponent - from_.exponent))::bigint end,
+              case when f.id is null then 1 else 1000000000 * (10 ^ greatest(0, from_.exponent - into_.exponent))::bigint end
+                * case m.basis when 'annualised_value' then coalesce(l.term_months, 12) else 1 end) as value
+          from quotas_creditentry e
+          join quotas_measure m on m.id = e.measure_id and m.basis not in ('units', 'new_customers')
+          join marketplace_currency into_ on into_.code = m.currency_id
+          join quotas_deal g on g.id = e.deal_id
+          join quotas_dealversion v on v.id = g.credited_version_id
+          join marketplace_currency from_ on from_.code = v.currency_id
+          join quotas_dealline l on l.version_id = v.id and l.line_no = e.line_no
+          join marketplace_eligibilitydecision d on d.id = e.decision_id
+          left join quotas_fxrate f on f.id = e.fx_rate_id
+          where e.component = 1 and e.receiver_class = 1 and e.reverses_id is null
+            and not exists (select from quotas_reversal r where r.entry_id = e.id)
+            and not exists (select from quotas_uncreditedline u where u.deal_id = e.deal_id and u.line_no = e.line_no)
+          group by e.deal_id, e.line_no, e.measure_id, m.basis, l.id, f.id, into_.exponent, from_.exponent) x
+        where abs(x.credited - x.value::numeric * x.rate / 1000000) > case x.rate when 1000000 then 0 else x.parts * 0.5 end""",
+    "posting key unique": """
+        select key, count(*) from quotas_posting group by key having count(*) > 1""",
     "every posting that wrote has its key": """
         select distinct e.posting_id from quotas_creditentry e left join quotas_posting p on p.id = e.posting_id where p.id is null""",
 }

@@ -63,13 +63,30 @@ REASONS = {
 
 @dataclass(frozen=True, slots=True)
 class LineFact:
-    """offering and plan by slug; amount in minor units of the deal's currency."""
+    """offering and plan by slug; amount in minor units of the deal's currency; billed_minor of consumption, once that is known."""
 
     offering: str
     plan: str | None
     amount_minor: int
     quantity: int | None
     term_months: int | None
+    billed_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AmendmentFact:
+    """What somebody proposed for an approved deal and nobody has decided yet. by is a log-in; what is empty stays.
+
+    shares  The new split.
+    add_ppm What is added to the first line, in parts per million of it.
+    """
+
+    by: str
+    at: datetime
+    reason: str
+    shares: tuple[tuple[str, int], ...] = ()
+    add_ppm: int = 0
+    close_date: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +97,9 @@ class DealFact:
     outcome     What became of it; decided_at is when, and empty where nobody has decided.
     undone_at   When it was cancelled or held, after it had been approved; late is after its month was closed.
     by_owner    Logged and submitted by the owner, who can log in; otherwise by the import of the source.
+    billed_at   When the bill of a month's consumption came; until then it was an estimate. Empty: with the metering, or not yet.
+    amendment   What waits for a decision.
+    left_ppm    What is left of the first line since a part was cancelled at undone_at; empty where nothing was.
     """
 
     source: str
@@ -101,6 +121,9 @@ class DealFact:
     by_owner: bool = False
     undone_at: datetime | None = None
     late: bool = False
+    billed_at: datetime | None = None
+    amendment: AmendmentFact | None = None
+    left_ppm: int | None = None
 
 
 @dataclass(slots=True)
@@ -158,7 +181,7 @@ class Selling:
 
     def deals(self) -> list[DealFact]:
         statements = self._statements()
-        bookings = self._bookings(self.scale.deals - len(statements) - self.scale.refunds)
+        bookings = self._changed(self._bookings(self.scale.deals - len(statements) - self.scale.refunds))
         return sorted(
             [*statements, *bookings, *self._refunds(bookings)], key=lambda d: (d.recorded_at, d.external_id)
         )
@@ -444,16 +467,84 @@ class Selling:
             return datetime.combine(self.last_day, time(20), UTC)
         return datetime.combine(monday, time(16), UTC)
 
+    # What changed afterwards
+
+    def _changed(self, bookings: list[DealFact]) -> list[DealFact]:
+        """Amendments that wait for the manager of the log-ins, and a deal of which a part was cancelled."""
+        present = self.quarters[-1]
+        rep = self.found.of("rep").slug
+        evening = datetime.combine(self.last_day, time(19), UTC)
+        standing = [
+            place
+            for place, b in enumerate(bookings)
+            if b.outcome == APPROVED and not b.new_customer and present.holds(b.close_date)
+        ]
+        home = [
+            place
+            for place in standing
+            if self.people[bookings[place].owner].team_on(self.today) == self.found.home
+        ]
+        made = list(bookings)
+        own = [place for place in home if bookings[place].owner == rep]
+        earlier = present.starts + timedelta(days=4)
+        others = [p for p in home if bookings[p].owner != rep and bookings[p].close_date >= earlier]
+        if own:
+            made[own[0]] = replace(
+                made[own[0]],
+                amendment=AmendmentFact(
+                    "rep",
+                    evening,
+                    "The customer ordered more before the order form was countersigned.",
+                    add_ppm=120_000,
+                ),
+            )
+        if len(own) > 1:
+            mate = next(p.slug for p in self.found.sellers(self.found.home, self.today) if p.slug != rep)
+            made[own[-1]] = replace(
+                made[own[-1]],
+                amendment=AmendmentFact(
+                    *(
+                        "rep",
+                        evening + timedelta(minutes=4),
+                        "We worked on it together and agreed on the split.",
+                    ),
+                    shares=((rep, 650_000), (mate, 350_000)),
+                ),
+            )
+        if others:
+            fact = made[others[0]]
+            made[others[0]] = replace(
+                fact,
+                amendment=AmendmentFact(
+                    *("admin", evening + timedelta(minutes=9), "The order form is dated earlier."),
+                    close_date=fact.close_date - timedelta(days=3),
+                ),
+            )
+        away = [p for p in standing if p not in home and len(bookings[p].lines) > 1]
+        if away:
+            made[away[0]] = replace(
+                made[away[0]],
+                left_ppm=600_000,
+                undone_at=datetime.combine(self.last_day, time(17), UTC),
+                reason="The customer took fewer seats than were ordered.",
+            )
+        return made
+
     # Refunds
 
     def _refunds(self, bookings: list[DealFact]) -> list[DealFact]:
-        """A part of a line is paid back some weeks later, shared as the original was."""
+        """A part of a line is paid back some weeks later, shared as the original was; the first two of the deal that a cap cut most."""
         dice = Dice(self.seed, "refunds")
         facts = {offering.slug: offering for offering in self.market.offerings}
         old = self.today - timedelta(days=50)
-        made: list[DealFact] = []
+        made: list[DealFact] = self._of_a_capped_deal(bookings)
         candidates = [
-            b for b in bookings if b.outcome == APPROVED and b.close_date < old and not b.new_customer
+            b
+            for b in bookings
+            if b.outcome == APPROVED
+            and b.close_date < old
+            and not b.new_customer
+            and b.external_id not in {refund.refunds for refund in made}
         ]
         for original in dice.several(candidates, self.scale.refunds * 2):
             if len(made) == self.scale.refunds:
@@ -464,23 +555,51 @@ class Selling:
             if not there or not facts[line.offering].on_sale(day):
                 continue
             amount = line.amount_minor * dice.pick((20, 25, 40, 50, 100)) // 100
-            recorded = max(
-                self._recorded(day, dice), (original.decided_at or original.recorded_at) + timedelta(hours=1)
-            )
-            made.append(
-                replace(
-                    original,
-                    external_id=f"REF-{len(made) + 1:05}",
-                    kind="refund",
-                    close_date=day,
-                    title=f"Refund: {original.title.lower()}",
-                    lines=(replace(line, amount_minor=-max(1, amount)),),
-                    recorded_at=recorded,
-                    decided_at=self._decided(recorded),
-                    refunds=original.external_id,
-                )
-            )
+            made.append(self._refund(dice, original, day, amount, nth=len(made) + 1))
         return made
+
+    def _refund(self, dice: Dice, original: DealFact, day: date, amount: int, *, nth: int) -> DealFact:
+        recorded = max(
+            self._recorded(day, dice), (original.decided_at or original.recorded_at) + timedelta(hours=1)
+        )
+        return replace(
+            original,
+            external_id=f"REF-{nth:05}",
+            kind="refund",
+            close_date=day,
+            title=f"Refund: {original.title.lower()}",
+            lines=(replace(original.lines[0], amount_minor=-max(1, amount), quantity=None),),
+            recorded_at=recorded,
+            decided_at=self._decided(recorded),
+            refunds=original.external_id,
+        )
+
+    def _of_a_capped_deal(self, bookings: list[DealFact]) -> list[DealFact]:
+        """Two refunds of the largest new business in EMEA, whose cap the demo's plan has: the first may take nothing back."""
+        dice = Dice(self.seed, "capped")
+        regions = {customer.slug: customer.region for customer in self.customers}
+
+        def size(fact: DealFact) -> float:
+            units = sum(line.amount_minor for line in fact.lines) / 10 ** EXPONENTS.get(fact.currency, 2)
+            return float(units * self._rate(fact.currency, fact.close_date))
+
+        able = [
+            b
+            for b in bookings
+            if (b.outcome, b.kind, regions[b.customer]) == (APPROVED, "new_business", "emea")
+            and b.close_date < self.today - timedelta(days=25)
+            and all(self.people[slug].works(b.close_date + timedelta(days=15)) for slug, _ in b.shares)
+        ]
+        if not able:
+            return []
+        largest = max(able, key=lambda b: (size(b), b.external_id))
+        first = largest.lines[0].amount_minor
+        return [
+            self._refund(
+                dice, largest, largest.close_date + timedelta(days=days), first * percent // 100, nth=nth
+            )
+            for nth, (days, percent) in enumerate(((9, 10), (15, 25)), 1)
+        ]
 
     # Consumption
 
@@ -528,6 +647,21 @@ class Selling:
         units = 10 ** EXPONENTS.get(customer.currency, 2) * usd / rate
         present = closes == self.last_day
         recorded = datetime.combine(closes if present else closes + timedelta(days=3), time(18), UTC)
+        bill = datetime.combine(closes + timedelta(days=12), time(18), UTC)
+        bills = Dice(self.seed, "bills", customer.slug, f"{month:%Y%m}")
+        lines = [
+            LineFact(offering.slug, _by_token(offering), max(1, round(units * size / whole)), None, None)
+            for offering, size in parts.values()
+        ]
+        if not present and bill < datetime.combine(self.today, time(), UTC):
+            # Most bills are what was metered; the others a little less or more.
+            lines = [
+                replace(line, billed_minor=line.amount_minor * bills.number(975_000, 1_015_000) // 1_000_000)
+                if bills.chance(0.3)
+                else replace(line, billed_minor=line.amount_minor)
+                for line in lines
+            ]
+        recent = (self.today - month).days < 110
         return DealFact(
             source="metering",
             external_id=f"USE-{month:%Y%m}-{customer.slug}",
@@ -537,14 +671,12 @@ class Selling:
             close_date=closes,
             currency=customer.currency,
             title=f"Consumption of {month:%B %Y}{', to date' if present else ''}",
-            lines=tuple(
-                LineFact(offering.slug, _by_token(offering), max(1, round(units * size / whole)), None, None)
-                for offering, size in parts.values()
-            ),
+            lines=tuple(lines),
             shares=(),
             outcome=APPROVED,
             recorded_at=recorded,
-            decided_at=recorded + timedelta(hours=2),
+            decided_at=recorded,
+            billed_at=bill if recent and lines[0].billed_minor is not None else None,
         )
 
     def _closes(self, month: date) -> date:

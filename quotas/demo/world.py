@@ -11,6 +11,7 @@ from quotas.demo.organisation import Organisation, organisation
 from quotas.demo.scale import SCALES
 from quotas.demo.selling import DealFact, Selling
 from quotas.demo.targets import Targets, targets
+from quotas.demo.territories import Overlay, overlay
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,7 @@ class World:
 
     today: date
     organisation: Organisation
+    overlay: Overlay
     customers: list[CustomerFact]
     rates: list[calendar.RateFact]
     targets: Targets
@@ -28,6 +30,7 @@ class World:
         """SHA-256 over every fact: the same seed, anchor date, scale and offerings give the same."""
         parts = (
             *(self.organisation.teams, self.organisation.people, self.rates, self.deals),
+            self.overlay.territories,
             *(sorted(self.targets.reps.items()), sorted(self.targets.teams.items())),
             [
                 (c.slug, c.name, c.segment, c.country, c.currency, c.industry, c.uses_from)
@@ -54,4 +57,4 @@ def world(*, seed: int, today: date, scale: str, offerings: list[OfferingFact]) 
         seed=seed,
         today=today,
     )
-    return World(today, people, accounts, rates, asked, selling.deals())
+    return World(today, people, overlay(people, seed), accounts, rates, asked, selling.deals())

@@ -127,6 +127,13 @@ class Deal(models.Model):
             raise ValueError(f"{self.reference} has no version")
         return self.latest_version
 
+    @property
+    def in_force(self) -> "DealVersion":
+        """The version that counts: the credited one while an amendment waits, else the latest."""
+        return (
+            self.latest if self.amended_at is None or self.credited_version is None else self.credited_version
+        )
+
 
 class DealVersion(models.Model):
     """The facts of a deal as somebody recorded them once. Its lines and shares belong to it and never change."""

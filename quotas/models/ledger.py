@@ -111,11 +111,15 @@ class Reversal(models.Model):
 
 class TotalBasis(models.IntegerChoices):
     REPORTED = 1, "As reported: by posting period"
-    RESTATED = 2, "Restated: by origin period"
+    MOVED = 2, "What restating by origin period adds to that"
 
 
 class CreditTotal(models.Model):
-    """The sum of a rep's entries in a team, measure and period. Reported totals are kept at every grain, restated ones by month."""
+    """The sum of a rep's entries in a team, measure and period, as reported; for every grain of period.
+
+    What a posting into a later month moved back to the months of origin is kept beside it, by month: what both rows of a
+    month add up to is the month restated. Most months have no such row, because most credit is posted where it belongs.
+    """
 
     application_may = "SELECT, INSERT, UPDATE"
 

@@ -1,16 +1,29 @@
 """Lists of deals: what they are worth, what they earned, what looks entered twice."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from django.db import connection
-from django.db.models import Count, Prefetch, Q, QuerySet, Sum
+from django.db.models import Count, F, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
 
 from quotas.crediting import engine
-from quotas.models import CreditEntry, Deal, DealLine, DealShare, DealState, Measure, Period, RuleVersion
+from quotas.crediting.explain import missing_unsaved
+from quotas.crediting.explanation.pending import document_of
+from quotas.models import (
+    AccountOwnership,
+    CreditEntry,
+    Deal,
+    DealLine,
+    DealShare,
+    DealState,
+    DealVersion,
+    Measure,
+    Period,
+    RuleVersion,
+)
 
 DUPLICATE_DAYS: Final = 30
 NOT_DUPLICATES: Final = (DealState.CANCELLED, DealState.REJECTED)
@@ -33,6 +46,7 @@ class Criteria:
 
     state: str = ""
     held: bool = False
+    amended: bool = False
     period: Period | None = None
     words: str = ""
     rep: str = ""
@@ -43,9 +57,42 @@ def with_facts(deals: QuerySet[Deal]) -> QuerySet[Deal]:
     """Deals with everything a row shows. 3 queries."""
     lines = DealLine.objects.select_related("offering__publisher", "plan").order_by("line_no")
     shares = DealShare.objects.select_related("rep").order_by("ordinal")
-    return deals.select_related("owner", "customer", "latest_version__currency").prefetch_related(
-        Prefetch("latest_version__lines", lines), Prefetch("latest_version__shares", shares)
-    )
+    return deals.select_related(
+        "owner", "customer", "latest_version__currency", "credited_version__currency", "amended_by"
+    ).prefetch_related(Prefetch("latest_version__lines", lines), Prefetch("latest_version__shares", shares))
+
+
+def complete(
+    deals: Iterable[Deal],
+    *,
+    lines: QuerySet[DealLine] | None = None,
+    shares: QuerySet[DealShare] | None = None,
+) -> None:
+    """Fetch what stands of those deals whose amendment waits; of all the others the latest version is it. 2 queries or none."""
+    standing = [
+        d.credited_version for d in deals if d.amended_at is not None and d.credited_version is not None
+    ]
+    if standing:
+        prefetch_related_objects(
+            standing,
+            Prefetch(
+                "lines",
+                lines
+                if lines is not None
+                else DealLine.objects.select_related("offering__publisher", "plan").order_by("line_no"),
+            ),
+            Prefetch(
+                "shares",
+                shares if shares is not None else DealShare.objects.select_related("rep").order_by("ordinal"),
+            ),
+        )
+
+
+def closes_in(starts: date, ends: date) -> Q:
+    """Deals whose version in force closes in [starts, ends)."""
+    latest = Q(latest_version__close_date__gte=starts, latest_version__close_date__lt=ends)
+    standing = Q(credited_version__close_date__gte=starts, credited_version__close_date__lt=ends)
+    return Q(latest, amended_at=None) | Q(standing, amended_at__isnull=False)
 
 
 def narrowed(
@@ -63,15 +110,14 @@ def narrowed(
         shared = DealShare.objects.filter(rep__slug=criteria.rep).values("version")
         deals = deals.filter(Q(owner__slug=criteria.rep) | Q(latest_version__in=shared))
     if criteria.period is not None:
-        span = criteria.period
-        deals = deals.filter(
-            latest_version__close_date__gte=span.starts, latest_version__close_date__lt=span.ends
-        )
+        deals = deals.filter(closes_in(criteria.period.starts, criteria.period.ends))
     for word in criteria.words.split()[:6]:
         deals = deals.filter(_matches(word, names=names))
     if not but_state:
         if criteria.held:
             deals = deals.filter(held=True)
+        elif criteria.amended:
+            deals = deals.filter(amended_at__isnull=False)
         elif criteria.state:
             deals = deals.filter(state=criteria.state)
     return deals
@@ -108,6 +154,57 @@ def credit_of(deals: Iterable[int], entries: QuerySet[CreditEntry]) -> dict[int,
     for credit in found.values():
         credit.sort(key=lambda each: (each[0].position, each[0].pk))
     return found
+
+
+# --- refunds ----------------------------------------------------------------------------------------------
+
+
+def refunded_by(originals: Iterable[int], *, settled: bool = False) -> list[tuple[int, int, int, int]]:
+    """(original, offering, refund, amount) of what their refunds take back, negative; those that wait for approval count too. 1 query.
+
+    settled  Approved ones alone.
+    """
+    approved = Q(version__deal__state=DealState.APPROVED, version=F("version__deal__credited_version"))
+    waiting = Q(version__deal__state=DealState.SUBMITTED, version=F("version__deal__latest_version"))
+    return list(
+        DealLine.objects.filter(
+            approved if settled else approved | waiting, version__refunds__in=list(originals)
+        )
+        .order_by()
+        .values_list("version__refunds_id", "offering_id", "version__deal_id")
+        .annotate(Sum("amount_minor"))
+    )
+
+
+def refunds_of(original: int) -> list[Deal]:
+    """The refunds of a deal that are approved or wait for it, oldest first, each with the version in force. 1 query."""
+    named = DealVersion.objects.filter(refunds=original).values("deal")
+    approved = Q(state=DealState.APPROVED, credited_version__refunds=original)
+    waiting = Q(state=DealState.SUBMITTED, latest_version__refunds=original)
+    return list(
+        Deal.objects.filter(approved | waiting, pk__in=named)
+        .select_related("latest_version__currency", "credited_version__currency")
+        .order_by("id")
+    )
+
+
+# --- consumption ------------------------------------------------------------------------------------------
+
+
+def owners_of_usage(deals: Iterable[Deal]) -> dict[int, str]:
+    """By consumption deal, the name of the account's owner on its credit date; missing where nobody was. 1 query."""
+    wanted = list(deals)
+    spans: dict[int, list[AccountOwnership]] = defaultdict(list)
+    for span in AccountOwnership.objects.filter(
+        customer__in={deal.customer_id for deal in wanted}, superseded_at=None
+    ).select_related("rep"):
+        spans[span.customer_id].append(span)
+    return {
+        deal.pk: span.rep.name
+        for deal in wanted
+        for span in spans[deal.customer_id]
+        if deal.in_force.close_date in span.credits
+    }
 
 
 # --- entered twice ----------------------------------------------------------------------------------------
@@ -192,52 +289,38 @@ def duplicates_of(deals: Sequence[Deal]) -> dict[int, list[Duplicate]]:
 
 @dataclass
 class Expected:
-    """What a deal would earn if it were approved now; minor units by measure id, and the reasons for what earns nothing."""
+    """What a deal would earn if it were approved now; minor units by measure id, and a sentence for each thing that earns nothing."""
 
     by_measure: dict[int, int] = field(default_factory=lambda: defaultdict(int))
+    by_rep: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     reasons: list[str] = field(default_factory=list)
 
 
-def expected_credit(deals: Sequence[Deal]) -> dict[int, Expected]:
-    """By deal, for deals that come from with_facts(): one run of the engine that posts. 4 queries, whatever their number."""
+def expected_credit(
+    deals: Sequence[Deal], *, versions: Sequence[DealVersion] | None = None
+) -> dict[int, Expected]:
+    """By deal, for deals that come from with_facts(): one run of the engine that posts. A fixed number of queries.
+
+    versions  What to credit of each, in their order, with its lines and shares; the latest otherwise.
+    """
     found = {deal.pk: Expected() for deal in deals}
     if not deals:
         return found
-    credits, uncredited = engine.desired(engine.Unsaved([_document(deal) for deal in deals]))
+    chosen = versions if versions is not None else [deal.latest for deal in deals]
+    documents = [
+        document_of(version, customer_id=deal.customer_id)
+        for deal, version in zip(deals, chosen, strict=True)
+    ]
+    credits, uncredited = engine.desired(engine.Unsaved(documents))
     for credit in credits:
-        found[deals[credit.deal_id - 1].pk].by_measure[credit.measure_id] += credit.amount
-    for gap in uncredited:
+        expected = found[deals[credit.deal_id - 1].pk]
+        expected.by_measure[credit.measure_id] += credit.amount
+        expected.by_rep[credit.measure_id, credit.rep_id] += credit.amount
+    for gap in missing_unsaved(uncredited, documents):
         reasons = found[deals[gap.deal_id - 1].pk].reasons
-        if gap.reason not in reasons:
-            reasons.append(gap.reason)
+        if gap.sentence not in reasons:
+            reasons.append(gap.sentence)
     return found
-
-
-def _document(deal: Deal) -> Mapping[str, Any]:
-    """A stored version in the shape that the engine takes for unsaved deals."""
-    version = deal.latest_version
-    assert version is not None  # noqa: S101 -- every deal is written with a version
-    return {
-        "customer_id": deal.customer_id,
-        "kind": version.kind,
-        "close_date": version.close_date.isoformat(),
-        "currency": version.currency_id,
-        "segment": version.segment,
-        "region": version.region,
-        "new_customer": version.new_customer,
-        "lines": [
-            {
-                "line_no": line.line_no,
-                "offering_id": line.offering_id,
-                "plan_id": line.plan_id,
-                "amount": line.amount_minor,
-                "quantity": None if line.quantity is None else str(line.quantity),
-                "term": line.term_months,
-            }
-            for line in version.lines.all()
-        ],
-        "shares": [{"ordinal": s.ordinal, "rep_id": s.rep_id, "ppm": s.ppm} for s in version.shares.all()],
-    }
 
 
 def rule_names(rule_versions: Iterable[int]) -> dict[int, str]:

@@ -3,13 +3,25 @@
 What is not yours answers as if it did not exist.
 """
 
+from collections.abc import Iterable
 from datetime import date
+from typing import Any
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Role, User
 from marketplace.models import PublisherMembership
-from quotas.models import CreditEntry, Deal, DealLine, DealShare, DealState, Rep, TeamMembership
+from quotas.models import (
+    AccountOwnership,
+    CreditEntry,
+    Deal,
+    DealKind,
+    DealLine,
+    DealShare,
+    DealState,
+    Rep,
+    TeamMembership,
+)
 from quotas.selectors.hierarchy import Hierarchy
 
 SEES_EVERYTHING = (Role.COMP_ADMIN, Role.AUDITOR)
@@ -37,26 +49,48 @@ def _members(teams: set[int], on: date) -> QuerySet[TeamMembership]:
 
 
 def deals_for(user: User, on: date) -> QuerySet[Deal]:
-    """The deals that a person may read: all, the managed teams', the own and shared ones, or a publisher's."""
+    """The deals that a person may read: all, the managed teams', the own and shared ones, or a publisher's; a service what it brought.
+
+    Of an amendment both count, what stands and what is to come. Consumption is also its account's owner's, whoever it was kept under.
+    """
     deals = Deal.objects.all()
     if user.has_role(*SEES_EVERYTHING):
         return deals
     allowed = Q(pk__in=[])
     mine = rep_of(user)
-    shares = DealShare.objects.filter(version=OuterRef("latest_version"))
+    shares = DealShare.objects.filter(
+        Q(version=OuterRef("latest_version")) | Q(version=OuterRef("credited_version"))
+    )
     if mine is not None and user.has_role(Role.REP, Role.MANAGER):
-        allowed |= Q(owner=mine) | Q(Exists(shares.filter(rep=mine)))
+        allowed |= Q(owner=mine) | Q(Exists(shares.filter(rep=mine))) | _used_by_accounts_of([mine.pk])
     teams = managed_teams(user, on)
     if teams:
         below = _members(teams, on).values("rep")
-        allowed |= Q(owner__in=below) | Q(Exists(shares.filter(rep__in=below)))
+        allowed |= Q(owner__in=below) | Q(Exists(shares.filter(rep__in=below))) | _used_by_accounts_of(below)
     publisher = publisher_of(user)
     if publisher is not None:
-        sold = DealLine.objects.filter(version=OuterRef("latest_version"), offering__publisher=publisher)
+        sold = DealLine.objects.filter(
+            Q(version=OuterRef("credited_version"), version__deal__amended_at__isnull=False)
+            | Q(version=OuterRef("latest_version"), version__deal__amended_at=None),
+            offering__publisher=publisher,
+        )
         allowed |= Q(Exists(sold)) & Q(
             state__in=[DealState.SUBMITTED, DealState.APPROVED, DealState.CANCELLED]
         )
+    elif user.is_service:
+        allowed |= Q(created_by=user)
     return deals.filter(allowed)
+
+
+def _used_by_accounts_of(reps: Iterable[int] | QuerySet[TeamMembership, Any]) -> Q:
+    """Consumption of customers who were these reps' on its credit date."""
+    theirs = AccountOwnership.objects.filter(
+        customer=OuterRef("customer"),
+        rep__in=reps,
+        superseded_at=None,
+        credits__contains=OuterRef("credited_version__close_date"),
+    )
+    return Q(Exists(theirs), credited_version__kind=DealKind.CONSUMPTION)
 
 
 def entries_for(user: User, on: date) -> QuerySet[CreditEntry]:

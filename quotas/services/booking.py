@@ -3,7 +3,7 @@
 Every problem of a deal is found at once and says where it is. A deal's facts are versions; none is ever overwritten.
 """
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -11,10 +11,11 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 
 from accounts.audit import acting
-from accounts.models import User
-from config import bulk, outbox
+from accounts.models import Role, User
+from config import bulk, formats, outbox
 from config.clock import day_of
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
@@ -39,6 +40,7 @@ from quotas.models import (
     Rep,
     TeamMembership,
 )
+from quotas.selectors.deals import refunded_by
 from quotas.selectors.visibility import deals_for, may_log_for
 
 MOST_LINES = 100
@@ -55,7 +57,11 @@ class NotOnSale(Problem):
 
 @dataclass(frozen=True)
 class LineDraft:
-    """One line as it was entered; amount in minor units of the deal's currency."""
+    """One line as it was entered; amount in minor units of the deal's currency.
+
+    line_no       The number it has in the deal that is amended; empty for a new line. Ignored where a deal is logged or edited.
+    billed_minor  Of a month's consumption: what was billed, once that is known.
+    """
 
     offering_id: int
     amount_minor: int
@@ -63,6 +69,8 @@ class LineDraft:
     price_version_id: int | None = None
     quantity: Decimal | None = None
     term_months: int | None = None
+    line_no: int | None = None
+    billed_minor: int | None = None
 
 
 @dataclass(frozen=True)
@@ -91,12 +99,37 @@ class DealDraft:
     external_id: str = ""
 
 
+@dataclass(frozen=True)
+class _Before:
+    """What an amendment starts from: the version in force and its lines by number.
+
+    last_no        The highest line number that any version of the deal has used.
+    may_back_date  Whether its close date may be moved into a month that is closed.
+    """
+
+    deal: Deal
+    version: DealVersion
+    lines: Mapping[int, DealLine]
+    last_no: int
+    may_back_date: bool
+
+    def sold_then(self, line: LineDraft, draft: "DealDraft") -> bool:
+        """Whether the line stands already: what was on sale then needs no second look."""
+        return draft.close_date == self.version.close_date and any(
+            old.offering_id == line.offering_id for old in self.lines.values()
+        )
+
+
 @dataclass
 class _Facts:
-    """What drafts are checked against and pinned to, read for all of them at once."""
+    """What drafts are checked against and pinned to, read for all of them at once.
+
+    sold   (original, offering) to what the original sold of it.
+    taken  (original, offering) to refund to what that refund takes back of it, as an absolute amount.
+    """
 
     customers: dict[int, Customer] = field(default_factory=dict)
-    currencies: set[str] = field(default_factory=set)
+    currencies: dict[str, Currency] = field(default_factory=dict)
     offerings: dict[int, Offering] = field(default_factory=dict)
     plans: dict[int, Plan] = field(default_factory=dict)
     revisions: dict[int, int] = field(default_factory=dict)
@@ -107,12 +140,35 @@ class _Facts:
     rates: list[FxRate] = field(default_factory=list)
     measured_in: set[str] = field(default_factory=set)
     refunded: dict[int, Deal] = field(default_factory=dict)
+    sold: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
+    taken: dict[tuple[int, int], dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
+    before: dict[int, _Before] = field(default_factory=dict)
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
 
 
-def problems(draft: DealDraft, *, at: datetime) -> list[Problem]:
-    """Everything that is wrong with a draft, each with the place where it is. A fixed number of queries."""
-    return _problems_of(draft, _facts_for([draft]), at=at)
+def problems(draft: DealDraft, *, at: datetime, amends: Deal | None = None) -> list[Problem]:
+    """Everything that is wrong with a draft, each with the place where it is. A fixed number of queries.
+
+    amends  The approved deal that the draft would amend.
+    """
+    if amends is None:
+        return _problems_of(draft, facts_for([draft]), at=at)
+    facts = facts_for([draft], amended=[amends])
+    return _problems_of(draft, facts, at=at, deal_id=amends.pk)
+
+
+def problems_in_deciding(deals: Sequence[Deal], *, at: datetime) -> list[list[Problem]]:
+    """What stands in the way of approving each of these deals or amendments, together. A fixed number of queries.
+
+    Of other refunds those count that are approved, or are to be approved at the same time.
+    """
+    drafts = drafts_of(deals)
+    facts = facts_for(drafts, amended=[deal for deal in deals if deal.amended_at is not None], settled=True)
+    for deal, draft in zip(deals, drafts, strict=True):
+        _take(draft, facts, deal.pk)
+    return [
+        _problems_of(draft, facts, at=at, deal_id=deal.pk) for deal, draft in zip(deals, drafts, strict=True)
+    ]
 
 
 @transaction.atomic
@@ -142,10 +198,10 @@ def edit_deal(
             raise Forbidden.of(
                 "not_your_deal", "You can edit deals of your own, or of the teams that you manage.", "/owner"
             )
-    facts = _facts_for([draft])
+    facts = facts_for([draft])
     refuse_if_any(_problems_of(draft, facts, at=at))
     acting(by=by, at=at)
-    version = _write_versions([(deal, draft, deal.latest.number + 1, at)], facts, by=by)[0]
+    version = write_versions([(deal, draft, deal.latest.number + 1, at)], facts, by=by)[0]
     deal.owner_id, deal.customer_id = draft.owner_id, draft.customer_id
     deal.latest_version = version
     deal.revision += 1
@@ -167,7 +223,7 @@ def submit_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int 
             "not_your_deal", "You can submit deals of your own, or of the teams that you manage."
         )
     draft = draft_of(deal)
-    facts = _facts_for([draft])
+    facts = facts_for([draft])
     wrong = _problems_of(draft, facts, at=at)
     if draft.close_date > at.astimezone(facts.zone).date():
         wrong.append(
@@ -195,6 +251,62 @@ def submit_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int 
 
 
 @transaction.atomic
+def amend_deal(
+    *,
+    deal_id: int,
+    draft: DealDraft,
+    by: User,
+    at: datetime,
+    reason: str,
+    expected_revision: int | None = None,
+) -> Deal:
+    """Propose new facts for an approved deal. What stands stays credited until the amendment is approved; needs a reason.
+
+    Lines that stay keep their numbers, so that what did not change is not touched. A second amendment takes the place of one
+    that waits. Customer, owner and what a refund refunds stay. Raises Invalid, Conflict, Stale, NotFound, Forbidden.
+    """
+    deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
+    refuse_without_reason(reason)
+    if deal.state != DealState.APPROVED:
+        raise Conflict.of(
+            "deal_not_amendable",
+            f"{deal.reference} is {deal.get_state_display().lower()}; only an approved deal is amended.",
+        )
+    if deal.in_force.kind == DealKind.CONSUMPTION:
+        raise Conflict.of(
+            "consumption_is_not_amended",
+            "A month's consumption is corrected by recording its usage again, not by an amendment.",
+        )
+    if not may_log_for(by, deal.owner_id, day_of(at)):
+        raise Forbidden.of(
+            "not_your_deal", "You can amend deals of your own, or of the teams that you manage.", "/owner"
+        )
+    deal.amended_by, deal.amended_at = by, at
+    facts = facts_for([draft], amended=[deal])
+    before = facts.before[deal.pk]
+    refuse_if_any(_problems_of(draft, facts, at=at, deal_id=deal.pk))
+    numbered = _numbered(draft, before)
+    if _same_facts(numbered, draft_of(deal, version=before.version)):
+        raise Conflict.of("nothing_changed", f"This is what {deal.reference} says already.")
+    acting(by=by, at=at, reason=reason)
+    newest = DealVersion.objects.filter(deal=deal).aggregate(newest=Max("number"))["newest"]
+    version = write_versions([(deal, numbered, newest + 1, at)], facts, by=by, reason=reason)[0]
+    deal.latest_version = version
+    deal.revision += 1
+    deal.save(update_fields=["latest_version", "amended_by", "amended_at", "revision"])
+    DealEvent.objects.create(
+        deal=deal, version=version, action=DealAction.AMENDED, by=by, at=at, reason=reason
+    )
+    outbox.promise(
+        topic="quotas.deal_submitted",
+        key=f"deal-amended:{deal.pk}:{deal.revision}",
+        payload={"deal_id": deal.pk},
+        at=at,
+    )
+    return deal
+
+
+@transaction.atomic
 def record_deals(
     *,
     drafts: Sequence[DealDraft],
@@ -211,11 +323,12 @@ def record_deals(
     Returns           Ids in the order of *drafts*.
     Raises            Invalid with every problem of every draft, its pointer led by the draft's place when there are several.
     """
-    facts = _facts_for(drafts)
+    facts = facts_for(drafts)
     found: list[Problem] = []
     for place, draft in enumerate(drafts):
         at_place = "" if len(drafts) == 1 else f"/{place}"
         found += [replace(p, pointer=f"{at_place}{p.pointer}") for p in _problems_of(draft, facts, at=at)]
+        _take(draft, facts, -1 - place)
     refuse_if_any(found)
     acting(by=by, at=at)
     when = recorded_at_each or [at] * len(drafts)
@@ -244,7 +357,7 @@ def record_deals(
                 "external_id_taken", "This source has a deal with that external id already.", "/external_id"
             ) from taken
         raise
-    versions = _write_versions(
+    versions = write_versions(
         [(deal, draft, 1, moment) for deal, draft, moment in zip(deals, drafts, when, strict=True)],
         facts,
         by=by,
@@ -275,8 +388,10 @@ def deal_for_change(*, deal_id: int, by: User, at: datetime, expected_revision: 
     """Lock one deal that this person may see. Raises NotFound for any other, Stale when it moved on since it was read."""
     if not deals_for(by, day_of(at)).filter(pk=deal_id).exists():
         raise NotFound.of("deal_not_found", "There is no such deal.")
-    deal = (
-        Deal.objects.select_for_update(of=("self",)).select_related("latest_version", "owner").get(pk=deal_id)
+    # Two statements: one that waits for the lock would read the deal as it is then, and its versions as they were before.
+    Deal.objects.select_for_update().only("pk").get(pk=deal_id)
+    deal = Deal.objects.select_related("latest_version", "credited_version", "owner", "amended_by").get(
+        pk=deal_id
     )
     if expected_revision is not None and deal.revision != expected_revision:
         raise Stale.of(
@@ -286,30 +401,145 @@ def deal_for_change(*, deal_id: int, by: User, at: datetime, expected_revision: 
     return deal
 
 
-def draft_of(deal: Deal) -> DealDraft:
-    """The latest version of a deal, as it could be entered again. 2 queries."""
-    version = deal.latest
-    return DealDraft(
-        owner_id=deal.owner_id,
-        customer_id=deal.customer_id,
-        kind=version.kind,
-        close_date=version.close_date,
-        currency=version.currency_id,
-        lines=tuple(
-            LineDraft(x.offering_id, x.amount_minor, x.plan_id, x.price_version_id, x.quantity, x.term_months)
-            for x in version.lines.order_by("line_no")
-        ),
-        shares=tuple(ShareDraft(x.rep_id, x.ppm) for x in version.shares.order_by("ordinal")),
-        title=version.title,
-        new_customer=version.new_customer,
-        refunds_id=version.refunds_id,
-        source=deal.source,
-        external_id=deal.external_id,
+def draft_of(deal: Deal, *, version: DealVersion | None = None) -> DealDraft:
+    """A version of a deal, the latest if none is given, as it could be entered again. 2 queries."""
+    return drafts_of([deal], versions=[version or deal.latest])[0]
+
+
+def drafts_of(deals: Sequence[Deal], *, versions: Sequence[DealVersion] | None = None) -> list[DealDraft]:
+    """The latest versions of deals, or the ones that are given, as they could be entered again. 2 queries, whatever their number."""
+    chosen = list(versions) if versions is not None else [deal.latest for deal in deals]
+    lines: dict[int, list[LineDraft]] = defaultdict(list)
+    for x in DealLine.objects.filter(version__in=chosen).order_by("version_id", "line_no"):
+        lines[x.version_id].append(
+            LineDraft(
+                x.offering_id,
+                x.amount_minor,
+                x.plan_id,
+                x.price_version_id,
+                x.quantity,
+                x.term_months,
+                x.line_no,
+                x.billed_minor,
+            )
+        )
+    shares: dict[int, list[ShareDraft]] = defaultdict(list)
+    for share in DealShare.objects.filter(version__in=chosen).order_by("version_id", "ordinal"):
+        shares[share.version_id].append(ShareDraft(share.rep_id, share.ppm))
+    return [
+        DealDraft(
+            owner_id=deal.owner_id,
+            customer_id=deal.customer_id,
+            kind=version.kind,
+            close_date=version.close_date,
+            currency=version.currency_id,
+            lines=tuple(lines[version.pk]),
+            shares=tuple(shares[version.pk]),
+            title=version.title,
+            new_customer=version.new_customer,
+            refunds_id=version.refunds_id,
+            source=deal.source,
+            external_id=deal.external_id,
+        )
+        for deal, version in zip(deals, chosen, strict=True)
+    ]
+
+
+def refund_of(original: Deal, *, on: date) -> DealDraft:
+    """A refund of everything that is left of a deal, to start from: its lines with negative amounts, shared as it was. 4 queries."""
+    draft = draft_of(original, version=original.in_force)
+    left = _by_offering(draft)
+    for _original, offering, _refund, amount in refunded_by([original.pk]):
+        left[offering] = left.get(offering, 0) + amount
+    lines = []
+    for line in draft.lines:
+        amount = min(line.amount_minor, max(left[line.offering_id], 0))
+        left[line.offering_id] -= amount
+        if amount:
+            quantity = None if line.quantity is None else round(line.quantity * amount / line.amount_minor, 4)
+            lines.append(replace(line, amount_minor=-amount, line_no=None, quantity=quantity))
+    return replace(
+        draft,
+        kind=DealKind.REFUND,
+        close_date=on,
+        lines=tuple(lines),
+        title=f"Refund: {draft.title}"[:160] if draft.title else "",
+        new_customer=False,
+        refunds_id=original.pk,
+        source="parity",
+        external_id="",
     )
 
 
-def _facts_for(drafts: Sequence[DealDraft]) -> _Facts:
-    """Everything the drafts refer to. 13 queries, however many drafts."""
+def refuse_without_reason(reason: str) -> None:
+    """Whoever changes what counts says why. Raises Conflict."""
+    if not reason.strip():
+        raise Conflict.of(
+            "reason_needed", "Say why: the owner will read it, and so will an auditor.", "/reason"
+        )
+    if len(reason) > 500:
+        raise Conflict.of("reason_too_long", "A reason has at most 500 characters.", "/reason")
+
+
+def _numbered(draft: DealDraft, before: _Before) -> DealDraft:
+    """The draft with a number on every line. A line that stays keeps its own, a new one gets one that was never used.
+
+    A line stays if its offering does: by the number that it names, else by what it has most in common with.
+    """
+    left = dict(before.lines)
+    numbers: list[int | None] = []
+    for line in draft.lines:
+        old = left.get(line.line_no or 0)
+        stays = old is not None and old.offering_id == line.offering_id
+        numbers.append(line.line_no if stays else None)
+        if stays:
+            del left[line.line_no or 0]
+    for alike in (_all_of, _what, _which):
+        for place, line in enumerate(draft.lines):
+            if numbers[place] is None:
+                number = next((no for no, old in left.items() if alike(old) == alike(line)), None)
+                if number is not None:
+                    numbers[place] = number
+                    del left[number]
+    following = before.last_no
+    lines = []
+    for number, line in zip(numbers, draft.lines, strict=True):
+        if number is None:
+            following += 1
+        lines.append(replace(line, line_no=number or following))
+    return replace(draft, lines=tuple(lines))
+
+
+def _all_of(line: DealLine | LineDraft) -> object:
+    return (*_what(line), line.amount_minor, line.quantity, line.term_months)
+
+
+def _what(line: DealLine | LineDraft) -> tuple[object, ...]:
+    return (line.offering_id, line.plan_id)
+
+
+def _which(line: DealLine | LineDraft) -> object:
+    return line.offering_id
+
+
+def _same_facts(one: DealDraft, other: DealDraft) -> bool:
+    def facts(draft: DealDraft) -> object:
+        lines = sorted((line.line_no or 0, _all_of(line)) for line in draft.lines)
+        return (
+            *(draft.kind, draft.close_date, draft.currency, draft.title, draft.new_customer),
+            lines,
+            draft.shares,
+        )
+
+    return facts(one) == facts(other)
+
+
+def facts_for(drafts: Sequence[DealDraft], *, amended: Sequence[Deal] = (), settled: bool = False) -> _Facts:
+    """Everything the drafts refer to. 13 queries, however many drafts, and 2 to 4 more where there are refunds or amendments.
+
+    amended  The deals that the drafts amend.
+    settled  Whether of other refunds only those count that are approved; else those that wait count too.
+    """
     lines = [line for draft in drafts for line in draft.lines]
     plan_ids = {line.plan_id for line in lines if line.plan_id is not None}
     rep_ids = {share.rep_id for draft in drafts for share in draft.shares} | {
@@ -317,11 +547,7 @@ def _facts_for(drafts: Sequence[DealDraft]) -> _Facts:
     }
     facts = _Facts(
         customers=Customer.objects.in_bulk({draft.customer_id for draft in drafts}),
-        currencies=set(
-            Currency.objects.filter(code__in={draft.currency for draft in drafts}).values_list(
-                "code", flat=True
-            )
-        ),
+        currencies=Currency.objects.in_bulk({draft.currency for draft in drafts}),
         offerings=Offering.objects.select_related("replacement").in_bulk(
             {line.offering_id for line in lines}
         ),
@@ -332,8 +558,11 @@ def _facts_for(drafts: Sequence[DealDraft]) -> _Facts:
         rates=list(
             FxRate.objects.filter(superseded_at=None, from_currency__in={draft.currency for draft in drafts})
         ),
-        refunded=Deal.objects.in_bulk({draft.refunds_id for draft in drafts if draft.refunds_id is not None}),
+        refunded=Deal.objects.select_related("credited_version").in_bulk(
+            {draft.refunds_id for draft in drafts if draft.refunds_id is not None}
+        ),
     )
+    _add_families(facts, amended, settled=settled)
     facts.revisions = {
         offering_id: pk
         for pk, offering_id, number in OfferingRevision.objects.filter(offering__in=list(facts.offerings))
@@ -349,10 +578,63 @@ def _facts_for(drafts: Sequence[DealDraft]) -> _Facts:
     return facts
 
 
-def _problems_of(draft: DealDraft, facts: _Facts, *, at: datetime) -> list[Problem]:
+def _add_families(facts: _Facts, amended: Sequence[Deal], *, settled: bool) -> None:
+    """What originals sold and their refunds take back, and what amendments start from."""
+    roots = {*facts.refunded, *(deal.pk for deal in amended)}
+    if not roots:
+        return
+    sold = DealLine.objects.filter(
+        version__in=[deal.credited_version_id for deal in facts.refunded.values()]
+    ).values_list("version__deal_id", "offering_id", "amount_minor")
+    for root, offering, amount in sold:
+        facts.sold[root, offering] += amount
+    for root, offering, refund, amount in refunded_by(roots, settled=settled):
+        facts.taken[root, offering][refund] = -amount
+    if not amended:
+        return
+    in_force = {deal.credited_version_id: deal for deal in amended}
+    versions = DealVersion.objects.select_related("currency").in_bulk([pk for pk in in_force if pk])
+    lines: dict[int, dict[int, DealLine]] = defaultdict(dict)
+    for line in DealLine.objects.filter(version__in=list(versions)).order_by("line_no"):
+        lines[line.version_id][line.line_no] = line
+    last = dict(
+        DealLine.objects.filter(version__deal__in=[deal.pk for deal in amended])
+        .values_list("version__deal_id")
+        .annotate(Max("line_no"))
+    )
+    for pk, version in versions.items():
+        deal = in_force[pk]
+        facts.before[deal.pk] = _Before(
+            deal=deal,
+            version=version,
+            lines=lines[pk],
+            last_no=last[deal.pk],
+            may_back_date=deal.amended_by is not None and deal.amended_by.has_role(Role.COMP_ADMIN),
+        )
+
+
+def _take(draft: DealDraft, facts: _Facts, refund_id: int) -> None:
+    """Let a refund count for those that are looked at after it."""
+    if draft.refunds_id is not None:
+        for offering, amount in _by_offering(draft).items():
+            facts.taken[draft.refunds_id, offering][refund_id] = -amount
+
+
+def _by_offering(draft: DealDraft) -> dict[int, int]:
+    amounts: dict[int, int] = defaultdict(int)
+    for line in draft.lines:
+        amounts[line.offering_id] += line.amount_minor
+    return amounts
+
+
+def _problems_of(
+    draft: DealDraft, facts: _Facts, *, at: datetime, deal_id: int | None = None
+) -> list[Problem]:
+    """What is wrong with a draft; deal_id is the deal that it is or amends, None for one that is not logged yet."""
     found: list[Problem] = []
     say = found.append
     today = at.astimezone(facts.zone).date()
+    before = facts.before.get(deal_id or 0)
     if draft.owner_id not in facts.reps:
         say(Problem("unknown_rep", "There is no such rep.", "/owner"))
     if draft.customer_id not in facts.customers:
@@ -362,21 +644,15 @@ def _problems_of(draft: DealDraft, facts: _Facts, *, at: datetime) -> list[Probl
     if len(draft.title) > 160:
         say(Problem("title_too_long", "A title has at most 160 characters.", "/title"))
     if draft.kind == DealKind.REFUND:
-        original = facts.refunded.get(draft.refunds_id or 0)
-        if original is None or original.state != DealState.APPROVED:
-            say(
-                Problem(
-                    "refund_needs_its_original",
-                    "A refund names the approved deal that it refunds.",
-                    "/refunds",
-                )
-            )
+        found.extend(_refund_problems(draft, facts, deal_id))
     elif draft.refunds_id is not None:
         say(Problem("only_a_refund_refunds", "Only a deal of kind refund names another deal.", "/refunds"))
+    if before is not None:
+        found.extend(_amendment_problems(draft, facts, before, today))
     month = next((m for m in facts.months if m.starts <= draft.close_date < m.ends), None)
     if month is None:
         say(Problem("no_period", f"No fiscal period holds {draft.close_date}.", "/close_date"))
-    elif month.state in (PeriodState.CLOSED, PeriodState.CLOSING):
+    elif month.state in (PeriodState.CLOSED, PeriodState.CLOSING) and not _may_close_in(month, before):
         say(
             Problem(
                 "period_closed",
@@ -411,12 +687,132 @@ def _problems_of(draft: DealDraft, facts: _Facts, *, at: datetime) -> list[Probl
                     "/currency",
                 )
             )
-    found.extend(_line_problems(draft, facts))
+    found.extend(_line_problems(draft, facts, before))
     found.extend(_share_problems(draft, facts))
     return found
 
 
-def _line_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
+def _may_close_in(month: Period, before: _Before | None) -> bool:
+    """A correction of what a closed month holds is posted into an open one; into another closed month only a comp admin moves a deal."""
+    return before is not None and (
+        before.may_back_date or month.starts <= before.version.close_date < month.ends
+    )
+
+
+def _refund_problems(draft: DealDraft, facts: _Facts, deal_id: int | None) -> Iterable[Problem]:
+    """A refund takes back at most what is left of each offering of its original, in the same currency. RULES 8.4."""
+    original = facts.refunded.get(draft.refunds_id or 0)
+    sold = original.credited_version if original is not None else None
+    if original is None or sold is None or original.state != DealState.APPROVED:
+        yield Problem(
+            "refund_needs_its_original", "A refund names the approved deal that it refunds.", "/refunds"
+        )
+        return
+    if sold.kind in (DealKind.REFUND, DealKind.CONSUMPTION):
+        yield Problem(
+            "not_refundable",
+            f"{original.reference} is {'a refund itself' if sold.kind == DealKind.REFUND else 'consumption: record its usage again'}.",
+            "/refunds",
+        )
+        return
+    if original.customer_id != draft.customer_id:
+        yield Problem(
+            "refund_to_another_customer",
+            f"{original.reference} was sold to another customer: a refund goes to the one who paid.",
+            "/customer",
+        )
+    if draft.close_date < sold.close_date:
+        yield Problem(
+            "refund_before_its_original",
+            f"{original.reference} closed on {sold.close_date}: a refund is not earlier.",
+            "/close_date",
+        )
+    if sold.currency_id != draft.currency:
+        yield Problem(
+            "refund_in_another_currency",
+            f"{original.reference} is in {sold.currency_id}, and so are its refunds.",
+            "/currency",
+        )
+        return
+    own = _by_offering(draft)
+    for offering, amount in own.items():
+        place = next(n for n, line in enumerate(draft.lines) if line.offering_id == offering)
+        key = (original.pk, offering)
+        if key not in facts.sold:
+            yield Problem(
+                "not_in_the_original",
+                f"{original.reference} has no line of this offering.",
+                f"/lines/{place}/offering",
+            )
+            continue
+        others = sum(taken for refund, taken in facts.taken.get(key, {}).items() if refund != deal_id)
+        left = facts.sold[key] - others
+        if -amount > left and draft.currency in facts.currencies:
+            money = formats.money(max(left, 0), draft.currency, facts.currencies[draft.currency].exponent)
+            yield Problem(
+                "more_than_is_left",
+                f"At most {money} of {facts.offerings[offering].name} is left to refund of {original.reference}."
+                if left > 0
+                else f"Nothing of {facts.offerings[offering].name} is left to refund of {original.reference}.",
+                f"/lines/{place}/amount",
+            )
+
+
+def _amendment_problems(draft: DealDraft, facts: _Facts, before: _Before, today: date) -> Iterable[Problem]:
+    """What an amendment cannot change: whose deal it is, with whom, what a refund refunds, and what was refunded already."""
+    deal, version = before.deal, before.version
+    if draft.customer_id != deal.customer_id:
+        yield Problem(
+            "customer_stays",
+            "An amendment keeps the customer: cancel the deal and log it for the other one.",
+            "/customer",
+        )
+    if draft.owner_id != deal.owner_id:
+        yield Problem(
+            "owner_stays",
+            "An amendment keeps the owner: who is credited is said by the split.",
+            "/owner",
+        )
+    apart = (DealKind.REFUND, DealKind.CONSUMPTION)
+    if draft.kind != version.kind and (draft.kind in apart or version.kind in apart):
+        yield Problem("kind_stays", f"{deal.reference} stays {version.get_kind_display().lower()}.", "/kind")
+    if draft.refunds_id != version.refunds_id:
+        yield Problem("original_stays", "An amendment keeps the deal that is refunded.", "/refunds")
+    if draft.close_date > today:
+        yield Problem("close_date_in_future", "The deal is won: its close date is not ahead.", "/close_date")
+    times = Counter(line.line_no for line in draft.lines if line.line_no is not None)
+    for place, line in enumerate(draft.lines):
+        if line.line_no is not None and times[line.line_no] > 1:
+            yield Problem("line_twice", "Each line has a number of its own.", f"/lines/{place}/line_no")
+        elif line.line_no is not None and not 1 <= line.line_no <= before.last_no:
+            yield Problem(
+                "unknown_line", f"{deal.reference} has no line {line.line_no}.", f"/lines/{place}/line_no"
+            )
+    taken = {offering: sum(of.values()) for (root, offering), of in facts.taken.items() if root == deal.pk}
+    if taken and draft.currency != version.currency_id:
+        yield Problem(
+            "currency_stays", f"{deal.reference} has refunds in {version.currency_id}.", "/currency"
+        )
+        return
+    yield from below_refunds(deal, _by_offering(draft), taken, version.currency)
+
+
+def below_refunds(
+    deal: Deal, amounts: Mapping[int, int], taken: Mapping[int, int], currency: Currency
+) -> Iterable[Problem]:
+    """Where less would be left of an offering than was refunded of it."""
+    for offering, gone in taken.items():
+        if gone > amounts.get(offering, 0):
+            money = formats.money(gone, currency.code, currency.exponent)
+            name = Offering.objects.values_list("name", flat=True).get(pk=offering)
+            yield Problem(
+                "below_its_refunds",
+                f"{money} of {name} in {deal.reference} was refunded: less than that cannot be left of it.",
+                "/lines",
+            )
+
+
+def _line_problems(draft: DealDraft, facts: _Facts, before: _Before | None) -> Iterable[Problem]:
     if not draft.lines:
         yield Problem("no_lines", "A deal has at least one line.", "/lines")
     if len(draft.lines) > MOST_LINES:
@@ -426,7 +822,9 @@ def _line_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
         offering = facts.offerings.get(line.offering_id)
         if offering is None:
             yield Problem("unknown_offering", "There is no such offering.", f"{at}/offering")
-        elif draft.kind not in (DealKind.REFUND, DealKind.CONSUMPTION):
+        elif draft.kind not in (DealKind.REFUND, DealKind.CONSUMPTION) and not (
+            before is not None and before.sold_then(line, draft)
+        ):
             reason = why_not(offering, draft.close_date)
             if reason is not None:
                 yield NotOnSale(
@@ -508,10 +906,13 @@ def _share_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
         )
 
 
-def _write_versions(
-    wanted: Sequence[tuple[Deal, DealDraft, int, datetime]], facts: _Facts, *, by: User
+def write_versions(
+    wanted: Sequence[tuple[Deal, DealDraft, int, datetime]], facts: _Facts, *, by: User, reason: str = ""
 ) -> list[DealVersion]:
-    """Versions, lines and shares of deals that were checked; 3 statements a few thousand rows."""
+    """Versions, lines and shares of deals that were checked; 3 statements a few thousand rows.
+
+    An amendment keeps what the version in force pinned: the customer's segment and region, revision and price of the lines that stay.
+    """
     versions = bulk.insert(
         [
             DealVersion(
@@ -521,12 +922,13 @@ def _write_versions(
                 title=draft.title,
                 close_date=draft.close_date,
                 currency_id=draft.currency,
-                segment=facts.customers[draft.customer_id].segment,
-                region=facts.customers[draft.customer_id].region,
+                segment=_whose(facts, deal, draft).segment,
+                region=_whose(facts, deal, draft).region,
                 new_customer=draft.new_customer,
                 refunds_id=draft.refunds_id,
                 recorded_by_id=by.pk,
                 recorded_at=at,
+                reason=reason,
             )
             for deal, draft, number, at in wanted
         ]
@@ -534,19 +936,9 @@ def _write_versions(
     pairs = list(zip(versions, (draft for _, draft, _, _ in wanted), strict=True))
     bulk.insert(
         [
-            DealLine(
-                version_id=version.pk,
-                line_no=number,
-                offering_id=line.offering_id,
-                offering_revision_id=facts.revisions.get(line.offering_id),
-                plan_id=line.plan_id,
-                price_version_id=line.price_version_id or _price_in_effect(facts, line.plan_id, draft),
-                amount_minor=line.amount_minor,
-                quantity=line.quantity,
-                term_months=line.term_months,
-            )
+            _line(version, place, line, draft, facts)
             for version, draft in pairs
-            for number, line in enumerate(draft.lines, start=1)
+            for place, line in enumerate(draft.lines, start=1)
         ]
     )
     bulk.insert(
@@ -557,6 +949,32 @@ def _write_versions(
         ]
     )
     return versions
+
+
+def _whose(facts: _Facts, deal: Deal, draft: DealDraft) -> Customer | DealVersion:
+    """Who says segment and region: the customer as they are now, or, of an amendment, the version in force."""
+    before = facts.before.get(deal.pk)
+    return before.version if before is not None else facts.customers[draft.customer_id]
+
+
+def _line(version: DealVersion, place: int, line: LineDraft, draft: DealDraft, facts: _Facts) -> DealLine:
+    before = facts.before.get(version.deal_id)
+    old = before.lines.get(line.line_no or 0) if before is not None else None
+    price = line.price_version_id
+    if price is None and old is not None and old.plan_id == line.plan_id:
+        price = old.price_version_id
+    return DealLine(
+        version_id=version.pk,
+        line_no=(line.line_no or place) if before is not None else place,
+        offering_id=line.offering_id,
+        offering_revision_id=old.offering_revision_id if old else facts.revisions.get(line.offering_id),
+        plan_id=line.plan_id,
+        price_version_id=price or _price_in_effect(facts, line.plan_id, draft),
+        amount_minor=line.amount_minor,
+        quantity=line.quantity,
+        term_months=line.term_months,
+        billed_minor=line.billed_minor,
+    )
 
 
 def _price_in_effect(facts: _Facts, plan_id: int | None, draft: DealDraft) -> int | None:

@@ -2,14 +2,15 @@
 
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Sum
 
 from marketplace.models import Customer
 from quotas.crediting import engine
-from quotas.models import Grain, Measure, Period
+from quotas.models import CreditEntry, Deal, Grain, Measure, Period
 from quotas.selectors.targets import quotas_of_reps
 from quotas.services.booking import DealDraft
 
@@ -36,22 +37,41 @@ class StandingChange:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a deal would earn if it were approved now, by the engine that posts."""
+    """What a deal would earn if it were approved now, by the engine that posts.
+
+    stands  Measure to what stands for the deal that is amended.
+    """
 
     credits: list[EstimatedCredit]
     uncredited: list[EstimatedGap]
     standings: list[StandingChange]
+    stands: Mapping[int, int] = field(default_factory=dict)
 
 
-def estimate(*, draft: DealDraft, at: datetime) -> Estimate:
-    """Credit, attainment and rank of a deal that is not saved. Writes nothing; a fixed number of queries."""
-    credits, uncredited = engine.desired(engine.Unsaved([document(draft)]))
-    return Estimate(credits, uncredited, _standings(draft, credits))
+def estimate(*, draft: DealDraft, at: datetime, amends: Deal | None = None) -> Estimate:
+    """Credit, attainment and rank of a deal that is not saved. Writes nothing; a fixed number of queries.
+
+    amends  The approved deal that the draft would amend: the credits are what would stand then, the standings move by the difference.
+    """
+    credits, uncredited = engine.desired(engine.Unsaved([document(draft, amends=amends)]))
+    stands = (
+        dict(
+            CreditEntry.objects.filter(deal=amends)
+            .order_by()
+            .values_list("measure_id")
+            .annotate(Sum("amount_minor"))
+        )
+        if amends is not None
+        else {}
+    )
+    return Estimate(credits, uncredited, _standings(draft, credits, amends), stands)
 
 
-def document(draft: DealDraft) -> dict[str, object]:
+def document(draft: DealDraft, *, amends: Deal | None = None) -> dict[str, object]:
     """A draft in the shape of lines_from_json.sql; the customer's segment and region as they would be pinned."""
-    customer = Customer.objects.filter(pk=draft.customer_id).first()
+    customer = (
+        amends.in_force if amends is not None else Customer.objects.filter(pk=draft.customer_id).first()
+    )
     return {
         "customer_id": draft.customer_id,
         "kind": draft.kind,
@@ -63,10 +83,11 @@ def document(draft: DealDraft) -> dict[str, object]:
         "refunds_id": draft.refunds_id,
         "lines": [
             {
-                "line_no": number,
+                "line_no": line.line_no or number,
                 "offering_id": line.offering_id,
                 "plan_id": line.plan_id,
                 "amount": line.amount_minor,
+                "billed": line.billed_minor,
                 "quantity": None if line.quantity is None else str(line.quantity),
                 "term": line.term_months,
             }
@@ -79,7 +100,7 @@ def document(draft: DealDraft) -> dict[str, object]:
     }
 
 
-def _standings(draft: DealDraft, credits: list[EstimatedCredit]) -> list[StandingChange]:
+def _standings(draft: DealDraft, credits: list[EstimatedCredit], amends: Deal | None) -> list[StandingChange]:
     quarter = (
         Period.objects.filter(grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date)
         .order_by("calendar_id")
@@ -90,6 +111,12 @@ def _standings(draft: DealDraft, credits: list[EstimatedCredit]) -> list[Standin
     gained: dict[tuple[int, int], int] = defaultdict(int)
     for credit in credits:
         gained[credit.measure_id, credit.rep_id] += credit.amount
+    if amends is not None:
+        standing = CreditEntry.objects.filter(deal=amends, posting_period__quarter=quarter).order_by()
+        for measure_id, rep_id, amount in standing.values_list("measure_id", "rep_id").annotate(
+            Sum("amount_minor")
+        ):
+            gained[measure_id, rep_id] -= amount
     quotas = {
         (measure.pk, rep_id): amount
         for measure in Measure.objects.filter(pk__in={m for m, _ in gained})

@@ -5,7 +5,7 @@ One transaction: killed half way, nothing of it is there. What is loaded comes f
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -17,14 +17,33 @@ from accounts.audit import acting
 from accounts.models import RoleGrant, User
 from config import bulk
 from config.clock import day_of
-from marketplace.models import CommercialPath, Customer, Offering, Publisher, PublisherMembership
+from marketplace.models import (
+    CommercialPath,
+    Customer,
+    EligibilityDecision,
+    Offering,
+    Program,
+    Publisher,
+    PublisherMembership,
+    ScopeLevel,
+    TaskArea,
+)
 from marketplace.selectors.on_sale import ON_SALE
 from marketplace.services.loading import load_catalog
 from quotas.crediting import engine
 from quotas.demo import calendar, plan
 from quotas.demo.market import OfferingFact, PlanFact
 from quotas.demo.organisation import DOMAIN, HOME, LOG_INS, PARTNERS_PUBLISHER
-from quotas.demo.selling import APPROVED, CANCELLED, DRAFT, HELD, REJECTED, RETURNED, DealFact
+from quotas.demo.selling import (
+    APPROVED,
+    CANCELLED,
+    DRAFT,
+    HELD,
+    REJECTED,
+    RETURNED,
+    AmendmentFact,
+    DealFact,
+)
 from quotas.demo.targets import BOOKINGS, CONSUMPTION, MINOR, NEW_CUSTOMERS
 from quotas.demo.world import World, world
 from quotas.models import (
@@ -32,14 +51,17 @@ from quotas.models import (
     CompPlan,
     CreditEntry,
     CreditingRule,
+    CustomerTerritory,
     Deal,
     DealState,
     FiscalCalendar,
     FxRate,
     Measure,
+    ParityException,
     Period,
     PeriodState,
     PlanAssignment,
+    PlanComponent,
     PlanState,
     PlanVersion,
     Quota,
@@ -48,10 +70,28 @@ from quotas.models import (
     Team,
     TeamMembership,
     TeamPlacement,
+    Territory,
+    TerritoryAssignment,
     ValueBasis,
 )
-from quotas.services.approving import approve_deals, cancel_deal, hold_deal, reject_deal, return_deal
-from quotas.services.booking import DealDraft, LineDraft, ShareDraft, record_deals
+from quotas.services.approving import (
+    MOST_AT_ONCE,
+    approve_deals,
+    cancel_deal,
+    cancel_part,
+    hold_deal,
+    reject_deal,
+    return_deal,
+)
+from quotas.services.booking import (
+    DealDraft,
+    LineDraft,
+    ShareDraft,
+    amend_deal,
+    draft_of,
+    record_deals,
+)
+from quotas.services.consumption import UsageRow, record_usage
 
 PASSWORD = "demo"  # noqa: S105 -- it stands on the log-in page
 POLICY = "Straight-through v1"
@@ -100,13 +140,14 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     acting(by=ids.users["admin"], at=FOUNDED, reason="Demo loaded")
     _organisation(ids, made)
     _customers(ids, made)
+    _territories(ids, made)
     _calendar(ids, made)
     _quotas(ids, made)
     _plan(ids, made)
     _deals(ids, made)
     return Loaded(
         {
-            "people": len(made.organisation.people),
+            "people": len(made.organisation.people) + len(made.overlay.people),
             "teams": len(made.organisation.teams),
             "customers": len(made.customers),
             "quotas": Quota.objects.count(),
@@ -177,6 +218,7 @@ def _organisation(ids: _Ids, made: World) -> None:
         )
         for team in found.teams
     )
+    people = [*found.people, *made.overlay.people]
     reps = Rep.objects.bulk_create(
         Rep(
             slug=person.slug,
@@ -186,7 +228,7 @@ def _organisation(ids: _Ids, made: World) -> None:
             hired_on=person.hired_on,
             left_on=person.left_on,
         )
-        for nth, person in enumerate(found.people)
+        for nth, person in enumerate(people)
     )
     ids.reps = {rep.slug: rep.pk for rep in reps}
     TeamMembership.objects.bulk_create(
@@ -197,7 +239,7 @@ def _organisation(ids: _Ids, made: World) -> None:
             effective=DateRange(stay.starts, stay.ends),
             recorded_at=max(FOUNDED, _morning(stay.starts)),
         )
-        for person in found.people
+        for person in people
         for stay in person.stays
     )
 
@@ -225,6 +267,35 @@ def _customers(ids: _Ids, made: World) -> None:
         )
         for customer in made.customers
         for span in customer.owned_by
+    )
+
+
+def _territories(ids: _Ids, made: World) -> None:
+    """An area is a territory: its customers lie in it, its solution specialist covers it, its house rep keeps what nobody covers."""
+    facts = made.overlay.territories
+    rows = Territory.objects.bulk_create(
+        Territory(slug=fact.slug, name=fact.name, house_rep_id=ids.reps[fact.house.slug]) for fact in facts
+    )
+    territories = {row.slug: row.pk for row in rows}
+    TerritoryAssignment.objects.bulk_create(
+        TerritoryAssignment(
+            territory_id=territories[fact.slug],
+            rep_id=ids.reps[cover.person.slug],
+            effective=DateRange(cover.starts, cover.ends),
+            recorded_at=max(FOUNDED, _morning(cover.starts)),
+        )
+        for fact in facts
+        for cover in fact.covers
+    )
+    area_of = {team.slug: team.area for team in made.organisation.teams}
+    CustomerTerritory.objects.bulk_create(
+        CustomerTerritory(
+            customer_id=ids.customers[customer.slug],
+            territory_id=territories[area_of[customer.team]],
+            effective=DateRange(TREE_SINCE, None),
+            recorded_at=FOUNDED,
+        )
+        for customer in made.customers
     )
 
 
@@ -276,7 +347,7 @@ def _quotas(ids: _Ids, made: World) -> None:
             Measure(
                 slug=CONSUMPTION,
                 name="AI consumption",
-                basis=ValueBasis.CONSUMED,
+                basis=ValueBasis.BILLED,
                 currency_id="USD",
                 position=2,
             ),
@@ -303,42 +374,106 @@ def _quotas(ids: _Ids, made: World) -> None:
 
 
 def _plan(ids: _Ids, made: World) -> None:
-    """One version that is published by another person than its author, and a draft that pays one publisher more."""
-    whole = CompPlan.objects.create(slug=plan.SLUG, name=plan.NAME)
-    PlanAssignment.objects.create(plan=whole, effective=DateRange(*plan.SPAN), recorded_at=FOUNDED)
-    first, second = PlanVersion.objects.bulk_create(
+    """A plan for everybody and one for a role, published by another person than their author; and a draft that pays one publisher more."""
+    field_plan = CompPlan.objects.create(slug=plan.SLUG, name=plan.NAME)
+    launch = CompPlan.objects.create(slug=plan.LAUNCH_SLUG, name=plan.LAUNCH_NAME)
+    PlanAssignment.objects.bulk_create(
         [
-            PlanVersion(
-                plan=whole,
-                number=1,
-                effective=DateRange(*plan.SPAN),
-                note="Whose model it is plays no part.",
-                drafted_by=ids.users["admin"],
-                drafted_at=FOUNDED,
-            ),
-            PlanVersion(
-                plan=whole,
-                number=2,
-                effective=DateRange(*plan.DRAFT_SPAN),
-                note="Proposal: pay more for our own products from October on.",
-                drafted_by=ids.users["admin"],
-                drafted_at=_morning(made.today - timedelta(days=3)),
+            PlanAssignment(plan=field_plan, effective=DateRange(*plan.SPAN), recorded_at=FOUNDED),
+            *(
+                PlanAssignment(
+                    plan=launch,
+                    role=role,
+                    effective=DateRange(*plan.LAUNCH_SPAN),
+                    recorded_at=_morning(plan.LAUNCH_SPAN[0]) - timedelta(days=8),
+                )
+                for role in plan.LAUNCH_ROLES
             ),
         ]
     )
+    june = _morning(plan.LAUNCH_SPAN[0]) - timedelta(days=12)
+    draft = _version(
+        *(ids, field_plan, 2, plan.DRAFT_SPAN, _morning(made.today - timedelta(days=3))),
+        "Proposal: pay more for our own products from October on.",
+    )
+    first = _version(ids, field_plan, 1, plan.SPAN, FOUNDED, "Whose model it is plays no part.")
+    extra = _version(
+        ids, launch, 1, plan.LAUNCH_SPAN, june, "Half a year of a push for coding, whoever made the model."
+    )
+    _rules(ids, [(first, plan.RULES), (draft, plan.DRAFT_RULES), (extra, plan.LAUNCH_RULES)])
+    PlanComponent.objects.bulk_create(
+        PlanComponent(
+            plan_version=version,
+            measure_id=ids.measures[measure],
+            weight_ppm=weight,
+            target_incentive_minor=incentive,
+            currency_id="USD",
+        )
+        for version in (first, draft)
+        for measure, weight, incentive in plan.COMPONENTS
+    )
+    _exception(ids)
+    for version in (first, extra):
+        version.state = PlanState.PUBLISHED
+        version.review_asked_by, version.review_asked_at = (
+            version.drafted_by,
+            version.drafted_at + timedelta(days=1),
+        )
+        version.published_by = ids.users["checker"]
+        version.published_at = version.drafted_at + timedelta(days=3)
+        version.save()
+
+
+def _exception(ids: _Ids) -> None:
+    """That third-party marketplace offerings generally do not count is a decision of the catalog; two people stand for it for a year."""
+    decision = EligibilityDecision.objects.filter(
+        program=Program.QUOTA, level=ScopeLevel.PATH, commercial_path=CommercialPath.MARKETPLACE, rate_ppm=0
+    ).first()
+    if decision is None:
+        return
+    june = _morning(plan.EXCEPTION_SPAN[0]) - timedelta(days=10)
+    ParityException.objects.create(
+        decision=decision,
+        reason=plan.EXCEPTION_REASON,
+        effective=DateRange(*plan.EXCEPTION_SPAN),
+        asked_by=ids.users["admin"],
+        asked_at=june,
+        approved_by=ids.users["checker"],
+        approved_at=june + timedelta(days=2),
+    )
+
+
+def _version(
+    ids: _Ids, of: CompPlan, number: int, span: tuple[date, date], at: datetime, note: str
+) -> PlanVersion:
+    return PlanVersion.objects.create(
+        plan=of,
+        number=number,
+        effective=DateRange(*span),
+        note=note,
+        drafted_by=ids.users["admin"],
+        drafted_at=at,
+    )
+
+
+def _rules(ids: _Ids, versions: Sequence[tuple[PlanVersion, Sequence[plan.RuleFact]]]) -> None:
+    """A rule of one slug is the same rule in every version of its plan."""
+    slugs = dict.fromkeys((version.plan_id, fact.slug) for version, facts in versions for fact in facts)
     rules = {
-        rule.slug: rule
+        (rule.plan_id, rule.slug): rule
         for rule in CreditingRule.objects.bulk_create(
-            CreditingRule(plan=whole, slug=fact.slug) for fact in plan.DRAFT_RULES
+            CreditingRule(plan_id=plan_id, slug=slug) for plan_id, slug in slugs
         )
     }
     publishers = dict(Publisher.objects.values_list("slug", "id"))
+    areas = dict(TaskArea.objects.values_list("slug", "id"))
     RuleVersion.objects.bulk_create(
         RuleVersion(
-            rule=rules[fact.slug],
+            rule=rules[version.plan_id, fact.slug],
             plan_version=version,
             name=fact.name,
             measure_id=ids.measures[fact.measure],
+            receivers=fact.receivers,
             exclusive=fact.exclusive,
             factor_ppm=fact.factor_ppm,
             cap_minor=fact.cap_minor,
@@ -349,18 +484,15 @@ def _plan(ids: _Ids, made: World) -> None:
             regions=list(fact.regions) or None,
             roles=list(fact.roles) or None,
             publishers=[publishers[slug] for slug in fact.publishers] or None,
+            task_areas=[areas[slug] for slug in fact.task_areas] or None,
         )
-        for version, facts in ((first, plan.RULES), (second, plan.DRAFT_RULES))
+        for version, facts in versions
         for fact in facts
     )
-    first.state = PlanState.PUBLISHED
-    first.published_by = ids.users["checker"]
-    first.published_at = FOUNDED + timedelta(days=3)
-    first.save(update_fields=["state", "published_by", "published_at"])
 
 
 def _deals(ids: _Ids, made: World) -> None:
-    """Month by month as it happened; then what was undone, the close of the months that are over, and what was undone after it."""
+    """Month by month as it happened; then what was undone, the close of the months that are over, and what was undone or proposed after it."""
     home = "-".join(HOME)
     at_home = {person.slug for person in made.organisation.sellers(home, made.today)}
     quarter = next(p for p in calendar.periods() if p.grain == "Q" and p.holds(made.today))
@@ -370,8 +502,10 @@ def _deals(ids: _Ids, made: World) -> None:
     for batch in _batches(made.deals):
         ready: list[DealFact] = []
         refunds = waiting
+        _meter(ids, [fact for fact in batch if fact.kind == "consumption"])
         for fact in batch:
-            (refunds if fact.refunds else ready).append(fact)
+            if fact.kind != "consumption":
+                (refunds if fact.refunds else ready).append(fact)
         waiting = [fact for fact in refunds if fact.refunds not in approved]
         ready += [fact for fact in refunds if fact.refunds in approved]
         _record(ids, ready)
@@ -391,7 +525,9 @@ def _deals(ids: _Ids, made: World) -> None:
     if waiting:
         _record(ids, waiting)
         _approve(ids, waiting, by="admin", policy=POLICY)
-    _approve(ids, by_manager, by="manager", policy="")
+    _bill(ids, made)
+    for first in range(0, len(by_manager), MOST_AT_ONCE):
+        _approve(ids, by_manager[first : first + MOST_AT_ONCE], by="manager", policy="")
     _turn_down(ids, made)
     states = calendar.states(made.today)
     closed = [name for name, state in states.items() if state == "closed"]
@@ -404,6 +540,76 @@ def _deals(ids: _Ids, made: World) -> None:
     _close(ids, closed, at=_morning(last_closed + timedelta(days=45)))
     for fact in late:
         _undo(ids, fact)
+    for fact in made.deals:
+        if fact.left_ppm is not None:
+            _cancel_a_part(ids, fact)
+    for fact in made.deals:
+        if fact.amendment is not None:
+            _propose(ids, fact, fact.amendment)
+
+
+def _meter(ids: _Ids, facts: Sequence[DealFact]) -> None:
+    """A month's usage as it came in, in one call for each day that brought some."""
+    days: dict[datetime, list[DealFact]] = defaultdict(list)
+    for fact in facts:
+        days[fact.recorded_at].append(fact)
+    for at, group in sorted(days.items()):
+        rows = [row for fact in group for row in _usage(ids, fact, billed=fact.billed_at is None)]
+        record_usage(rows=rows, source="metering", by=ids.users["metering"], at=at)
+
+
+def _bill(ids: _Ids, made: World) -> None:
+    """The bills of the last months, which came after their usage had been credited as an estimate."""
+    days: dict[datetime, list[DealFact]] = defaultdict(list)
+    for fact in made.deals:
+        if fact.billed_at is not None:
+            days[fact.billed_at].append(fact)
+    for at, group in sorted(days.items()):
+        rows = [row for fact in group for row in _usage(ids, fact, billed=True)]
+        record_usage(rows=rows, source="metering", by=ids.users["metering"], at=at)
+
+
+def _usage(ids: _Ids, fact: DealFact, *, billed: bool) -> Iterable[UsageRow]:
+    for line in fact.lines:
+        yield UsageRow(
+            customer_id=ids.customers[fact.customer],
+            offering_id=ids.offerings[line.offering],
+            month=fact.close_date,
+            currency=fact.currency,
+            consumed_minor=line.amount_minor,
+            billed_minor=line.billed_minor if billed else None,
+            plan_id=ids.plans[line.offering, line.plan] if line.plan else None,
+        )
+
+
+def _cancel_a_part(ids: _Ids, fact: DealFact) -> None:
+    assert fact.undone_at is not None  # noqa: S101 -- whatever was cancelled says when
+    left = fact.lines[0].amount_minor * (fact.left_ppm or 0) // 1_000_000
+    cancel_part(
+        deal_id=ids.deals[_key(fact)],
+        amounts={1: left},
+        by=ids.users["admin"],
+        at=fact.undone_at,
+        reason=fact.reason,
+    )
+
+
+def _propose(ids: _Ids, fact: DealFact, change: AmendmentFact) -> None:
+    draft = draft_of(Deal.objects.select_related("latest_version").get(pk=ids.deals[_key(fact)]))
+    first = draft.lines[0]
+    more = first.amount_minor + first.amount_minor * change.add_ppm // 1_000_000
+    amend_deal(
+        deal_id=ids.deals[_key(fact)],
+        draft=replace(
+            draft,
+            lines=(replace(first, amount_minor=more), *draft.lines[1:]),
+            shares=tuple(ShareDraft(ids.reps[slug], ppm) for slug, ppm in change.shares) or draft.shares,
+            close_date=change.close_date or draft.close_date,
+        ),
+        by=ids.users[change.by],
+        at=change.at,
+        reason=change.reason,
+    )
 
 
 def _batches(deals: Sequence[DealFact]) -> Iterable[list[DealFact]]:

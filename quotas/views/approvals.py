@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models.functions import Coalesce
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -12,16 +13,27 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock
 from config.refusals import Refusal
-from quotas.models import Deal, Measure, Reason
-from quotas.selectors.deals import Duplicate, Expected, duplicates_of, expected_credit, with_facts
+from quotas.models import Deal, Measure
+from quotas.selectors.deals import (
+    Duplicate,
+    Expected,
+    complete,
+    duplicates_of,
+    expected_credit,
+    with_facts,
+)
+from quotas.selectors.visibility import reps_for
 from quotas.services.approving import approvals_waiting_for, approve_deals
 from quotas.views import HtmxRequest, sales_user
+from quotas.views.deal_history import Amendment, amendments
 
 PAGE: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
+    """A deal or an amendment that waits; amendment says what would change."""
+
     deal: Deal
     amount_minor: int
     expected: Expected
@@ -29,6 +41,7 @@ class Row:
     reasons: list[str]
     duplicates: list[Duplicate]
     days: int
+    amendment: Amendment | None = None
 
 
 @require_safe
@@ -38,8 +51,15 @@ def approvals(request: HtmxRequest) -> HttpResponse:
     now = clock.now()
     waiting = with_facts(approvals_waiting_for(user, clock.today()))
     total = waiting.count()
-    page = list(waiting.order_by("submitted_at", "pk")[:PAGE])
-    expected, same = expected_credit(page), duplicates_of(page)
+    page = list(waiting.order_by(Coalesce("amended_at", "submitted_at"), "pk")[:PAGE])
+    complete(page)
+    expected = expected_credit(page)
+    same = duplicates_of([deal for deal in page if deal.amended_at is None])
+    proposed = amendments(
+        page,
+        Measure.objects.select_related("currency").in_bulk(),
+        people=reps_for(user, clock.today()),
+    )
     measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
     rows = [
         Row(
@@ -49,13 +69,14 @@ def approvals(request: HtmxRequest) -> HttpResponse:
             else 0,
             expected=expected[deal.pk],
             credit_minor=expected[deal.pk].by_measure.get(measure.pk, 0) if measure else 0,
-            reasons=[str(Reason(reason).label) for reason in expected[deal.pk].reasons],
+            reasons=expected[deal.pk].reasons,
             duplicates=same.get(deal.pk, []),
-            days=(now - deal.submitted_at).days if deal.submitted_at else 0,
+            days=(now - since).days if (since := deal.amended_at or deal.submitted_at) else 0,
+            amendment=proposed.get(deal.pk),
         )
         for deal in page
     ]
-    together = sum(row.credit_minor for row in rows)
+    together = sum(_new_credit(row, measure) for row in rows)
     context: dict[str, Any] = {
         "rows": rows,
         "total": total,
@@ -64,6 +85,13 @@ def approvals(request: HtmxRequest) -> HttpResponse:
         "page": PAGE,
     }
     return render(request, "quotas/approvals.html", context)
+
+
+def _new_credit(row: Row, measure: Measure | None) -> int:
+    """What approving it would add: of an amendment the difference."""
+    if row.amendment is None:
+        return row.credit_minor
+    return sum(change.difference for change in row.amendment.credit if change.measure == measure)
 
 
 @require_POST

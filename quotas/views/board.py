@@ -18,10 +18,11 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import charts, clock, formats
-from quotas.models import Period, Team
+from quotas.models import ONE, Period, Team
 from quotas.selectors import pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
 from quotas.selectors.visibility import rep_of
+from quotas.selectors.weighted import WeightedAttainment, WeightedComponent, weighted_attainments
 from quotas.services.approving import approvals_waiting_for
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
 
@@ -101,6 +102,7 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponse:
         "flow": _flow(shown, write),
         "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
         "over": formats.percent(shown.assigned_minor, shown.quota_minor or 0),
+        "weighted": _weighted(shown),
     }
     return render(request, "quotas/board.html", context)
 
@@ -158,6 +160,57 @@ def _sorted(lines: list[Line], sort: str) -> list[Line]:
         "landing": lambda line: line.landing_ppm,
     }
     return sorted(lines, key=keys[name], reverse=down) if name in keys else lines
+
+
+# --- weighted attainment ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class WeightShown:
+    """A component of the viewer's plan: its measure's own bar, and what it brings."""
+
+    of: WeightedComponent
+    weight: str
+    attainment: str
+    contribution: str
+
+
+@dataclass(frozen=True, slots=True)
+class WeightedShown:
+    """A plan of the viewer's: one figure, what it is made of, and which measures are left out of it."""
+
+    of: WeightedAttainment
+    figure: str
+    counted: str
+    components: Sequence[WeightShown]
+    left_out: str
+
+
+def _weighted(shown: Board) -> list[WeightedShown]:
+    """The viewer's own, on the board of a team that he is in; one for each of his plans that weighs measures."""
+    mine = next((row for row in shown.rows if row.you and row.kind == "rep"), None)
+    if mine is None:
+        return []
+    found = weighted_attainments([mine.id], period=shown.period, on=shown.on).get(mine.id, [])
+    return [
+        WeightedShown(
+            each,
+            _ratio(each.weighted),
+            "" if each.weight_counted_ppm == ONE else formats.percent(each.weight_counted_ppm, ONE, 0),
+            [
+                WeightShown(
+                    c, formats.percent(c.weight_ppm, ONE, 0), _ratio(c.attainment), _ratio(c.contribution)
+                )
+                for c in each.components
+            ],
+            " and ".join(c.measure.name for c in each.without_quota),
+        )
+        for each in found
+    ]
+
+
+def _ratio(value: Fraction | None) -> str:
+    return formats.NO_VALUE if value is None else formats.percent(value.numerator, value.denominator)
 
 
 # --- key figures ------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any, Final
 
 from django.contrib import messages
@@ -18,25 +19,30 @@ from config import clock
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
-from quotas.crediting.explain import why_nothing
+from marketplace.models import Currency
+from quotas.crediting.explain import missing
+from quotas.forms import minor
 from quotas.models import (
     CreditEntry,
     Deal,
+    DealKind,
     DealLine,
     DealState,
+    DealVersion,
     Measure,
     Period,
-    Reason,
     UncreditedLine,
 )
 from quotas.selectors import periods
 from quotas.selectors.deals import (
     Criteria,
+    complete,
     counts_by_state,
     credit_of,
     duplicates_of,
     expected_credit,
     narrowed,
+    refunds_of,
     with_facts,
 )
 from quotas.selectors.visibility import (
@@ -46,10 +52,12 @@ from quotas.selectors.visibility import (
     may_log_for,
     publisher_of,
     rep_of,
+    reps_for,
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
 from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
+from quotas.views.deal_history import amendments, timeline
 
 PAGE: Final = 50
 STATES: Final = (
@@ -92,13 +100,16 @@ def deals(request: HtmxRequest) -> HttpResponse:
     visible = deals_for(user, today)
     found = narrowed(visible, criteria, names=names)
     counts = counts_by_state(narrowed(visible, criteria, but_state=True, names=names))
-    held = narrowed(visible, criteria, but_state=True, names=names).filter(held=True).count()
+    stateless = narrowed(visible, criteria, but_state=True, names=names)
+    held = stateless.filter(held=True).count()
+    amended = stateless.filter(amended_at__isnull=False).count() if names else 0
     keyset = Keyset(Deal, ("-id",))
     try:
         place = keyset.place(request.GET.get("cursor", ""))
     except BadQuery:  # an old or altered address: start at the beginning
         place = None
     page, before, behind = keyset.page(with_facts(found), place, PAGE)
+    complete(page)
     credit = credit_of([deal.pk for deal in page], entries_for(user, today)) if names else {}
     context = {
         "rows": [_row(deal, publisher, credit.get(deal.pk, ())) for deal in page],
@@ -106,6 +117,8 @@ def deals(request: HtmxRequest) -> HttpResponse:
         if criteria.state
         else held
         if criteria.held
+        else amended
+        if criteria.amended
         else sum(counts.values()),
         "chips": [("", "All", sum(counts.values()))]
         + [
@@ -113,8 +126,9 @@ def deals(request: HtmxRequest) -> HttpResponse:
             for state in STATES
             if counts.get(state.value)
         ]
-        + ([("held", "Held", held)] if names and (held or criteria.held) else []),
-        "chosen": "held" if criteria.held else criteria.state,
+        + ([("held", "Held", held)] if names and (held or criteria.held) else [])
+        + ([("amended", "Amendment waits", amended)] if names and (amended or criteria.amended) else []),
+        "chosen": "held" if criteria.held else "amended" if criteria.amended else criteria.state,
         "criteria": criteria,
         "choices": _periods(criteria.period),
         "names": names,
@@ -132,7 +146,7 @@ def deals(request: HtmxRequest) -> HttpResponse:
 
 def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
     state, period = asked.get("state", ""), None
-    if state and state != "held" and state not in DealState.values:
+    if state and state not in ("held", "amended", *DealState.values):
         raise Http404
     if name := given(asked, "period"):
         period = periods.period_named(name)
@@ -140,8 +154,9 @@ def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
             raise Http404
     own = me if asked.get("whose") == "mine" else None
     return Criteria(
-        state="" if state == "held" else state,
+        state=state if state in DealState.values else "",
         held=state == "held",
+        amended=state == "amended",
         period=period,
         words=given(asked, "q"),
         rep=given(asked, "rep"),
@@ -155,12 +170,7 @@ def _periods(chosen: Period | None) -> list[Period]:
 
 
 def _row(deal: Deal, publisher: int | None, credit: Sequence[tuple[Measure, int]] = ()) -> Row:
-    version = deal.latest_version
-    lines = (
-        [line for line in version.lines.all() if publisher in (None, line.offering.publisher_id)]
-        if version
-        else []
-    )
+    lines = [line for line in deal.in_force.lines.all() if publisher in (None, line.offering.publisher_id)]
     return Row(deal, lines, sum(line.amount_minor for line in lines), credit)
 
 
@@ -177,6 +187,7 @@ class Action:
     """Something this person may do with the deal now.
 
     asks  What it does; said in the dialog that asks why. Without it there is no dialog.
+    form  The template of what is asked.
     """
 
     name: str
@@ -184,6 +195,7 @@ class Action:
     icon: str
     css: str = ""
     asks: str = ""
+    form: str = "quotas/_reason_form.html"
 
     @property
     def needs_reason(self) -> bool:
@@ -219,6 +231,14 @@ ACTIONS: Final[Mapping[str, Action]] = {
         ),
         Action("hold", "Hold", icon="pause", asks="Its credit leaves attainment until it is released."),
         Action("release", "Release", icon="play"),
+        Action("withdraw", "Withdraw the amendment", icon="undo-2"),
+        Action(
+            "cancel-part",
+            "Cancel a part",
+            icon="scissors",
+            asks="Say what is left of each line. What is cancelled loses its credit at once, in the deal's own split.",
+            form="quotas/_deal_part_form.html",
+        ),
         Action(
             "cancel",
             "Cancel deal",
@@ -228,6 +248,42 @@ ACTIONS: Final[Mapping[str, Action]] = {
         ),
     )
 }
+
+
+OF_AMENDMENTS: Final[Mapping[str, Action]] = {
+    "approve": Action("approve", "Approve the amendment", icon="check", css="primary"),
+    "reject": Action(
+        "reject",
+        "Reject the amendment",
+        icon="x",
+        css="danger",
+        asks="What stands goes on standing. Whoever proposed it reads your reason.",
+    ),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A line of which a part may be cancelled, and what is entered as left of it."""
+
+    line: DealLine
+    remaining: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundShown:
+    deal: Deal
+    version: DealVersion
+    amount_minor: int
+
+
+def _refund(deal: Deal) -> RefundShown:
+    version = deal.in_force if deal.state == DealState.APPROVED else deal.latest
+    return RefundShown(deal, version, sum(line.amount_minor for line in version.lines.all()))
+
+
+def _plain(amount_minor: int, currency: Currency) -> str:
+    return f"{Decimal(amount_minor).scaleb(-currency.exponent):,.{currency.exponent}f}"
 
 
 @require_safe
@@ -246,6 +302,7 @@ def _deal_page(
     asked: str = "",
     wrong: Sequence[Problem] = (),
     reason: str = "",
+    remaining: Mapping[int, str] | None = None,
 ) -> HttpResponse:
     today = clock.today()
     found = (
@@ -255,12 +312,13 @@ def _deal_page(
     )
     if found is None:
         raise Http404
+    complete([found])
     publisher = _only_publisher(user)
     row = _row(found, publisher)
     actions = _actions(user, found) if publisher is None else []
     context: dict[str, Any] = {
         "deal": found,
-        "version": found.latest_version,
+        "version": found.in_force,
         "row": row,
         "names": publisher is None,
         "actions": actions,
@@ -268,16 +326,36 @@ def _deal_page(
         and found.state in EDITABLE
         and may_log_for(user, found.owner_id, today),
         "asked": next((action for action in actions if action.name == asked and action.needs_reason), None),
+        "may_amend": publisher is None
+        and found.state == DealState.APPROVED
+        and found.in_force.kind != DealKind.CONSUMPTION
+        and may_log_for(user, found.owner_id, today),
         "wrong": wrong,
         "reason": reason,
+        "parts": [
+            Part(
+                line, (remaining or {}).get(line.line_no, _plain(line.amount_minor, found.in_force.currency))
+            )
+            for line in row.lines
+        ],
         "next": _next(request, ""),
         "duplicates": [],
     }
     if publisher is None:
+        events = list(found.events.select_related("by", "version").order_by("id"))
+        credit = _credit(user, found)
+        steps = timeline(found, events, [entry for measured in credit for entry in measured.entries])
         context |= {
-            "events": found.events.select_related("by", "version").order_by("id"),
-            "credit": _credit(user, found),
-            "gaps": [why_nothing(gap) for gap in _gaps(user, found)],
+            "events": events,
+            "timeline": steps,
+            "held_by": next((step for step in reversed(steps) if step.action == "held"), None)
+            if found.held
+            else None,
+            "credit": credit,
+            "refunds": [_refund(refund) for refund in refunds_of(found.pk)]
+            if found.credited_version_id
+            else [],
+            "gaps": missing(_gaps(user, found)),
             "partial": not user.has_role(*SEES_EVERYTHING),
             "duplicates": duplicates_of([found]).get(found.pk, [])
             if found.state in (*EDITABLE, DealState.SUBMITTED)
@@ -285,7 +363,10 @@ def _deal_page(
         }
         if found.state in (*EDITABLE, DealState.SUBMITTED):
             context |= {"expected": _expected(found)}
-        if found.state == DealState.SUBMITTED:
+        if found.amended_at is not None:
+            measures = Measure.objects.select_related("currency").in_bulk()
+            context["amendment"] = amendments([found], measures, people=reps_for(user, today))[found.pk]
+        if approving.waits(found):
             deciders = approving.Approvers([found], today).of(found)
             context["deciders"] = list(User.objects.filter(pk__in=deciders).order_by("name", "pk")[:3])
     if wants_part(request) and request.htmx.target == "drawer":
@@ -322,12 +403,8 @@ def _expected(found: Deal) -> dict[str, Any]:
     measures = Measure.objects.select_related("currency").in_bulk(expected.by_measure)
     return {
         "amounts": [(measures[pk], amount) for pk, amount in sorted(expected.by_measure.items())],
-        "reasons": _reason_words(expected.reasons),
+        "reasons": expected.reasons,
     }
-
-
-def _reason_words(reasons: Sequence[str]) -> list[str]:
-    return [str(Reason(reason).label) for reason in reasons]
 
 
 def _actions(user: User, found: Deal) -> list[Action]:
@@ -337,14 +414,20 @@ def _actions(user: User, found: Deal) -> list[Action]:
     if found.state in EDITABLE and may_log_for(user, found.owner_id, today):
         allowed.append("submit")
     if approving.may_approve(user, found, today):
-        allowed += ["approve", "return", "reject"]
+        allowed += ["approve", "reject"] if found.amended_at else ["approve", "return", "reject"]
+    if found.amended_at is not None and found.amended_by_id == user.pk:
+        allowed.append("withdraw")
     if found.state == DealState.APPROVED and user.has_role(Role.COMP_ADMIN):
         allowed.append("release" if found.held else "hold")
     if found.state not in (DealState.CANCELLED, DealState.REJECTED) and approving.may_cancel(
         user, found, today
     ):
+        sold = found.state == DealState.APPROVED and found.in_force.kind != DealKind.CONSUMPTION
+        if sold and found.amended_at is None:
+            allowed.append("cancel-part")
         allowed.append("cancel")
-    return [ACTIONS[name] for name in allowed]
+    actions = [ACTIONS[name] for name in allowed]
+    return [OF_AMENDMENTS.get(each.name, each) for each in actions] if found.amended_at else actions
 
 
 # --- what is done with it ---------------------------------------------------------------------------------
@@ -357,6 +440,8 @@ _SERVICES: Final[Mapping[str, Callable[..., Deal]]] = {
     "hold": approving.hold_deal,
     "release": approving.release_deal,
     "cancel": approving.cancel_deal,
+    "cancel-part": approving.cancel_part,
+    "withdraw": approving.withdraw_amendment,
 }
 _DONE: Final[Mapping[str, str]] = {
     "submit": "{} is submitted and waits for approval.",
@@ -366,7 +451,50 @@ _DONE: Final[Mapping[str, str]] = {
     "hold": "The credit of {} is held.",
     "release": "The credit of {} counts again.",
     "cancel": "{} is cancelled.",
+    "cancel-part": "A part of {} is cancelled and its credit is reversed.",
+    "withdraw": "The amendment of {} is withdrawn.",
 }
+
+
+_DECIDED: Final[Mapping[str, str]] = {
+    "approve": "The amendment of {} is approved and the difference in credit is posted.",
+    "reject": "The amendment of {} is rejected.",
+}
+
+
+def _remaining(
+    request: HtmxRequest, user: User, pk: int
+) -> tuple[dict[int, str], dict[int, int], list[Problem]]:
+    """What was entered as left of each line, as text and in minor units, and what of it cannot be read."""
+    found = (
+        deals_for(user, clock.today())
+        .select_related("latest_version__currency", "credited_version__currency")
+        .filter(pk=pk)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    currency = found.in_force.currency
+    entered: dict[int, str] = {}
+    amounts: dict[int, int] = {}
+    wrong: list[Problem] = []
+    for number in found.in_force.lines.values_list("line_no", flat=True):
+        text = request.POST.get(f"remaining-{number}")
+        if text is None:
+            continue
+        entered[number] = text
+        amount = minor(text, currency.exponent)
+        if amount is None:
+            wrong.append(
+                Problem(
+                    "not_an_amount",
+                    f"Line {number}: enter what is left, such as {_plain(12345, currency)}.",
+                    f"/lines/{number}",
+                )
+            )
+        else:
+            amounts[number] = amount
+    return entered, amounts, wrong
 
 
 @require_POST
@@ -386,17 +514,32 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     reason = request.POST.get("reason", "").replace("\x00", "").strip()
     if action != "submit":
         order["reason"] = reason
+    remaining: dict[int, str] = {}
+    if action == "cancel-part":
+        remaining, amounts, unreadable = _remaining(request, user, pk)
+        if unreadable:
+            return _deal_page(
+                request, user, pk, asked=action, wrong=unreadable, reason=reason, remaining=remaining
+            )
+        order["amounts"] = amounts
+    seen = deals_for(user, clock.today()).filter(pk=pk, amended_at__isnull=False)
+    waited = action in ("approve", "reject") and seen.exists()
     try:
         done = _SERVICES[action](**order)
     except NotFound as missing:
         raise Http404 from missing
     except Refusal as refused:
-        if any(problem.pointer == "/reason" for problem in refused.problems):
-            return _deal_page(request, user, pk, asked=action, wrong=refused.problems, reason=reason)
+        if any(problem.pointer.startswith(("/reason", "/lines")) for problem in refused.problems) and (
+            ACTIONS[action].needs_reason
+        ):
+            return _deal_page(
+                request, user, pk, asked=action, wrong=refused.problems, reason=reason, remaining=remaining
+            )
         for problem in refused.problems:
             messages.error(request, problem.message)
         return redirect("quotas:deal", pk)
-    messages.success(request, _DONE[action].format(done.reference))
+    said = _DECIDED[action] if waited else _DONE[action]
+    messages.success(request, said.format(done.reference))
     return redirect(_next(request, reverse("quotas:deal", args=[pk])))
 
 

@@ -1,5 +1,7 @@
 """The rules of crediting, and the periods they work in. To be read by everybody who is measured by them."""
 
+from datetime import date, timedelta
+
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -7,35 +9,70 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role
 from config import clock
-from quotas.models import Grain, PlanState
+from quotas.models import Grain, PlanAssignment, PlanVersion
 from quotas.selectors import periods as period_selectors
-from quotas.selectors.rules import versions_for
+from quotas.selectors.plans import in_force
+from quotas.selectors.rules import VersionShown, versions_for, word
 from quotas.views import HtmxRequest, sales_user
 
 
 @require_safe
 @login_required
 def plans(request: HtmxRequest) -> HttpResponse:
+    """Every plan with the version in force today, for whom it is, and its other versions. A fixed number of queries."""
     user = sales_user(request)
-    drafts = user.has_role(Role.COMP_ADMIN, Role.AUDITOR)
     today = clock.today()
-    versions = versions_for(drafts=drafts)
-    in_force = [
-        shown
-        for shown in versions
-        if shown.version.state == PlanState.PUBLISHED and today in shown.version.effective
-    ]
-    current = {shown.version.plan_id: shown for shown in reversed(in_force)}  # the higher number counts
-    return render(
-        request,
-        "quotas/plans.html",
-        {
-            "versions": versions,
-            "current": {shown.version.pk for shown in current.values()},
-            "drafts": drafts,
-            "today": today,
-        },
-    )
+    versions = versions_for(drafts=user.has_role(Role.COMP_ADMIN, Role.AUDITOR))
+    current = {version.pk for version in in_force(today, [shown.version for shown in versions]).values()}
+    whom = _whom(today)
+    grouped: dict[int, list[VersionShown]] = {}
+    for shown in versions:
+        grouped.setdefault(shown.version.plan_id, []).append(shown)
+    context = {
+        "plans": [
+            {
+                "plan": group[0].version.plan,
+                "whom": whom.get(plan_id, "nobody yet"),
+                "current": next((shown for shown in group if shown.version.pk in current), None),
+                "last": next(
+                    (last_day(shown.version) for shown in group if shown.version.pk in current), None
+                ),
+                "others": [
+                    (shown.version, last_day(shown.version))
+                    for shown in group
+                    if shown.version.pk not in current
+                ],
+            }
+            for plan_id, group in grouped.items()
+        ],
+        "may_write": user.has_role(Role.COMP_ADMIN),
+        "today": today,
+    }
+    return render(request, "quotas/plans.html", context)
+
+
+def last_day(version: PlanVersion) -> date | None:
+    upper = version.effective.upper
+    return upper - timedelta(days=1) if upper else None
+
+
+def _whom(on: date) -> dict[int, str]:
+    """Plan to who has it on a day, in words. 1 query."""
+    given: dict[int, list[tuple[str, int | None]]] = {}
+    for plan_id, role, rep_id in (
+        PlanAssignment.objects.filter(superseded_at=None, effective__contains=on)
+        .order_by("plan_id", "role", "rep_id")
+        .values_list("plan_id", "role", "rep_id")
+    ):
+        given.setdefault(plan_id, []).append((role, rep_id))
+    found = {}
+    for plan_id, each in given.items():
+        roles = [word("roles", role) for role, _ in each if role]
+        reps = sum(rep is not None for _, rep in each)
+        single = [f"{reps} {'rep' if reps == 1 else 'reps'} in person"] if reps else []
+        everybody = any(not role and rep is None for role, rep in each)
+        found[plan_id] = "everybody" if everybody else ", ".join([*roles, *single])
+    return found
 
 
 @require_safe

@@ -88,6 +88,7 @@ def test_a_deal_is_logged_and_read_back_as_it_was_sent(world: make.World) -> Non
             {"rep": world.bo.slug, "percent": "33.3333"},
         ],
         "version": 1,
+        "amendment": None,
         "revision": 1,
         "submitted_at": None,
         "decided_at": None,

@@ -145,6 +145,7 @@ def test_a_sent_deal_is_described_with_its_required_members(schema: dict[str, An
         "state",
         "kind",
         "period",
+        "amended",
         "external_id",
         "source",
         "owner",

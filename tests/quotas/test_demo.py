@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db.models import Count, F
 from django.test import Client
 
 from accounts.models import AuditEvent, User
@@ -25,19 +26,25 @@ from quotas.demo.world import World, world
 from quotas.models import (
     CreditEntry,
     CreditTotal,
+    CustomerTerritory,
     Deal,
+    DealEvent,
     DealKind,
     DealLine,
     DealShare,
     DealState,
     DealVersion,
     Period,
+    PlanAssignment,
     PlanVersion,
     Quota,
     Rep,
     RuleVersion,
     TeamMembership,
+    Territory,
+    TerritoryAssignment,
 )
+from quotas.selectors.linter import Weight, findings_of
 from quotas.services import demo
 from quotas.services.approving import approvals_waiting_for
 
@@ -207,8 +214,9 @@ def test_everything_that_was_generated_is_there_and_the_ledger_holds(loaded: dem
         k: v for k, v in wanted.items() if k != "held"
     }
     assert Deal.objects.filter(held=True).count() == SMALL.held
-    assert DealLine.objects.count() == sum(len(d.lines) for d in made.deals)
-    assert DealShare.objects.count() == sum(len(d.shares) for d in made.deals)
+    first = DealLine.objects.filter(version__number=1)
+    assert first.count() == sum(len(d.lines) for d in made.deals)
+    assert DealShare.objects.filter(version__number=1).count() == sum(len(d.shares) for d in made.deals)
     assert CreditEntry.objects.count() > 700
     assert broken() == {}
 
@@ -249,8 +257,10 @@ def test_every_log_in_works_and_has_its_role(loaded: demo.Loaded) -> None:
 
 
 def test_fourteen_deals_wait_for_the_manager_and_the_rep_stands_in_the_middle(loaded: demo.Loaded) -> None:
-    waiting = approvals_waiting_for(user("manager"), TODAY)
+    everything = approvals_waiting_for(user("manager"), TODAY)
+    waiting = everything.filter(state=DealState.SUBMITTED)
     assert waiting.count() == SMALL.waiting_at_home == 14
+    assert everything.filter(amended_at__isnull=False).count() == 2
     assert not waiting.filter(submitted_by=user("manager")).exists()
     rep = Rep.objects.get(user=user("rep"))
     mine = Counter(Deal.objects.filter(owner=rep).values_list("state", flat=True))
@@ -300,13 +310,83 @@ def test_consumption_is_credited_to_the_owner_of_the_account(loaded: demo.Loaded
     assert DealVersion.objects.filter(kind=DealKind.CONSUMPTION, shares__isnull=False).count() == 0
 
 
+def test_the_last_bills_are_true_ups_and_the_running_month_is_an_estimate(loaded: demo.Loaded) -> None:
+    statements = Deal.objects.filter(credited_version__kind=DealKind.CONSUMPTION)
+    months: dict[str, set[int]] = defaultdict(set)
+    for closes, versions in statements.annotate(n=Count("versions")).values_list(
+        "credited_version__close_date", "n"
+    ):
+        months[f"{closes:%Y-%m}"].add(versions)
+    assert (months["2026-03"], months["2026-06"], months["2026-07"], months["2026-08"]) == (
+        {1},
+        {2},
+        {2},
+        {1},
+    )
+    lines = DealLine.objects.filter(version__in=statements.values("credited_version"))
+    running = lines.filter(version__close_date__gte=date(2026, 8, 1))
+    assert running.exists()
+    assert not running.exclude(billed_minor=None).exists()
+    assert not lines.filter(version__close_date__lt=date(2026, 8, 1), billed_minor=None).exists()
+    assert lines.exclude(billed_minor=F("amount_minor")).exclude(billed_minor=None).exists()
+
+
+def test_amendments_wait_a_part_is_cancelled_and_a_capped_deal_is_refunded(loaded: demo.Loaded) -> None:
+    waiting = Deal.objects.filter(amended_at__isnull=False)
+    assert sorted(waiting.values_list("amended_by__email", flat=True)) == [
+        *("admin@demo.example", "rep@demo.example")  # of the full demo's three, whose rep has sold more
+    ]
+    assert all(deal.latest_version_id != deal.credited_version_id for deal in waiting)
+    assert DealEvent.objects.filter(action="partly_cancelled").count() == 1
+    first = Deal.objects.get(external_id="REF-00001")
+    second = Deal.objects.get(external_id="REF-00002")
+    assert first.latest_version is not None
+    assert second.latest_version is not None
+    assert first.latest_version.refunds_id == second.latest_version.refunds_id
+
+
 def test_no_published_rule_names_a_publisher_and_the_draft_does(loaded: demo.Loaded) -> None:
-    published, draft = PlanVersion.objects.order_by("number")
-    assert (published.state, draft.state) == ("published", "draft")
-    assert published.drafted_by_id != published.published_by_id
+    published = PlanVersion.objects.filter(state="published")
+    (draft,) = PlanVersion.objects.exclude(state="published")
+    assert draft.state == "draft"
+    assert published.count() == 2
+    assert all(version.drafted_by_id != version.published_by_id for version in published)
     for field in ("publishers", "families", "offerings", "paths"):
-        assert not RuleVersion.objects.filter(plan_version=published).exclude(**{field: None}).exists()
+        assert not RuleVersion.objects.filter(plan_version__in=published).exclude(**{field: None}).exists()
     assert draft.rules.exclude(publishers=None).count() == 1
+
+
+def test_plans_have_components_assignments_and_rules_that_the_linter_lets_pass(loaded: demo.Loaded) -> None:
+    everybody, of_a_role = PlanAssignment.objects.order_by("plan_id")
+    assert (everybody.role, everybody.rep_id, of_a_role.role) == ("", None, "account_executive")
+    field_plan = PlanVersion.objects.get(plan=everybody.plan, number=1)
+    assert sum(c.weight_ppm for c in field_plan.components.all()) == 1_000_000
+    for version in PlanVersion.objects.all():
+        assert [f.message for f in findings_of(version) if f.weight != Weight.TELLS] == []
+    spiff = CreditEntry.objects.filter(rule_version__plan_version__plan=of_a_role.plan)
+    assert spiff.exists()
+    assert set(TeamMembership.objects.filter(rep__in=spiff.values("rep")).values_list("role", flat=True)) == {
+        "account_executive"
+    }
+
+
+def test_specialists_earn_overlay_in_their_territory_and_house_reps_what_nobody_covers(
+    loaded: demo.Loaded,
+) -> None:
+    overlay = CreditEntry.objects.filter(receiver_class=2)
+    assert overlay.exists()
+    roles = TeamMembership.objects.filter(rep__in=overlay.values("rep")).values_list("role", flat=True)
+    assert set(roles) <= {"specialist", "house"}
+    for entry in overlay.select_related("deal"):
+        covering = TerritoryAssignment.objects.filter(
+            effective__contains=entry.credit_date,
+            territory__in=CustomerTerritory.objects.filter(customer=entry.deal.customer_id).values(
+                "territory"
+            ),
+        )
+        houses = Territory.objects.filter(house_rep=entry.rep_id)
+        assert covering.filter(rep=entry.rep_id).exists() or (houses.exists() and not covering.exists())
+    assert not DealShare.objects.filter(rep__in=overlay.values("rep")).exists()
 
 
 def test_nothing_is_later_than_the_evening_before_the_anchor_date(loaded: demo.Loaded) -> None:

@@ -484,7 +484,7 @@ def test_the_estimate_says_why_there_is_nothing(as_user: Log, world: World) -> N
         as_user(world.ana).post(reverse("quotas:deal-estimate"), entered(world, lines__0__offering="Inside"))
     )
     assert nobody_decided.name == "Inside"
-    assert "It earns nothing: no quota decision was in force" in said
+    assert "Inside does not count toward quota on 14 August 2026: nobody has decided that it does." in said
 
 
 @pytest.mark.parametrize("broken", ["lines", "shares"])
@@ -678,17 +678,17 @@ def test_rules_read_as_sentences_and_drafts_are_for_comp_admins(as_user: Log, wo
         deal_kinds=[DealKind.NEW_BUSINESS],
         publishers=[world.third.publisher],
     )
-    make.plan_version(rules=[rule], plan=world.plan_version.plan, state="draft")
-    sentence = f"Credits {world.bookings.name} at 110% of the eligible value"
-    admin = text(as_user(world.admin).get(reverse("quotas:plans")))
-    assert sentence in admin
-    assert f"the publisher is {world.third.publisher.name}" in admin.replace(
-        world.third.publisher.name.lower(), world.third.publisher.name
+    draft = make.plan_version(rules=[rule], plan=world.plan_version.plan, state="draft")
+    address = reverse("quotas:plan-version", args=[draft.plan.slug, draft.number])
+    admin = text(as_user(world.admin).get(address))
+    assert (
+        f"Deals on offerings of {world.third.publisher.name}, new business: 110%, cap $50K a deal." in admin
     )
-    assert "up to $50,000.00 a deal" in admin
+    assert as_user(world.ana).get(address).status_code == 404
     seller = text(as_user(world.ana).get(reverse("quotas:plans")))
-    assert sentence not in seller
-    assert f"Credits {world.bookings.name} at 100% of the eligible value" in seller
+    assert world.bookings.name in seller
+    assert "Deals on any eligible model: 100%." in seller
+    assert "110%" not in seller
 
 
 def test_periods_show_each_month_with_its_state(as_user: Log, world: World) -> None:

@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import psycopg
@@ -12,7 +13,7 @@ from django.db.models import Sum
 
 from quotas.crediting import engine
 from quotas.crediting.invariants import broken
-from quotas.models import CreditEntry, Deal, Posting
+from quotas.models import CreditEntry, Deal, DealEvent, DealLine, Posting
 from quotas.services import approving, booking
 from tests import make
 
@@ -33,6 +34,7 @@ def at_once(*jobs: Callable[[], object]) -> Counter[str]:
             outcomes.append("done")
         except Exception as refused:
             outcomes.append(type(refused).__name__)
+
         finally:
             connections.close_all()
 
@@ -109,6 +111,60 @@ def test_approving_and_cancelling_the_same_deal_at_once_leaves_one_consistent_st
     assert broken() == {}
 
 
+def test_twenty_threads_approving_amending_and_cancelling_the_same_deals_leave_each_in_one_consistent_state() -> (
+    None
+):
+    world = make.world()
+    deals = [submitted(world) for _ in range(4)]
+    for deal in deals[:2]:
+        approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    ana, mia = make.login(world.ana), make.login(world.mia)
+
+    def approve(deal: Deal) -> Callable[[], object]:
+        return lambda: approving.approve_deal(deal_id=deal.pk, by=mia, at=AT)
+
+    def amend(deal: Deal, amount: int) -> Callable[[], object]:
+        draft = booking.draft_of(deal)
+        draft = replace(draft, lines=(replace(draft.lines[0], amount_minor=amount),))
+        return lambda: booking.amend_deal(deal_id=deal.pk, draft=draft, by=ana, at=AT, reason="At once")
+
+    def cancel(deal: Deal) -> Callable[[], object]:
+        return lambda: approving.cancel_deal(deal_id=deal.pk, by=mia, at=AT, reason="At once")
+
+    def take_out(deal: Deal) -> Callable[[], object]:
+        return lambda: approving.cancel_part(
+            deal_id=deal.pk, amounts={1: 40_00}, by=mia, at=AT, reason="Less"
+        )
+
+    jobs = [
+        job
+        for n, deal in enumerate(deals)
+        for job in (approve(deal), amend(deal, 70_00 + n), approve(deal), take_out(deal), cancel(deal) if n % 2 else approve(deal))
+    ]  # fmt: skip
+    outcomes = at_once(*jobs)
+    assert set(outcomes) <= {"done", "Conflict"}
+    for deal in deals:
+        deal.refresh_from_db()
+        credited = CreditEntry.objects.filter(deal=deal).aggregate(n=Sum("amount_minor"))["n"] or 0
+        if deal.state == "approved":
+            line = DealLine.objects.get(version=deal.credited_version_id or 0)
+            assert credited == line.amount_minor
+            assert (deal.amended_at is None) == (deal.latest_version_id == deal.credited_version_id)
+        else:
+            assert (deal.state, deal.amended_at, credited) == ("cancelled", None, 0)
+        steps = Counter(deal.events.values_list("action", flat=True))
+        assert steps["approved"] <= 1
+        assert steps["cancelled"] == (deal.state == "cancelled")
+        assert deal.versions.count() == 1 + steps["amended"] + steps["partly_cancelled"]
+    kinds = Counter(Posting.objects.values_list("kind", flat=True))
+    told = Counter(DealEvent.objects.values_list("action", flat=True))
+    assert kinds["approve"] + kinds["amend"] == told["approved"] + told["amendment_approved"]
+    with transaction.atomic():
+        counts = engine.post(SPAN, key="afterwards", kind="recredit", by=None, at=AT).counts
+    assert {"credited", "reversed"}.isdisjoint(counts)
+    assert broken() == {}
+
+
 @pytest.mark.parametrize("statement", ["UPDATE {} SET amount_minor = 1", "DELETE FROM {}", "TRUNCATE {}"])
 @pytest.mark.parametrize("where", ["parent", "partition"])
 def test_the_ledger_refuses_change_to_the_application_and_to_the_owner(
@@ -128,4 +184,7 @@ def test_the_ledger_refuses_change_to_the_application_and_to_the_owner(
 @pytest.mark.soak
 @pytest.mark.parametrize("run", range(25))
 def test_races_end_well_again_and_again(run: int) -> None:
-    test_a_batch_beside_live_approvals_and_cancellations_neither_deadlocks_nor_doubles()
+    if run % 2:
+        test_a_batch_beside_live_approvals_and_cancellations_neither_deadlocks_nor_doubles()
+    else:
+        test_twenty_threads_approving_amending_and_cancelling_the_same_deals_leave_each_in_one_consistent_state()

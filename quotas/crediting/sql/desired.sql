@@ -3,6 +3,8 @@
 -- rules once; a receiver's candidates are the AND of four masks and the winner is the first bit. Cost: linear in lines x shares x measures.
 -- Scenario 1 is what is asked for; scenario 2, where there is one, is what it is compared with: other plan versions, or, for the parity
 -- proof, the twin of every offering. Silent rows of head are worked out but not told: 1 is held, 2 is only looked at for a refund's cap.
+-- The planner knows nothing of computed columns and would expect next to no rows behind an inner join or an equality with one: hence left joins
+-- that always find their row, and silent < 1.
 -- Fences (offset 0) keep a stage from being flattened into the next and evaluated again there.
 scenario as materialized (
   select v.id plan_version_id, v.plan_id, v.number, v.effective, g.scenario
@@ -54,19 +56,22 @@ facts as materialized (
   cross join lateral (
     select s.scenario = 2 and %(twin)s::text is not null
       and (%(twin)s::text <> 'publisher' or o.publisher_id = any(%(twin_publishers)s::bigint[])) twinned) w),
+matched as materialized (
+  select f.offering_id, f.plan_id, bit_or(r.b) mask
+  from facts f join rules r on r.scenario = f.scenario
+    and (r.offerings is null or f.offering = any(r.offerings)) and (r.publishers is null or f.publisher = any(r.publishers))
+    and (r.families is null or f.family = any(r.families)) and (r.paths is null or f.path = any(r.paths))
+    and (r.pricing_forms is null or f.pricing_form = any(r.pricing_forms))
+    and (r.task_areas is null or exists (
+      select from marketplace_offering_task_areas x where x.offering_id = f.offering_id and x.taskarea_id = any(r.task_areas)))
+  group by f.offering_id, f.plan_id),
 -- One row per offering, plan and span of days: the quota decision in force, the most specific first, and the rules that name the offering.
 eligible as materialized (
-  select t.offering_id, t.plan_id, e.starts, e.ends, e.decision_id, e.rate, coalesce((
-    select bit_or(r.b) from facts f join rules r on r.scenario = f.scenario
-    where f.offering_id = t.offering_id and f.plan_id = t.plan_id
-      and (r.offerings is null or f.offering = any(r.offerings)) and (r.publishers is null or f.publisher = any(r.publishers))
-      and (r.families is null or f.family = any(r.families)) and (r.paths is null or f.path = any(r.paths))
-      and (r.pricing_forms is null or f.pricing_form = any(r.pricing_forms))
-      and (r.task_areas is null or exists (
-        select from marketplace_offering_task_areas x where x.offering_id = t.offering_id and x.taskarea_id = any(r.task_areas)))), n.z) mask
+  select t.offering_id, t.plan_id, e.starts, e.ends, e.decision_id, e.rate, coalesce(m.mask, n.z) mask
   from none n
   cross join things t
   join marketplace_offering o on o.id = t.offering_id
+  left join matched m on m.offering_id = t.offering_id and m.plan_id = t.plan_id
   cross join lateral (
     with decision as materialized (
       select d.id, d.level, d.rate_ppm, coalesce(lower(d.effective), '-infinity'::date) starts, coalesce(upper(d.effective), 'infinity'::date) ends
@@ -106,12 +111,13 @@ rates as materialized (
   cross join measures m
   left join quotas_fxrate f on f.from_currency_id = d.currency and f.to_currency_id = m.currency and f.superseded_at is null
     and f.effective @> d.close_date and m.currency <> d.currency),
+-- One row per kind of deal, segment and region: the rules whose conditions on them hold. A refund is of its original's kind too.
 kinds as materialized (
-  select g.kind, g.segment, g.region, coalesce((
+  select g.kind, g.sold_as, g.segment, g.region, coalesce((
     select bit_or(r.b) from rules r
-    where (r.deal_kinds is null or g.kind = any(r.deal_kinds)) and (r.segments is null or g.segment = any(r.segments))
+    where (r.deal_kinds is null or g.kind = any(r.deal_kinds) or g.sold_as = any(r.deal_kinds)) and (r.segments is null or g.segment = any(r.segments))
       and (r.regions is null or g.region = any(r.regions))), n.z) mask
-  from none n cross join (select distinct kind, segment, region from head) g),
+  from none n cross join (select distinct kind, sold_as, segment, region from head) g),
 -- One row per credit date and role: the rules whose condition on the role holds, and the rules of the plans that the role has on that day.
 roles as materialized (
   select d.close_date, g.role, coalesce((select bit_or(r.b) from rules r where r.roles is null or g.role = any(r.roles)), n.z) mask, coalesce((
@@ -159,13 +165,22 @@ own_masks as materialized (
     from (select rep_id, starts first_day from own_plans union select rep_id, ends from own_plans) x) e
   join own_plans o on o.rep_id = e.rep_id and o.starts <= e.starts and o.ends > e.starts
   where e.ends is not null group by e.rep_id, e.starts, e.ends),
+-- One row per deal and receiver: the team of the day, and the rules whose condition on the role holds and whose plan the receiver then has.
+placed as (
+  select p.deal_id, p.rep_id, p.ppm, p.place, p.n, p.ppms, p.receiver_class, t.team_id,
+    case when t.team_id is null then p.mask else p.mask & o.mask & case when a.b is null then o.assigned else o.assigned | a.b end end mask
+  from receivers p
+  join head h on h.deal_id = p.deal_id
+  left join quotas_teammembership t on t.rep_id = p.rep_id and t.superseded_at is null and t.effective @> h.close_date
+  left join roles o on o.role = t.role and o.close_date = h.close_date
+  left join own_masks a on a.rep_id = p.rep_id and h.close_date >= a.starts and h.close_date < a.ends offset 0),
 dated as (
   select h.*, d.period_id, d.posting_period_id, d.mask & k.mask mask
   from head h
-  join days d on d.close_date = h.close_date
-  join kinds k on k.kind = h.kind and k.segment = h.segment and k.region = h.region offset 0),
+  left join days d on d.close_date = h.close_date
+  left join kinds k on k.kind = h.kind and k.sold_as = h.sold_as and k.segment = h.segment and k.region = h.region offset 0),
 judged as materialized (
-  select h.deal_id, h.version_id, h.kind, h.close_date, h.currency, h.new_customer, h.period_id, h.posting_period_id, h.silent,
+  select h.deal_id, h.version_id, h.kind, case h.kind when 'refund' then -1 else 1 end sign, h.close_date, h.currency, h.new_customer, h.period_id, h.posting_period_id, h.silent,
     l.line_no, l.amount, l.billed, l.quantity, l.term, e.decision_id, e.rate, e.mask & h.mask mask,
     case when h.posting_period_id is null then 'no_period' when e.decision_id is null then 'not_eligible'
       when e.rate = 0 then 'rate_zero' end stop
@@ -178,8 +193,8 @@ measured as (
   select j.deal_id, j.version_id, j.close_date, j.period_id, j.posting_period_id, j.silent, j.line_no, j.decision_id, j.rate, j.mask,
     m.measure_id, m.scenario, m.exclusive_mask, m.spiff_mask, m.z, r.fx_rate_id, r.num is null no_rate,
     case m.basis
-      when 'units' then case when j.quantity <= 9000000 then (j.quantity * 1000000)::bigint end
-      when 'new_customers' then 1000000
+      when 'units' then case when j.quantity <= 9000000 then (j.quantity * 1000000)::bigint end * j.sign
+      when 'new_customers' then 1000000 * j.sign
       when 'annualised_value' then mul_div(j.amount * 12, r.num, r.den * coalesce(j.term, 12))
       when 'billed' then mul_div(coalesce(j.billed, j.amount), r.num, r.den)
       else mul_div(j.amount, r.num, r.den) end as exact
@@ -190,15 +205,15 @@ measured as (
     when 'units' then j.kind <> 'consumption' and j.quantity is not null
     when 'new_customers' then j.new_customer and (j.deal_id, j.line_no) in (select deal_id, line_no from first_line)
     else j.kind = 'consumption' end
-  join rates r on r.close_date = j.close_date and r.currency = j.currency and r.measure_id = m.measure_id and r.scenario = m.scenario
-  where j.stop is null offset 0),
+  left join rates r on r.close_date = j.close_date and r.currency = j.currency and r.measure_id = m.measure_id and r.scenario = m.scenario
+  where j.rate <> 0 and j.posting_period_id is not null offset 0),
 valued as (select m.*, case when abs(exact) <= 9000000000000 then exact end as value from measured m offset 0),
 -- One row per line, measure and receiver. The base is split by largest remainder on the absolute value, ties by participant order;
 -- one receiver takes all, of two the first is rounded and the second takes the rest, which is the same thing; only more of them need the count.
 based as materialized (
   select v.deal_id, v.version_id, v.close_date, v.period_id, v.posting_period_id, v.silent, v.line_no, v.decision_id, v.rate, v.measure_id, v.scenario,
-    v.exclusive_mask, v.spiff_mask, v.z, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, p.receiver_class, t.team_id,
-    v.mask & p.mask & o.mask & case when a.b is null then o.assigned else o.assigned | a.b end mask,
+    v.exclusive_mask, v.spiff_mask, v.z, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, p.receiver_class, p.team_id,
+    v.mask & p.mask mask,
     case p.n
       when 1 then v.value
       when 2 then case p.place when 1 then mul_ppm(v.value, p.ppm) else v.value - mul_ppm(v.value, 1000000 - p.ppm) end
@@ -210,10 +225,7 @@ based as materialized (
               < sum(mod(mod(abs(v.value), 1000000) * u.ppm, 1000000)) / 1000000 then 1 else 0 end)
         from unnest(p.ppms) with ordinality u(ppm, place)) end base
   from valued v
-  join receivers p on p.deal_id = v.deal_id
-  left join quotas_teammembership t on t.rep_id = p.rep_id and t.superseded_at is null and t.effective @> v.close_date
-  left join roles o on o.role = t.role and o.close_date = v.close_date
-  left join own_masks a on a.rep_id = p.rep_id and v.close_date >= a.starts and v.close_date < a.ends offset 0),
+  join placed p on p.deal_id = v.deal_id offset 0),
 credited as (
   select b.*, mul_ppm(b.base, b.rate) credit, position(B'1' in (b.mask & b.exclusive_mask)) - 1 winner, nullif(b.mask & b.spiff_mask, b.z) spiff
   from based b where b.value is not null and b.team_id is not null
@@ -229,13 +241,15 @@ won as materialized (
 -- family together comes to what it would come to if it had been sold that way. A rule that has a cap in one version is looked at in all.
 capped as (
   select w.*, h.root_id, h.nth_of_family, w.credit + w.uplift earned
-  from won w join (select distinct rule_id from rules where cap is not null) r on r.rule_id = w.rule_id join head h on h.deal_id = w.deal_id),
+  from won w join (select distinct rule_id from rules where cap is not null) r on r.rule_id = w.rule_id join head h on h.deal_id = w.deal_id
+  where w.credit + w.uplift <> 0),
 family as (
   select scenario, rule_id, root_id, nth_of_family, deal_id, min(cap) cap, sum(earned) together from capped group by scenario, rule_id, root_id, nth_of_family, deal_id),
 limits as (
-  select scenario, rule_id, deal_id, together,
-    case when nth_of_family = 0 then cap else first_value(cap) over f - least(first_value(cap) over f, greatest(0, sum(together) over f)) end cap
-  from family window f as (partition by scenario, rule_id, root_id order by nth_of_family rows unbounded preceding)),
+  select scenario, rule_id, deal_id, together, case when nth_of_family = 0 then most else most - least(most, greatest(0, so_far)) end cap
+  from (
+    select *, sum(together) over f so_far, case when first_value(nth_of_family) over f = 0 then first_value(cap) over f else cap end most
+    from family window f as (partition by scenario, rule_id, root_id order by nth_of_family rows unbounded preceding)) x),
 -- The cut is shared over lines and people by largest remainder, ties by line, then participant.
 cut as (
   select c.*, l.together, l.cap most, div((abs(l.together) - l.cap) * abs(c.earned), abs(l.together)) whole,
@@ -249,22 +263,22 @@ ranked_cut as (
 desired as (
   select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 1::smallint component, credit amount
-  from won where rule_id is not null and credit <> 0 and silent = 0
+  from won where rule_id is not null and credit <> 0 and silent < 1
   union all
   select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 2::smallint, uplift
-  from won where uplift <> 0 and silent = 0
+  from won where uplift <> 0 and silent < 1
   union all
   select * from (
     select w.scenario, w.deal_id, w.version_id, w.line_no, w.rep_id, w.receiver_class, w.team_id, w.close_date, w.period_id, w.posting_period_id,
       w.fx_rate_id, w.decision_id, w.measure_id, s.plan_version_id, s.rule_id, s.rule_version_id, 3::smallint, mul_ppm(w.credit, s.factor) amount
-    from (select * from won where spiff is not null and silent = 0 offset 0) w
+    from (select * from won where spiff is not null and silent < 1 offset 0) w
     cross join lateral (select * from spiffs s where (w.spiff & s.b) = s.b offset 0) s offset 0) x
   where amount <> 0
   union all
   select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 4::smallint, (-sign(earned) * (whole + case when nth <= odd_units then 1 else 0 end))::bigint
-  from ranked_cut where silent = 0 and whole + case when nth <= odd_units then 1 else 0 end <> 0),
+  from ranked_cut where silent < 1 and whole + case when nth <= odd_units then 1 else 0 end <> 0),
 -- One row per reason why something earns nothing, for one scenario; empty measure or rep means all of them. A missing overlay has none, but for
 -- the team of somebody who covers the territory: it belongs to nobody by right.
 uncredited as (
@@ -276,7 +290,7 @@ uncredited as (
   from based where (value is null or rep_id is null) and receiver_class = 1 and silent = 0
   union all
   select scenario, deal_id, line_no, measure_id, rep_id, 'no_team' from based
-  where value is not null and rep_id is not null and team_id is null and silent = 0 group by scenario, deal_id, line_no, measure_id, rep_id
+  where value is not null and rep_id is not null and team_id is null and silent = 0 and (receiver_class = 1 or (mask & (exclusive_mask | spiff_mask)) <> z) group by scenario, deal_id, line_no, measure_id, rep_id
   union all
   select scenario, deal_id, line_no, measure_id, rep_id, case when rule_id is null then 'no_rule' else 'nothing' end
   from won where (rule_id is null or credit = 0) and receiver_class = 1 and silent = 0)

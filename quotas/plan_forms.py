@@ -1,0 +1,409 @@
+"""Forms of plans: text and ticks in, drafts for the services out. What is wrong stands beside its field."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from django import forms
+from django.http import QueryDict
+
+from config import formats
+from config.refusals import Problem
+from marketplace.models import CommercialPath, Currency, Customer, Offering, PricingForm, Publisher, TaskArea
+from quotas.forms import minor, ppm, written_ppm
+from quotas.models import DealKind, Measure, PlanVersion, Receivers, RuleVersion, SalesRole, Territory
+from quotas.selectors.linter import place
+from quotas.selectors.rules import LABELS
+from quotas.services.plans import ComponentDraft, RuleDraft
+from quotas.services.simulating import Tryout
+
+NUMBERED: Final = frozenset({"offerings", "publishers", "task_areas", "territories"})
+EVERYBODY: Final = "everybody"
+
+
+class Described(forms.Form):
+    """A form whose fields say where their help and their error stand."""
+
+    use_required_attribute = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, field in self.fields.items():
+            bound = self[name]
+            ids = [f"{bound.auto_id}_helptext"] if field.help_text else []
+            if not isinstance(field.widget, forms.CheckboxSelectMultiple | forms.RadioSelect):
+                field.widget.attrs["aria-describedby"] = " ".join([*ids, f"{bound.auto_id}_error"])
+
+    def place(self, problems: Iterable[Problem]) -> list[Problem]:
+        """Put each problem beside its field; returns those that no field is about."""
+        rest = []
+        for problem in problems:
+            name = problem.pointer.strip("/").split("/")[-1]
+            if name in self.fields:
+                self.add_error(name, problem.message)
+            else:
+                rest.append(problem)
+        return rest
+
+
+def _day(label: str, *, required: bool, help_text: str = "") -> forms.DateField:
+    return forms.DateField(
+        label=label,
+        required=required,
+        help_text=help_text,
+        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+
+def _text(
+    label: str, *, required: bool = True, help_text: str = "", css: str = "", **attrs: str
+) -> forms.CharField:
+    return forms.CharField(
+        label=label,
+        required=required,
+        max_length=200,
+        help_text=help_text,
+        widget=forms.TextInput(attrs={"autocomplete": "off", **({"class": css} if css else {}), **attrs}),
+    )
+
+
+def next_day(last: date | None) -> date | None:
+    """People name the last day; spans are half-open."""
+    return last + timedelta(days=1) if last and last < date.max else None
+
+
+def last_day(ends: date | None) -> date | None:
+    return ends - timedelta(days=1) if ends else None
+
+
+class VersionForm(Described):
+    """The dates and the purpose of a version."""
+
+    starts = _day(
+        "First day", required=True, help_text="Deals that close from this day on are credited by it."
+    )
+    last = _day("Last day", required=False, help_text="Empty: until further notice.")
+    note = forms.CharField(
+        label="What it is for",
+        required=False,
+        max_length=500,
+        help_text="Whoever reviews it reads this first.",
+        widget=forms.Textarea(attrs={"rows": 3}),
+    )
+
+    def span(self) -> tuple[date | None, date | None]:
+        return self.cleaned_data["starts"], next_day(self.cleaned_data["last"])
+
+    def place(self, problems: Iterable[Problem]) -> list[Problem]:
+        return super().place(
+            Problem(p.code, p.message, p.pointer.replace("/ends", "/last")) for p in problems
+        )
+
+
+class PlanForm(VersionForm):
+    """A new plan with its first version."""
+
+    field_order = ("name", "starts", "last", "note")
+    name = _text("Name of the plan", placeholder="FY27 partner plan")
+
+
+class RuleForm(Described):
+    """A rule in plain choices. An empty condition means any."""
+
+    name = _text("Name", help_text="What people call it, such as “New business in EMEA counts 110%”.")
+    measure = forms.ChoiceField(label="What it measures", choices=())
+    receivers = forms.ChoiceField(
+        label="Who earns", choices=Receivers.choices, initial=Receivers.SHARES, widget=forms.RadioSelect
+    )
+    exclusive = forms.ChoiceField(
+        label="How it counts",
+        choices=[
+            ("one", "One such rule wins, and multiplies the credit"),
+            ("adds", "SPIFF: adds to whatever else applies"),
+        ],
+        initial="one",
+        widget=forms.RadioSelect,
+    )
+    factor = _text(
+        "Multiplier or own factor",
+        help_text="110 lifts the credit by a tenth; a SPIFF of 5 adds 5% of it.",
+        inputmode="decimal",
+        css="num-in",
+    )
+    cap = _text(
+        "Cap a deal",
+        required=False,
+        help_text="The most that one deal earns under it, in the measure's own currency. Empty: none.",
+        inputmode="decimal",
+        css="num-in",
+    )
+    starts = _day("From", required=False, help_text="Empty: as long as the version.")
+    last = _day("Until, that day included", required=False)
+    priority = _text(
+        "Priority",
+        required=False,
+        help_text="The higher wins; then the one with more conditions.",
+        inputmode="numeric",
+        css="num-in",
+    )
+
+    def __init__(self, data: Mapping[str, Any] | None = None, *, rule: RuleVersion | None = None) -> None:
+        self.measures = {
+            m.pk: m for m in Measure.objects.select_related("currency").order_by("position", "pk")
+        }
+        super().__init__(data, initial=None if rule is None else self._entered(rule))
+        self.fields["measure"].choices = [(pk, m.name) for pk, m in self.measures.items()]  # type: ignore[attr-defined]
+        for name, options in condition_choices(rule).items():
+            self.fields[name] = forms.MultipleChoiceField(
+                label=LABELS[name],
+                required=False,
+                choices=options,
+                widget=forms.CheckboxSelectMultiple,
+                initial=None if rule is None else [str(value) for value in getattr(rule, name) or ()],
+            )
+
+    @property
+    def conditions(self) -> list[tuple[Any, int]]:
+        """Each condition's field with how many of its values are ticked."""
+        return [(self[name], len(self[name].value() or ())) for name in LABELS]
+
+    def clean_factor(self) -> int:
+        value = ppm(self.cleaned_data["factor"])
+        if value is None or value < 0:
+            raise forms.ValidationError("Enter a percentage, such as 110 or 5.")
+        return value
+
+    def clean_priority(self) -> int:
+        text = str(self.cleaned_data["priority"] or "0").strip().replace("−", "-")
+        if not text.removeprefix("-").isdecimal() or len(text) > 6:
+            raise forms.ValidationError("Enter a whole number.")
+        return int(text)
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        text = str(cleaned.get("cap") or "").strip()
+        measure = self.measures.get(int(cleaned.get("measure") or 0))
+        if text and measure is not None:
+            exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
+            amount = minor(text, exponent)
+            if amount is None or amount < 0:
+                self.add_error("cap", "Enter an amount, such as 2,000,000.")
+            cleaned["cap"] = amount
+        return cleaned
+
+    def draft(self) -> RuleDraft:
+        """What was entered; only after is_valid()."""
+        entered = self.cleaned_data
+        return RuleDraft(
+            name=entered["name"],
+            measure_id=int(entered["measure"]),
+            factor_ppm=entered["factor"],
+            receivers=int(entered["receivers"]),
+            exclusive=entered["exclusive"] == "one",
+            cap_minor=entered["cap"] if entered["cap"] != "" else None,
+            starts=entered["starts"],
+            ends=next_day(entered["last"]),
+            priority=entered["priority"],
+            conditions={name: [int(v) if name in NUMBERED else v for v in entered[name]] for name in LABELS},
+        )
+
+    def place(self, problems: Iterable[Problem]) -> list[Problem]:
+        return super().place(
+            Problem(p.code, p.message, p.pointer.replace("/ends", "/last")) for p in problems
+        )
+
+    def _entered(self, rule: RuleVersion) -> dict[str, Any]:
+        measure = self.measures[rule.measure_id]
+        exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
+        return {
+            "name": rule.name,
+            "measure": rule.measure_id,
+            "receivers": rule.receivers,
+            "exclusive": "one" if rule.exclusive else "adds",
+            "factor": written_ppm(rule.factor_ppm),
+            "cap": "" if rule.cap_minor is None else _major(rule.cap_minor, exponent),
+            "starts": rule.effective.lower if rule.effective else None,
+            "last": last_day(rule.effective.upper) if rule.effective else None,
+            "priority": str(rule.priority),
+        }
+
+
+def condition_choices(rule: RuleVersion | None = None) -> dict[str, list[tuple[str, str]]]:
+    """What each condition can name, and whatever the rule names although it is gone. 8 queries."""
+    customers = Customer.objects.order_by()
+    offerings = list(
+        Offering.objects.exclude(commercial_path=CommercialPath.INTERNAL)
+        .select_related("publisher")
+        .order_by("name", "pk")
+    )
+    found: dict[str, list[tuple[str, str]]] = {
+        "deal_kinds": list(DealKind.choices),
+        "segments": [
+            (s, place(s)) for s in sorted(set(customers.values_list("segment", flat=True).distinct()))
+        ],
+        "regions": [
+            (r, place(r)) for r in sorted(set(customers.values_list("region", flat=True).distinct()))
+        ],
+        "roles": list(SalesRole.choices),
+        "publishers": [(str(p.pk), p.name) for p in Publisher.objects.order_by("name", "pk")],
+        "families": [(f, f) for f in sorted({o.family for o in offerings})],
+        "offerings": [(str(o.pk), f"{o.name}, {o.publisher.name}") for o in offerings],
+        "paths": list(CommercialPath.choices),
+        "task_areas": [(str(a.pk), a.name) for a in TaskArea.objects.order_by("position", "pk")],
+        "pricing_forms": list(PricingForm.choices),
+        "territories": [(str(t.pk), t.name) for t in Territory.objects.order_by("name", "pk")],
+    }
+    if rule is not None:
+        for name, options in found.items():
+            known = {value for value, _ in options}
+            gone = [str(value) for value in getattr(rule, name) or () if str(value) not in known]
+            options += [(value, f"{value}, not for sale any more") for value in gone]
+    return found
+
+
+class ComponentsForm:
+    """One row a measure: its weight, and perhaps a target incentive. A row without a weight is no component."""
+
+    def __init__(self, *, version: PlanVersion, data: QueryDict | None = None) -> None:
+        self.measures = list(Measure.objects.select_related("currency").order_by("position", "pk"))
+        self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
+        known = {c.measure_id: c for c in version.components.select_related("currency")}
+        self.errors: dict[int, dict[str, str]] = {}
+        self.rest: list[Problem] = []
+        self.rows: list[dict[str, Any]] = []
+        usual = next(iter(self.currencies), "USD") if "USD" not in self.currencies else "USD"
+        for measure in self.measures:
+            component = known.get(measure.pk)
+            weight = written_ppm(component.weight_ppm) if component else ""
+            incentive = (
+                _major(component.target_incentive_minor, component.currency.exponent)
+                if component and component.target_incentive_minor is not None and component.currency
+                else ""
+            )
+            code = component.currency_id if component and component.currency_id else usual
+            if data is not None:
+                weight = str(data.get(f"weight-{measure.pk}", ""))[:40]
+                incentive = str(data.get(f"incentive-{measure.pk}", ""))[:40]
+                code = str(data.get(f"currency-{measure.pk}", code))[:3]
+            self.rows.append({"measure": measure, "weight": weight, "incentive": incentive, "currency": code})
+
+    @property
+    def together(self) -> int | None:
+        """Parts per million; None where a weight cannot be read."""
+        weights = [ppm(row["weight"]) for row in self.rows if row["weight"].strip()]
+        return None if None in weights else sum(weight for weight in weights if weight is not None)
+
+    def drafts(self) -> list[ComponentDraft] | None:
+        """What was entered; None where something cannot be read, which is then said in errors."""
+        found = []
+        for row in self.rows:
+            pk, weight, incentive = row["measure"].pk, row["weight"].strip(), row["incentive"].strip()
+            if not weight and not incentive:
+                continue
+            read = ppm(weight)
+            if read is None or not 0 < read <= 1_000_000:
+                self.errors.setdefault(pk, {})["weight"] = "Enter a percentage above 0 and up to 100."
+            currency = self.currencies.get(row["currency"])
+            amount = minor(incentive, currency.exponent) if incentive and currency else None
+            if incentive and (amount is None or amount < 0):
+                self.errors.setdefault(pk, {})["incentive"] = "Enter an amount, such as 60,000."
+            found.append(ComponentDraft(pk, read or 0, amount, row["currency"] if incentive else None))
+        return None if self.errors else found
+
+    def place(self, drafts: Sequence[ComponentDraft], problems: Iterable[Problem]) -> None:
+        for problem in problems:
+            steps = problem.pointer.strip("/").split("/")
+            if len(steps) == 3 and steps[1].isdecimal():
+                of = drafts[int(steps[1])].measure_id
+                name = "weight" if steps[2] == "weight" else "incentive"
+                self.errors.setdefault(of, {})[name] = problem.message
+            else:
+                self.rest.append(problem)
+
+    def shown(self) -> list[dict[str, Any]]:
+        return [{**row, "errors": self.errors.get(row["measure"].pk, {})} for row in self.rows]
+
+
+class AssignmentForm(Described):
+    """Who has the plan, from when until when."""
+
+    whom = forms.ChoiceField(label="Who", choices=())
+    rep = _text(
+        "Or one rep",
+        required=False,
+        help_text="The whole name.",
+        list="reps",
+        placeholder="Type a part of the name",
+    )
+    starts = _day("First day", required=True)
+    last = _day("Last day", required=False, help_text="Empty: until further notice.")
+    reason = _text("Reason", help_text="It is kept with the assignment, and with the run that it starts.")
+
+    def __init__(self, data: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        choices = [(EVERYBODY, "Everybody"), *SalesRole.choices, ("rep", "One rep")]
+        self.fields["whom"].choices = choices  # type: ignore[attr-defined]
+
+
+class TryForm(Described):
+    """A deal to try a version on."""
+
+    kind = forms.ChoiceField(choices=DealKind.choices, initial=DealKind.NEW_BUSINESS, label="Kind of deal")
+    offering = forms.ChoiceField(choices=(), label="Offering")
+    pricing_form = forms.ChoiceField(
+        choices=[("", "Any"), *PricingForm.choices], required=False, label="Pricing"
+    )
+    region = forms.ChoiceField(choices=(), label="Region")
+    segment = forms.ChoiceField(choices=(), label="Segment")
+    role = forms.ChoiceField(choices=SalesRole.choices, initial=SalesRole.ACCOUNT_EXECUTIVE, label="Sold by")
+    territory = forms.ChoiceField(choices=(), required=False, label="Territory of the customer")
+    amount = _text("Amount in US dollars", inputmode="decimal", css="num-in")
+    close_date = _day("Close date", required=True)
+    new_customer = forms.BooleanField(required=False, label="New customer")
+
+    def __init__(self, data: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__(data, **kwargs)
+        choices = condition_choices()
+        for name, options in (
+            ("offering", choices["offerings"]),
+            ("region", choices["regions"]),
+            ("segment", choices["segments"]),
+            ("territory", [("", "Wherever such a customer lies"), *choices["territories"]]),
+        ):
+            self.fields[name].choices = options  # type: ignore[attr-defined]
+
+    def clean_amount(self) -> int:
+        value = minor(self.cleaned_data["amount"], 2)
+        if value is None or value <= 0 or value > 9_000_000_000_000:
+            raise forms.ValidationError("Enter an amount, such as 100,000.")
+        return value
+
+    def tryout(self) -> Tryout:
+        entered = self.cleaned_data
+        return Tryout(
+            kind=entered["kind"],
+            offering_id=int(entered["offering"]),
+            segment=entered["segment"],
+            region=entered["region"],
+            role=entered["role"],
+            amount_minor=entered["amount"],
+            close_date=entered["close_date"],
+            pricing_form=entered["pricing_form"],
+            territory_id=int(entered["territory"]) if entered["territory"] else None,
+            new_customer=entered["new_customer"],
+        )
+
+
+class SpanForm(Described):
+    """Months of the past."""
+
+    starts = _day("From", required=True)
+    last = _day("Until, that day included", required=True)
+
+
+def _major(amount: int, exponent: int) -> str:
+    """Minor units as they are typed, without zero decimals."""
+    value = Decimal(amount).scaleb(-exponent)
+    return f"{value:,.{exponent}f}".rstrip("0").rstrip(".") if exponent else f"{value:,}"

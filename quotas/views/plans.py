@@ -1,0 +1,899 @@
+"""Plans as a comp admin works on them: a version with its checklist, rules in plain choices, a test bench, the impact on history.
+
+Published versions are for everybody who is measured by them; drafts are for comp admins and auditors.
+"""
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from io import StringIO
+from typing import Any, Final
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from accounts.models import Role, User
+from config import clock
+from config.models import Job
+from config.refusals import NotFound, Problem, Refusal, Stale
+from quotas.models import (
+    Component,
+    CompPlan,
+    Measure,
+    PlanAssignment,
+    PlanState,
+    PlanVersion,
+    Reason,
+    Rep,
+    RuleVersion,
+    SalesRole,
+    Team,
+)
+from quotas.plan_forms import (
+    EVERYBODY,
+    AssignmentForm,
+    ComponentsForm,
+    PlanForm,
+    RuleForm,
+    SpanForm,
+    TryForm,
+    VersionForm,
+    last_day,
+    next_day,
+)
+from quotas.selectors import impact as impacts
+from quotas.selectors.linter import Weight
+from quotas.selectors.plans import (
+    OPEN_STATES,
+    SIMULATE,
+    base_of,
+    begins_in_the_past,
+    fingerprint,
+    gate,
+    in_force,
+    rule_fingerprint,
+)
+from quotas.selectors.rules import (
+    difference,
+    names_in,
+    reach_of_rule,
+    sentence,
+    version_shown,
+)
+from quotas.services import facts, parity, plans, simulating
+from quotas.services.simulating import Earned
+from quotas.views import HtmxRequest, given, sales_user, wants_part
+
+WRITES: Final = (Role.COMP_ADMIN,)
+REVIEWS: Final = (Role.COMP_ADMIN, Role.AUDITOR)
+MOVERS: Final = 15
+RUNS: Final = 10
+
+
+# --- who sees what ----------------------------------------------------------------------------------------
+
+
+def _version(request: HtmxRequest, slug: str, number: int, *, writing: bool = False) -> PlanVersion:
+    """The version of the address, if this person may see it, or change it; else 404."""
+    user = sales_user(request)
+    found = (
+        PlanVersion.objects.select_related("plan", "drafted_by", "published_by", "review_asked_by")
+        .filter(plan__slug=slug, number=number)
+        .first()
+    )
+    if found is None:
+        raise Http404
+    if writing and not user.has_role(*WRITES):
+        raise Http404
+    if found.published_at is None and not user.has_role(*REVIEWS):
+        raise Http404
+    return found
+
+
+def _writer(request: HtmxRequest) -> User:
+    user = sales_user(request)
+    if not user.has_role(*WRITES):
+        raise Http404
+    return user
+
+
+def _reviewer(request: HtmxRequest) -> User:
+    user = sales_user(request)
+    if not user.has_role(*REVIEWS):
+        raise Http404
+    return user
+
+
+def _address(version: PlanVersion, name: str = "plan-version", *more: Any) -> str:
+    return reverse(f"quotas:{name}", args=[version.plan.slug, version.number, *more])
+
+
+def _frame(request: HtmxRequest, version: PlanVersion, tab: str) -> dict[str, Any]:
+    """What every page of a version shows."""
+    user = sales_user(request)
+    draft = version.state == PlanState.DRAFT
+    return {
+        "version": version,
+        "plan": version.plan,
+        "tab": tab,
+        "is_open": version.state in OPEN_STATES,
+        "withdrawn": version.state == PlanState.SUPERSEDED and version.published_at is None,
+        "may_write": user.has_role(*WRITES),
+        "may_edit": user.has_role(*WRITES) and draft,
+        "reviews": user.has_role(*REVIEWS),
+        "last": last_day(version.effective.upper),
+        "today": clock.today(),
+    }
+
+
+# --- a version --------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """Something this person may do with the version now. asks: what it does, said where it asks why."""
+
+    name: str
+    text: str
+    icon: str
+    css: str = ""
+    asks: str = ""
+    needs_reason: bool = False
+
+
+@require_safe
+@login_required
+def version(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    return _version_page(request, _version(request, slug, number))
+
+
+def _version_page(
+    request: HtmxRequest,
+    found: PlanVersion,
+    *,
+    asked: str = "",
+    wrong: Sequence[Problem] = (),
+    reason: str = "",
+    status: int = 200,
+) -> HttpResponse:
+    user = sales_user(request)
+    context = _frame(request, found, "rules")
+    base = base_of(found)
+    context |= {
+        "shown": version_shown(found),
+        "components": found.components.select_related("measure", "currency").order_by(
+            "measure__position", "pk"
+        ),
+        "base": base,
+        "wrong": wrong,
+        "asked": asked,
+        "reason": reason,
+        "revision": fingerprint(found),
+        "governs": found.pk in {v.pk for v in in_force(clock.today(), found.plan.versions.all()).values()},
+    }
+    if context["is_open"]:
+        checked = gate(found, on=clock.today())
+        told = [each for each in checked.findings if each.weight == Weight.TELLS]
+        context |= {
+            "gate": checked,
+            "findings": [each for each in checked.findings if each.weight != Weight.TELLS],
+            "overlaps": told,
+            "difference": difference(found, base),
+            "actions": _actions(user, found, ready=not checked.open),
+            "retroactive": begins_in_the_past(found, clock.today()),
+            "may_publish": plans.may_publish(user, found),
+            "usual": _usual(found),
+        }
+    elif base is not None:
+        context["difference"] = difference(found, base)
+    return render(request, "quotas/plan_version.html", context, status=status)
+
+
+def _usual(found: PlanVersion) -> tuple[date, date]:
+    """The first and the last day that a preview takes if nobody says otherwise."""
+    starts, ends = simulating.usual_span(found, clock.today())
+    return starts, ends - timedelta(days=1)
+
+
+def _actions(user: User, found: PlanVersion, *, ready: bool) -> list[Action]:
+    """What may be done now; the services refuse the rest whatever this says."""
+    if not user.has_role(*WRITES):
+        return []
+    actions = []
+    if found.state == PlanState.DRAFT:
+        actions.append(Action("review", "Ask for review", "send", "primary"))
+    else:
+        if ready and plans.may_publish(user, found):
+            actions.append(
+                Action(
+                    "publish",
+                    "Publish",
+                    "check",
+                    "primary",
+                    asks="From here on it is in force on its days, and it never changes.",
+                )
+            )
+        actions.append(
+            Action(
+                "send-back",
+                "Send back",
+                "undo-2",
+                asks="It becomes a draft again, with your reason.",
+                needs_reason=True,
+            )
+        )
+    actions.append(
+        Action(
+            "withdraw",
+            "Withdraw",
+            "ban",
+            "danger",
+            asks="It is given up. It stays readable, and is never published.",
+            needs_reason=True,
+        )
+    )
+    return actions
+
+
+_SERVICES: Final[Mapping[str, Callable[..., PlanVersion]]] = {
+    "review": plans.ask_for_review,
+    "send-back": plans.send_back,
+    "publish": plans.publish_plan,
+    "withdraw": plans.withdraw_draft,
+}
+_DONE: Final[Mapping[str, str]] = {
+    "review": "{} waits for a second comp admin.",
+    "send-back": "{} is a draft again.",
+    "publish": "{} is published.",
+    "withdraw": "{} is withdrawn.",
+}
+
+
+@require_POST
+@login_required
+def act(request: HtmxRequest, slug: str, number: int, action: str) -> HttpResponse:
+    """Ask for a review, send back, publish or withdraw, as the version was when the page was read."""
+    user = _writer(request)
+    found = _version(request, slug, number, writing=True)
+    if action not in _SERVICES:
+        raise Http404
+    order: dict[str, Any] = {"plan_version_id": found.pk, "by": user, "at": clock.now()}
+    reason = request.POST.get("reason", "").replace("\x00", "").strip()
+    if action != "review":
+        order["reason"] = reason
+    if action in ("review", "publish"):
+        order["expected"] = request.POST.get("revision") or None
+    try:
+        done = _SERVICES[action](**order)
+    except NotFound as missing:
+        raise Http404 from missing
+    except Refusal as refused:
+        found.refresh_from_db()
+        return _version_page(
+            request, found, asked=action, wrong=refused.problems, reason=reason, status=refused.status
+        )
+    messages.success(request, _DONE[action].format(done))
+    return redirect(_address(done))
+
+
+@require_POST
+@login_required
+def prove(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    """Run the parity proof of the version as it stands."""
+    user = _reviewer(request)
+    found = _version(request, slug, number)
+    try:
+        proof = parity.prove_plan(plan_version_id=found.pk, by=user, at=clock.now())
+    except Refusal as refused:
+        for problem in refused.problems:
+            messages.error(request, problem.message)
+        return redirect(_address(found))
+    clean = "refused" not in (proof.rules_verdict, proof.eligibility_verdict)
+    tell = messages.success if clean else messages.warning
+    tell(
+        request, "The proof is clean." if clean else "The proof refuses this version: the checklist says why."
+    )
+    return redirect(f"{_address(found)}#gate")
+
+
+# --- starting and dating ----------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def new_plan(request: HtmxRequest) -> HttpResponse:
+    user = _writer(request)
+    form = PlanForm(request.POST if request.method == "POST" else None, initial={"starts": _next_quarter()})
+    if request.method == "POST" and form.is_valid():
+        starts, ends = form.span()
+        try:
+            made = plans.start_plan(
+                name=form.cleaned_data["name"],
+                starts=starts,
+                ends=ends,
+                note=form.cleaned_data["note"],
+                by=user,
+                at=clock.now(),
+            )
+        except Refusal as refused:
+            rest = form.place(refused.problems)
+            return _form_page(request, "new_plan", form, rest)
+        messages.success(request, f"{made} is started: add its first rule.")
+        return redirect(_address(made))
+    return _form_page(request, "new_plan", form)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def new_version(request: HtmxRequest, slug: str) -> HttpResponse:
+    user = _writer(request)
+    plan = CompPlan.objects.filter(slug=slug).first()
+    if plan is None:
+        raise Http404
+    form = VersionForm(
+        request.POST if request.method == "POST" else None, initial={"starts": _next_quarter()}
+    )
+    if request.method == "POST" and form.is_valid():
+        starts, ends = form.span()
+        try:
+            made = plans.start_draft(
+                plan_id=plan.pk,
+                starts=starts,
+                ends=ends,
+                note=form.cleaned_data["note"],
+                by=user,
+                at=clock.now(),
+            )
+        except Refusal as refused:
+            return _form_page(request, "new_version", form, form.place(refused.problems), plan=plan)
+        messages.success(request, f"{made} is a draft, with the rules that are in force on its first day.")
+        return redirect(_address(made))
+    return _form_page(request, "new_version", form, plan=plan)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def edit(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    """The dates and the purpose of a draft."""
+    user = _writer(request)
+    found = _version(request, slug, number, writing=True)
+    initial = {
+        "starts": found.effective.lower,
+        "last": last_day(found.effective.upper),
+        "note": found.note,
+    }
+    form = VersionForm(request.POST if request.method == "POST" else None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        starts, ends = form.span()
+        try:
+            plans.change_draft(
+                plan_version_id=found.pk,
+                starts=starts,
+                ends=ends,
+                note=form.cleaned_data["note"],
+                by=user,
+                at=clock.now(),
+                expected=request.POST.get("revision") or None,
+            )
+        except Refusal as refused:
+            return _form_page(
+                request, "edit", form, form.place(refused.problems), version=found, status=refused.status
+            )
+        messages.success(request, "The draft has its new dates.")
+        return redirect(_address(found))
+    return _form_page(request, "edit", form, version=found)
+
+
+def _form_page(
+    request: HtmxRequest,
+    what: str,
+    form: VersionForm,
+    wrong: Sequence[Problem] = (),
+    *,
+    plan: CompPlan | None = None,
+    version: PlanVersion | None = None,
+    status: int = 422,
+) -> HttpResponse:
+    return render(
+        request,
+        "quotas/plan_edit.html",
+        {
+            "what": what,
+            "form": form,
+            "wrong": wrong,
+            "plan": plan or (version.plan if version else None),
+            "version": version,
+            "revision": request.POST.get("revision") or (fingerprint(version) if version else ""),
+        },
+        status=status if form.errors or wrong else 200,
+    )
+
+
+def _next_quarter() -> date:
+    """The first day of the next calendar quarter: plans rarely begin on another."""
+    today = clock.today()
+    month = (today.month - 1) // 3 * 3 + 4
+    return date(today.year + month // 13, (month - 1) % 12 + 1, 1)
+
+
+# --- rules ------------------------------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def rule_new(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    return _rule_page(request, _version(request, slug, number, writing=True), None)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def rule_edit(request: HtmxRequest, slug: str, number: int, pk: int) -> HttpResponse:
+    found = _version(request, slug, number, writing=True)
+    rule = found.rules.select_related("measure__currency").filter(pk=pk).first()
+    if rule is None:
+        raise Http404
+    return _rule_page(request, found, rule)
+
+
+def _rule_page(request: HtmxRequest, found: PlanVersion, rule: RuleVersion | None) -> HttpResponse:
+    if found.state != PlanState.DRAFT:
+        messages.warning(request, f"{found} is {found.get_state_display().lower()}: its rules do not change.")
+        return redirect(_address(found))
+    if request.method != "POST":
+        return _rule_form(request, found, rule, RuleForm(rule=rule))
+    user = _writer(request)
+    form = RuleForm(request.POST, rule=rule)
+    if not form.is_valid():
+        return _rule_form(request, found, rule, form, status=422)
+    try:
+        plans.save_rule(
+            plan_version_id=found.pk,
+            draft=form.draft(),
+            by=user,
+            at=clock.now(),
+            rule_version_id=rule.pk if rule else None,
+            expected=request.POST.get("revision") or None,
+        )
+    except Stale as stale:
+        return _rule_form(request, found, rule, form, wrong=stale.problems, stale=True, status=412)
+    except NotFound as missing:
+        raise Http404 from missing
+    except Refusal as refused:
+        rest = form.place(refused.problems)
+        return _rule_form(request, found, rule, form, wrong=rest, status=refused.status)
+    messages.success(request, f"“{form.cleaned_data['name']}” is saved in the draft.")
+    return redirect(_address(found))
+
+
+def _rule_form(
+    request: HtmxRequest,
+    found: PlanVersion,
+    rule: RuleVersion | None,
+    form: RuleForm,
+    *,
+    wrong: Sequence[Problem] = (),
+    stale: bool = False,
+    status: int = 200,
+) -> HttpResponse:
+    context = _frame(request, found, "rules") | {
+        "form": form,
+        "two": [form["receivers"], form["exclusive"]],
+        "rule": rule,
+        "wrong": wrong,
+        "stale": stale,
+        "revision": request.POST.get("revision") or (rule_fingerprint(rule) if rule else ""),
+        **_live(found, form, rule),
+    }
+    return render(request, "quotas/plan_rule.html", context, status=status)
+
+
+@require_POST
+@login_required
+def rule_live(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    """The sentence of what is being typed, and what it reaches."""
+    _writer(request)
+    found = _version(request, slug, number, writing=True)
+    form = RuleForm(request.POST)
+    form.is_valid()
+    return render(request, "quotas/plan_rule.html#live", _live(found, form, None))
+
+
+def _live(found: PlanVersion, form: RuleForm, rule: RuleVersion | None) -> dict[str, Any]:
+    """Of what was entered as far as it can be read; of the stored rule where nothing was entered yet."""
+    if form.is_bound:
+        if form.errors.keys() - {"name"}:
+            return {"sentence": "", "reached": None}
+        form.cleaned_data.setdefault("name", "This rule")
+        problems = [p for p in plans.rule_problems(form.draft()) if p.pointer != "/name"]
+        if problems:
+            return {"sentence": "", "reached": None, "unclear": problems[0].message}
+        rule = plans.unsaved_rule(found, form.draft())
+    if rule is None:
+        return {"sentence": "", "reached": None}
+    return {
+        "sentence": sentence(rule, names_in([rule])),
+        "measure": rule.measure,
+        "reached": reach_of_rule(rule, on=clock.today()),
+    }
+
+
+@require_POST
+@login_required
+def rule_remove(request: HtmxRequest, slug: str, number: int, pk: int) -> HttpResponse:
+    user = _writer(request)
+    found = _version(request, slug, number, writing=True)
+    try:
+        plans.remove_rule(
+            plan_version_id=found.pk,
+            rule_version_id=pk,
+            by=user,
+            at=clock.now(),
+            expected=request.POST.get("revision") or None,
+        )
+    except NotFound as missing:
+        raise Http404 from missing
+    except Refusal as refused:
+        for problem in refused.problems:
+            messages.error(request, problem.message)
+    else:
+        messages.success(request, "The rule is taken out of the draft.")
+    return redirect(_address(found))
+
+
+# --- components and assignments ---------------------------------------------------------------------------
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def components(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    found = _version(request, slug, number, writing=request.method == "POST")
+    form = ComponentsForm(version=found, data=request.POST if request.method == "POST" else None)
+    status = 200
+    if request.method == "POST":
+        user = _writer(request)
+        drafts = form.drafts()
+        status = 422
+        if drafts is not None:
+            try:
+                plans.save_components(
+                    plan_version_id=found.pk,
+                    components=drafts,
+                    by=user,
+                    at=clock.now(),
+                    expected=request.POST.get("revision") or None,
+                )
+            except Refusal as refused:
+                form.place(drafts, refused.problems)
+                status = refused.status
+            else:
+                messages.success(request, "The components are saved.")
+                return redirect(_address(found, "plan-components"))
+    context = _frame(request, found, "components") | {
+        "form": form,
+        "rows": form.shown(),
+        "revision": request.POST.get("revision") or fingerprint(found),
+    }
+    return render(request, "quotas/plan_components.html", context, status=status)
+
+
+@require_http_methods(["GET", "POST"])
+@login_required
+def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    """Who has the plan, whatever its version; with a form to assign it and one to end each assignment."""
+    found = _version(request, slug, number, writing=request.method == "POST")
+    form = AssignmentForm(initial={"starts": max(clock.today(), found.effective.lower or date.min)})
+    wrong: Sequence[Problem] = ()
+    if request.method == "POST":
+        user = _writer(request)
+        ending = request.POST.get("end", "")
+        if ending:
+            wrong = _end(request, user, found, ending)
+        else:
+            form = AssignmentForm(request.POST)
+            wrong = _assign(request, user, found, form) if form.is_valid() else ()
+        if not wrong and not form.errors:
+            return redirect(_address(found, "plan-assignments"))
+    every = (
+        PlanAssignment.objects.filter(plan=found.plan_id, superseded_at=None)
+        .select_related("rep")
+        .order_by("effective", "role", "rep__name")
+    )
+    today = clock.today()
+    context = _frame(request, found, "assignments") | {
+        "assignments": [
+            {
+                "row": each,
+                "whom": each.rep.name if each.rep else dict(SalesRole.choices).get(each.role, "Everybody"),
+                "last": last_day(each.effective.upper),
+                "now": today in each.effective,
+                "over": each.effective.upper is not None and each.effective.upper <= today,
+            }
+            for each in every
+        ],
+        "form": form,
+        "wrong": wrong,
+        "reps": Rep.objects.filter(left_on=None).order_by("name").values_list("name", flat=True)[:2000]
+        if request.user.has_role(*WRITES)  # type: ignore[union-attr]
+        else (),
+    }
+    return render(
+        request, "quotas/plan_assignments.html", context, status=422 if wrong or form.errors else 200
+    )
+
+
+def _assign(request: HtmxRequest, user: User, found: PlanVersion, form: AssignmentForm) -> Sequence[Problem]:
+    entered = form.cleaned_data
+    rep = None
+    if entered["whom"] == "rep":
+        named = list(Rep.objects.filter(name__iexact=entered["rep"].strip())[:2])
+        if len(named) != 1:
+            form.add_error(
+                "rep", "Choose one rep from the list." if not named else "Several reps have this name."
+            )
+            return ()
+        rep = named[0]
+    try:
+        change = facts.assign_plan(
+            plan_id=found.plan_id,
+            role="" if entered["whom"] in (EVERYBODY, "rep") else entered["whom"],
+            rep_id=rep.pk if rep else None,
+            starts=entered["starts"],
+            ends=next_day(entered["last"]),
+            by=user,
+            at=clock.now(),
+            reason=entered["reason"],
+        )
+    except Refusal as refused:
+        return form.place(
+            Problem(p.code, p.message, {"/ends": "/last", "/role": "/whom"}.get(p.pointer, p.pointer))
+            for p in refused.problems
+        )
+    _say_change(request, change)
+    return ()
+
+
+def _end(request: HtmxRequest, user: User, found: PlanVersion, ending: str) -> Sequence[Problem]:
+    own = PlanAssignment.objects.filter(
+        plan=found.plan_id, pk=int(ending) if ending.isdecimal() and len(ending) < 16 else 0
+    ).first()
+    if own is None:
+        raise Http404
+    try:
+        last = date.fromisoformat(request.POST.get("last", ""))
+    except ValueError:
+        return [Problem("last_day_missing", "Choose the last day of the assignment.")]
+    try:
+        change = facts.end_assignment(
+            assignment_id=own.pk,
+            ends=last + timedelta(days=1),
+            by=user,
+            at=clock.now(),
+            reason=request.POST.get("reason", "").replace("\x00", "").strip(),
+        )
+    except Refusal as refused:
+        return refused.problems
+    _say_change(request, change)
+    return ()
+
+
+def _say_change(request: HtmxRequest, change: facts.FactChange) -> None:
+    run = " What was credited on those days is being worked out again." if change.job else ""
+    messages.success(request, f"{change.what}.{run}")
+
+
+# --- a deal to try ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One entry that a tried deal would have."""
+
+    who: str
+    overlay: bool
+    component: str
+    rule: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class TriedMeasure:
+    """What a tried deal earns in one measure on both sides."""
+
+    measure: Measure
+    before: int
+    after: int
+    parts_before: Sequence[Part]
+    parts_after: Sequence[Part]
+    why_before: Sequence[str]
+    why_after: Sequence[str]
+
+    @property
+    def change(self) -> int:
+        return self.after - self.before
+
+    @property
+    def overlay_before(self) -> int:
+        return sum(part.amount for part in self.parts_before if part.overlay)
+
+    @property
+    def overlay_after(self) -> int:
+        return sum(part.amount for part in self.parts_after if part.overlay)
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def try_deal(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    """What one deal would earn with this version, and without it."""
+    _reviewer(request)
+    found = _version(request, slug, number)
+    day = max(clock.today(), found.effective.lower or date.min)
+    asked = "amount" in request.GET
+    form = TryForm(request.GET) if asked else TryForm(initial={"close_date": day, "amount": "100,000"})
+    context = _frame(request, found, "try") | {"form": form}
+    if asked and form.is_valid():
+        tryout = form.tryout()
+        if tryout.close_date not in found.effective:
+            form.add_error("close_date", "The version holds on no such day: choose one of its own.")
+        else:
+            tried = simulating.try_deal(version=found, tryout=tryout, at=clock.now())
+            context |= {"tried": tried, "measures": _measures(tried)}
+    template = "quotas/plan_try.html"
+    if wants_part(request) and request.htmx.target == "tried":
+        template += "#tried"
+    return render(request, template, context)
+
+
+def _measures(tried: simulating.Tried) -> list[TriedMeasure]:
+    sides = (tried.before, tried.after)
+    credits = [credit for side in sides for credit in side.credits]
+    rules = dict(
+        RuleVersion.objects.filter(pk__in={c.rule_version_id for c in credits}).values_list("pk", "name")
+    )
+    reps = dict(Rep.objects.filter(pk__in={c.rep_id for c in credits}).values_list("pk", "name"))
+
+    def parts(side: Earned, measure: Measure) -> list[Part]:
+        return [
+            Part(
+                who=reps[c.rep_id],
+                overlay=c.receiver_class == 2,
+                component=str(Component(c.component).label),
+                rule=rules[c.rule_version_id],
+                amount=c.amount,
+            )
+            for c in sorted(side.credits, key=lambda c: (c.receiver_class, c.rep_id, c.component))
+            if c.measure_id == measure.pk
+        ]
+
+    def why(side: Earned, measure: Measure) -> list[str]:
+        words = [str(Reason(gap.reason).label) for gap in side.gaps if gap.measure_id in (None, measure.pk)]
+        return list(dict.fromkeys(words))
+
+    found = []
+    for measure in Measure.objects.select_related("currency").order_by("position", "pk"):
+        one = TriedMeasure(
+            measure,
+            tried.before.total(measure.pk),
+            tried.after.total(measure.pk),
+            parts(tried.before, measure),
+            parts(tried.after, measure),
+            why(tried.before, measure),
+            why(tried.after, measure),
+        )
+        if one.parts_before or one.parts_after or one.why_before or one.why_after:
+            found.append(one)
+    return found
+
+
+# --- the impact on history --------------------------------------------------------------------------------
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def impact(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    """What the version would have moved on the deals of the past: the newest preview, or the one of ?run=."""
+    _reviewer(request)
+    found = _version(request, slug, number)
+    runs = list(_runs(found)[:RUNS])
+    run = _chosen(request, found, runs)
+    starts, last = _usual(found)
+    context = _frame(request, found, "impact") | {
+        "form": SpanForm(initial={"starts": starts, "last": last}),
+        "runs": runs,
+        "run": run,
+        "retroactive": begins_in_the_past(found, clock.today()),
+        "busy": run is not None and not run.finished,
+    }
+    if run is not None:
+        context |= {"span": _span(run), "is_current": impacts.is_current(run, found)}
+        if run.result.get("moves") is not None:
+            context["impact"] = impacts.read(run, most=MOVERS)
+    if wants_part(request) and request.htmx.target == "impact":
+        return render(request, "quotas/plan_impact.html#impact", context)
+    return render(request, "quotas/plan_impact.html", context)
+
+
+@require_POST
+@login_required
+def impact_start(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+    user = _writer(request)
+    found = _version(request, slug, number, writing=True)
+    form = SpanForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, "Choose the first and the last day to look at.")
+        return redirect(_address(found, "plan-impact"))
+    try:
+        run = simulating.start_simulation(
+            plan_version_id=found.pk,
+            starts=form.cleaned_data["starts"],
+            ends=next_day(form.cleaned_data["last"]),
+            by=user,
+            at=clock.now(),
+        )
+    except NotFound as missing:
+        raise Http404 from missing
+    except Refusal as refused:
+        for problem in refused.problems:
+            messages.error(request, problem.message)
+        return redirect(_address(found, "plan-impact"))
+    return redirect(f"{_address(found, 'plan-impact')}?run={run.pk}")
+
+
+@require_safe
+@login_required
+def impact_csv(request: HtmxRequest, slug: str, number: int, run: int) -> HttpResponse:
+    """Everybody who moves, as a table."""
+    _reviewer(request)
+    found = _version(request, slug, number)
+    job = _runs(found).filter(pk=run).first()
+    if job is None or "moves" not in job.result:
+        raise Http404
+    text = StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["measure", "team", "rep", "before", "after", "change"])
+    measures = Measure.objects.select_related("currency").in_bulk()
+    moves = job.result["moves"]
+    teams = dict(Team.objects.filter(pk__in={m[1] for m in moves}).values_list("pk", "slug"))
+    reps = dict(Rep.objects.filter(pk__in={m[2] for m in moves}).values_list("pk", "slug"))
+    for measure_id, team_id, rep_id, before, after in moves:
+        measure = measures[measure_id]
+        amounts = [impacts.plain(measure, minor) for minor in (before, after, after - before)]
+        writer.writerow([measure.slug, teams.get(team_id, ""), reps.get(rep_id, ""), *amounts])
+    answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
+    name = f"impact-{found.plan.slug}-v{found.number}-{job.pk}.csv"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _runs(found: PlanVersion) -> Any:
+    return (
+        Job.objects.filter(kind=SIMULATE, parameters__plan_version_id=found.pk)
+        .select_related("requested_by")
+        .order_by("-pk")
+    )
+
+
+def _chosen(request: HtmxRequest, found: PlanVersion, runs: Sequence[Job]) -> Job | None:
+    asked = given(request.GET, "run")
+    if not asked:
+        return runs[0] if runs else None
+    if not asked.isdecimal() or len(asked) > 15:
+        raise Http404
+    run: Job | None = _runs(found).filter(pk=int(asked)).first()
+    if run is None:
+        raise Http404
+    return run
+
+
+def _span(run: Job) -> tuple[date, date]:
+    return (
+        date.fromisoformat(run.parameters["starts"]),
+        date.fromisoformat(run.parameters["ends"]) - timedelta(days=1),
+    )

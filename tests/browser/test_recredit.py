@@ -1,0 +1,148 @@
+"""A fact is changed in a real browser: what it would move is shown, then its run goes on before one's eyes, also after a reload."""
+
+from collections.abc import Callable
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.urls import reverse
+
+from config import jobs
+from config.models import Job
+from quotas.models import CreditEntry, DealState
+from quotas.services import recredit
+from quotas.services.recredit import start_run
+from tests import make
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = pytest.mark.django_db(transaction=True)
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+JUL = date(2026, 7, 1)
+SIZES: tuple[Any, ...] = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> make.World:
+    monkeypatch.setattr(recredit, "DEALS_A_STEP", 1)
+    built = make.world()
+    make.fx(code="EUR", rate="1.1")
+    for n in range(3):
+        make.deal(
+            owner=built.ana,
+            customer=built.customer,
+            lines=[make.Line(built.house, 100_00 * (n + 1))],
+            close_date=JUL,
+            code="EUR",
+            state=DealState.APPROVED,
+        )
+    job = start_run(
+        starts=JUL,
+        ends=date(2026, 8, 1),
+        cause="manual",
+        what="First.",
+        reason="x",
+        by=built.admin,
+        at=make.AT,
+    )
+    jobs.work_off(job_id=job.pk, now=lambda: make.AT)
+    return built
+
+
+def accessible(page: "Page") -> None:
+    """In both themes, wide and on a phone; and nothing sticks out of the page."""
+    schemes: tuple[Any, ...] = ("light", "dark")
+    for scheme in schemes:
+        page.emulate_media(color_scheme=scheme)
+        for size in SIZES:
+            page.set_viewport_size(size)
+            found = Axe().run(page, options=RULES)
+            assert found.violations_count == 0, found.generate_report()
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.set_viewport_size(SIZES[0])
+
+
+def test_a_rate_is_corrected_and_its_run_seen_through(
+    page: "Page", world: make.World, sign_in: Callable[[Any], None], expected_complaints: list[str]
+) -> None:
+    expected_complaints.append("status of 422")  # the rate of nought below
+    sign_in(world.admin)
+    page.goto(reverse("quotas:facts"))
+    accessible(page)
+    page.click("text=Correct an exchange rate")
+    page.click('a:has-text("EUR to USD")')  # the one that is known fills the form in
+    page.wait_for_url("**rate=1.1000**")
+    assert page.input_value("#id_rate") == "1.1000"
+    accessible(page)
+    page.fill("#id_rate", "0")
+    page.fill("#id_starts", "2026-07-01")
+    page.fill("#id_reason", "The bank sent another rate")
+    page.click("text=See what it would move")
+    page.wait_for_selector("text=A rate is above zero")
+    accessible(page)
+    page.fill("#id_rate", "1.2")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=Whose credit would move")
+    assert "+$60.00" in page.inner_text("main")
+    assert CreditEntry.objects.count() == 3
+    accessible(page)
+    page.click("button:has-text('Correct the rate')")
+    page.wait_for_url("**/recredits/*/")
+    job = Job.objects.latest("pk")
+
+    # The worker of this test does step by step what the page then shows by itself.
+    page.wait_for_selector("text=A worker takes it up in a moment")
+    accessible(page)
+    for _ in range(2):
+        assert jobs.step_once(job_id=job.pk, at=make.AT)
+    page.wait_for_selector("text=1 of 3")
+    page.reload()
+    page.wait_for_selector("text=1 of 3")
+    jobs.work_off(job_id=job.pk, now=lambda: make.AT)
+    page.wait_for_selector("text=Whose credit moved")
+    assert "+$60.00" in page.inner_text("main")
+    assert page.locator("text=Stop the run").count() == 0
+    accessible(page)
+    page.goto(reverse("quotas:recredits"))
+    assert "1 EUR is 1.2000 USD from 1 Jul 2026 on" in page.inner_text("main")
+    accessible(page)
+
+
+def test_a_run_is_stopped_and_a_change_made_without_scripts(
+    browser: "Browser",
+    browser_context_args: dict[str, Any],
+    page: "Page",
+    world: make.World,
+    sign_in: Callable[[Any], None],
+) -> None:
+    sign_in(world.admin)
+    without = browser.new_context(**{**browser_context_args, "java_script_enabled": False})
+    cookies: Any = page.context.cookies()
+    without.add_cookies(cookies)
+    plain = without.new_page()
+    plain.goto(reverse("quotas:fact", args=["move"]))
+    plain.fill("#id_rep", "Ana")
+    plain.fill("#id_team", "Other team")
+    plain.select_option("#id_role", "specialist")
+    plain.fill("#id_starts", "2026-07-01")
+    plain.fill("#id_reason", "Moved")
+    plain.click("text=See what it would move")
+    assert "3 deals that it can touch" in plain.inner_text("main")
+    plain.click("button:has-text('Move the rep')")
+    assert plain.locator("a:has-text('Look again')").count() == 1
+    plain.click("button:has-text('Stop the run')")
+    assert "It was stopped" in plain.inner_text("main")
+    assert Job.objects.latest("pk").state == "cancelled"
+    without.close()
+
+
+def test_a_rep_is_found_by_a_part_of_the_name(
+    page: "Page", world: make.World, sign_in: Callable[[Any], None]
+) -> None:
+    sign_in(world.admin)
+    page.goto(reverse("quotas:fact", args=["cover"]))
+    page.focus("#id_rep")
+    page.keyboard.type("An")
+    page.wait_for_selector('#reps option[value="Ana"]', state="attached")

@@ -41,7 +41,9 @@ class CreditEstimates(Seen, Computed):
         wrong = problems(draft, at=self.at)
         if wrong:
             raise Invalid(*wrong)
-        return Response(represent(estimate(draft=draft, at=self.at), draft, self.viewer))
+        return Response(
+            represent(estimate(draft=draft, at=self.at, seen_by=self.viewer.user), draft, self.viewer)
+        )
 
 
 def represent(found: Estimate, draft: DealDraft, viewer: Viewer) -> dict[str, Any]:

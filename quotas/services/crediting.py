@@ -8,10 +8,13 @@ from datetime import datetime
 from django.db import connection
 from django.db.models import Sum
 
+from accounts.models import User
+from config.clock import day_of
 from marketplace.models import Customer
 from quotas.crediting import engine
-from quotas.models import CreditEntry, Deal, Grain, Measure, Period
+from quotas.models import CreditEntry, Deal, Grain, Measure, Period, ReceiverClass
 from quotas.selectors.targets import quotas_of_reps
+from quotas.selectors.visibility import reps_for
 from quotas.services.booking import DealDraft
 
 EstimatedCredit = engine.Desired
@@ -48,12 +51,19 @@ class Estimate:
     stands: Mapping[int, int] = field(default_factory=dict)
 
 
-def estimate(*, draft: DealDraft, at: datetime, amends: Deal | None = None) -> Estimate:
+def estimate(
+    *, draft: DealDraft, at: datetime, amends: Deal | None = None, seen_by: User | None = None
+) -> Estimate:
     """Credit, attainment and rank of a deal that is not saved. Writes nothing; a fixed number of queries.
 
-    amends  The approved deal that the draft would amend: the credits are what would stand then, the standings move by the difference.
+    amends   The approved deal that the draft would amend: the credits are what would stand then, the standings move by the difference.
+    seen_by  Leaves out overlay credit of reps whose numbers this person may not see; None leaves out nothing.
     """
     credits, uncredited = engine.desired(engine.Unsaved([document(draft, amends=amends)]))
+    overlay = {c.rep_id for c in credits if c.receiver_class == ReceiverClass.OVERLAY}
+    if seen_by is not None and overlay:
+        seen = set(reps_for(seen_by, day_of(at)).filter(pk__in=overlay).values_list("pk", flat=True))
+        credits = [c for c in credits if c.receiver_class == ReceiverClass.DIRECT or c.rep_id in seen]
     stands = (
         dict(
             CreditEntry.objects.filter(deal=amends)

@@ -29,7 +29,7 @@ from quotas.selectors.visibility import deals_for, may_log_for
 from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
 from quotas.services.crediting import StandingChange, document, estimate
-from quotas.views import HtmxRequest, given, sales_user, wants_part
+from quotas.views import HtmxRequest, given, sales_user, signed_in, wants_part
 
 FOUND: Final = 12
 
@@ -226,7 +226,7 @@ def _page(
         "wrong": wrong,
         "stale": stale,
         "refused": refused,
-        "panel": _panel(entered, deal),
+        "panel": _panel(entered, deal, signed_in(request)),
         **_choices(entered),
     }
     template = "quotas/deal_form.html#form" if wants_part(request) else "quotas/deal_form.html"
@@ -248,7 +248,7 @@ def live(request: HtmxRequest) -> HttpResponse:
     if known and request.POST.get("amends"):
         deal = _amendable(user, int(text))
         entered = DealForms(user=user, today=clock.today(), data=request.POST, amends=deal)
-    context: dict[str, Any] = {"panel": _panel(entered, deal), "entered": entered, "live": True}
+    context: dict[str, Any] = {"panel": _panel(entered, deal, user), "entered": entered, "live": True}
     if request.POST.get("left"):
         entered.check()
         draft = entered.draft(strict=False)
@@ -369,7 +369,7 @@ class Panel:
     remainder_ppm: int = 0
 
 
-def _panel(entered: DealForms, deal: Deal | None) -> Panel:
+def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
     panel = Panel(remainder_ppm=entered.remainder_ppm)
     draft = entered.draft(strict=False)
     if draft is None or not draft.lines:
@@ -398,7 +398,7 @@ def _panel(entered: DealForms, deal: Deal | None) -> Panel:
     if blocking:
         panel.hint = blocking[0]
         return panel
-    found = estimate(draft=draft, at=at, amends=entered.amends)
+    found = estimate(draft=draft, at=at, amends=entered.amends, seen_by=user)
     _fill(panel, found.credits, found.standings, entered)
     panel.nothing = _reasons(found.uncredited, draft)
     if entered.amends:

@@ -4,7 +4,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from quotas.models import CreditEntry, Deal, Posting
+from quotas.models import CreditEntry, Deal, Posting, Receivers
 from tests import make
 from tests.quotas.api import approved, client, deal_body, ids, problems, usd
 
@@ -166,6 +166,20 @@ def test_an_estimate_is_what_is_credited_afterwards_and_writes_nothing(world: ma
         "rank_before": None,
         "rank_after": 2,
     }
+
+
+def test_an_estimate_keeps_the_overlay_of_others_from_a_rep_as_the_ledger_does(world: make.World) -> None:
+    make.lies_in(customer=world.customer, territory=(place := make.territory()))
+    make.covers(rep=world.cy, territory=place)
+    make.plan_version(
+        rules=[make.Rule(world.bookings, slug="overlay", receivers=Receivers.TERRITORY, factor_ppm=200_000)]
+    )
+    seen = {
+        who: {c["rep"] for c in client(who).post(ESTIMATES, body_of_two(world)).json()["credits"]}
+        for who in (world.ana, world.rex)
+    }
+    assert world.cy.slug not in seen[world.ana]
+    assert world.cy.slug in seen[world.rex]
 
 
 def test_an_estimate_says_why_there_would_be_no_credit(world: make.World) -> None:

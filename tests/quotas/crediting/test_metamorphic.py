@@ -6,6 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from fractions import Fraction
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -313,6 +314,24 @@ def test_neither_the_order_nor_the_size_of_postings_matters(data: st.DataObject,
         assert posted(mixed[n : n + 7] for n in range(0, len(mixed), 7)) == at_once
         assert posted([ids[::-1]]) == at_once
         transaction.set_rollback(True)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(4))), ids=str)
+def test_a_capped_deal_and_its_refunds_come_to_the_same_in_whatever_order_they_are_posted(
+    order: tuple[int, ...],
+) -> None:
+    world = make.world(rules=[], quotas=False)
+    make.plan_version(rules=[make.Rule(world.bookings, slug="capped", cap_minor=100)])
+    original = make.deal(owner=world.ana, lines=[make.Line(world.house, 150)], state="approved")
+    refunds = [
+        make.deal(owner=world.ana, lines=[make.Line(world.house, -n)], kind="refund", refunds=original, state="approved")
+        for n in (30, 50, 60)
+    ]  # fmt: skip
+    ids = [original.pk, *(refund.pk for refund in refunds)]
+    found: Counter[object] = Counter()
+    for key, amount in posted([ids[n]] for n in order).items():
+        found[key[0]] += amount
+    assert [found[pk] for pk in ids] == [100, 0, -30, -60]
 
 
 @settings(max_examples=40, **PROPERTY)

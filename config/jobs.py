@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from django.db import transaction
 
-from config.celery import app
+from config.celery import ask
 from config.models import Job, JobState
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,4 @@ def unfinished() -> list[int]:
 
 
 def _ask(job_id: int) -> None:
-    try:
-        app.send_task("config.work_off_job", args=[job_id], retry=False)
-    except Exception as unreachable:  # whatever the broker's client raises; beat sweeps what is owed anyway
-        log.warning("no broker took the job, beat will sweep: %s", unreachable)
+    ask("config.work_off_job", job_id)

@@ -12,7 +12,7 @@ from django.db import connection, transaction
 
 from accounts.handlers import NOTIFY
 from accounts.models import Notification, User
-from config import clock, outbox, tasks
+from config import celery, clock, outbox, tasks
 from config.celery import app
 from config.models import IdempotencyRecord, OutboxMessage
 from tests import make
@@ -318,7 +318,7 @@ def test_a_broker_that_is_away_holds_nobody_up_and_loses_nothing(
 ) -> None:
     away = Celery("away", broker=address, set_as_current=False)
     away.conf.broker_transport_options = settings.CELERY_BROKER_TRANSPORT_OPTIONS
-    monkeypatch.setattr(outbox, "app", away)
+    monkeypatch.setattr(celery, "app", away)
     owe()
     assert "beat will sweep" in caplog.text
     sweep_once(AT)

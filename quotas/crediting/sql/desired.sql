@@ -24,7 +24,7 @@ ranked as materialized (
 none as materialized (select repeat('0', greatest(1, (select count(*) from ranked))::int)::varbit z),
 rules as materialized (select r.*, set_bit(n.z, r.bit, 1) b from ranked r, none n),
 classes as materialized (
-  select coalesce(bit_or(r.b) filter (where r.receivers = 1), n.z) direct, coalesce(bit_or(r.b) filter (where r.receivers = 2), n.z) by_territory,
+  select coalesce(bit_or(r.b) filter (where r.receivers = 1), n.z) direct,
     coalesce(bit_or(r.b) filter (where r.receivers = 3), n.z) by_role
   from none n left join rules r on true group by n.z),
 plan_masks as materialized (select plan_id, bit_or(b) b from rules group by plan_id),

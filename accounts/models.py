@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractBaseUser, BaseUserManager
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
@@ -92,6 +93,12 @@ class ApiKey(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=100)
     prefix = models.CharField(max_length=12, unique=True)
+    scopes = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        blank=True,
+        help_text="What it is good for, such as catalog:write; empty is everything its user may do.",
+    )
     key_hash = models.CharField(max_length=64, help_text="SHA-256 of the whole key, hexadecimal.")
     created_at = models.DateTimeField()
     expires_at = models.DateTimeField(null=True, blank=True)
@@ -121,6 +128,23 @@ class Notification(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["user", "key"], name="notification_delivered_once")]
         indexes = [models.Index(fields=["user"], condition=Q(read_at=None), name="notification_unread")]
+
+
+class SavedView(models.Model):
+    """The filters, order and columns of one page under a name of one's own."""
+
+    user = models.ForeignKey(User, models.CASCADE, related_name="saved_views")
+    page = models.CharField(max_length=60, help_text="URL name of the page.")
+    name = models.CharField(max_length=80)
+    query = models.CharField(max_length=2000, help_text="The query string, without the question mark.")
+    made_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "page", "name"], name="saved_view_name_unique_on_its_page"
+            )
+        ]
 
 
 class AuditEvent(models.Model):

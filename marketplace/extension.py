@@ -3,6 +3,7 @@
 panel     shows something of theirs on an offering's page, to one user, as of one day
 impacts   says what a change of an offering would hit
 listen    hears of a change once it is made; called by the outbox, at least once
+sales     says what was sold of each offering in a span of days, as far as one user may see it
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,7 @@ from accounts.models import User
 from marketplace.models import Offering
 
 F = TypeVar("F")
-ChangeKind = Literal["offering", "price", "eligibility"]
+ChangeKind = Literal["offering", "price", "eligibility", "lifecycle"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Change:
     offering_ids   The offerings it touches; None is every one that a decision of a path or publisher reaches.
     first_day      From this day on.
     program        The program that a decision of eligibility is about, else nothing.
+    publisher_id, commercial_path   Where offering_ids is None: whose, or which path's.
     key            Names the change: who is told twice hears the same key. Empty for one that is not made yet.
     """
 
@@ -43,6 +45,21 @@ class Change:
     first_day: date
     program: str = ""
     key: str = ""
+    publisher_id: int | None = None
+    commercial_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sales:
+    """What was sold of one offering in a span of days, as far as one user may see it.
+
+    deals    Approved deals with a line on it.
+    value    Their lines' value by currency, minor units.
+    """
+
+    offering_id: int
+    deals: int
+    value_minor: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +76,12 @@ class Impact:
 PanelMaker = Callable[[Offering, User, date], Panel | None]
 ImpactFinder = Callable[[Change, User, date], Iterable[Impact]]
 Listener = Callable[[Change, datetime], None]
+SalesFinder = Callable[[User, date, date], Iterable[Sales]]
 
 _panels: Final[list[PanelMaker]] = []
 _impacts: Final[list[ImpactFinder]] = []
 _listeners: Final[list[Listener]] = []
+_sales: Final[list[SalesFinder]] = []
 
 
 def panel(maker: PanelMaker) -> PanelMaker:
@@ -78,6 +97,15 @@ def impacts(finder: ImpactFinder) -> ImpactFinder:
 def listen(listener: Listener) -> Listener:
     """Register a listener; it must bear being called twice for the same change."""
     return _once(_listeners, listener)
+
+
+def sales(finder: SalesFinder) -> SalesFinder:
+    """Register what knows of sales: finder(user, first, end) for the half-open span, a fixed number of queries."""
+    return _once(_sales, finder)
+
+
+def sales_between(user: User, first: date, end: date) -> list[Sales]:
+    return [sold for find in _sales for sold in find(user, first, end)]
 
 
 def panels_for(offering: Offering, user: User, on: date) -> list[Panel]:

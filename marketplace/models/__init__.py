@@ -1,7 +1,27 @@
 """The catalog's facts."""
 
+from marketplace.models.aliases import Alias
+from marketplace.models.change_sets import (
+    ChangeItem,
+    ChangeSet,
+    ChangeSetState,
+    Channel,
+    Finding,
+    Hold,
+    Operation,
+    Severity,
+)
 from marketplace.models.eligibility import EligibilityDecision, Program, ScopeLevel
 from marketplace.models.evaluations import Evaluation
+from marketplace.models.imports import (
+    CatalogImport,
+    Discrepancy,
+    DiscrepancyState,
+    ImportSource,
+    ImportState,
+    RowOutcome,
+    StagedRow,
+)
 from marketplace.models.models_on_offer import (
     AiModel,
     CommercialPath,
@@ -16,31 +36,70 @@ from marketplace.models.models_on_offer import (
     TaskArea,
 )
 from marketplace.models.prices import Currency, PriceRow, PriceVersion
+from marketplace.models.private_offers import PrivateOffer, PrivateOfferState
 from marketplace.models.publishers import Customer, Origin, Publisher, PublisherMembership
 from marketplace.models.sourcing import PublicFact
+from marketplace.models.telling import (
+    CatalogChange,
+    DeliveryState,
+    LifecycleMove,
+    OfferingRequest,
+    RequestState,
+    WebhookAttempt,
+    WebhookDelivery,
+    WebhookEndpoint,
+    WebhookSecret,
+)
 
 __all__ = [
     "AiModel",
+    "Alias",
+    "CatalogChange",
+    "CatalogImport",
+    "ChangeItem",
+    "ChangeSet",
+    "ChangeSetState",
+    "Channel",
     "CommercialPath",
     "Currency",
     "Customer",
+    "DeliveryState",
+    "Discrepancy",
+    "DiscrepancyState",
     "EligibilityDecision",
     "Evaluation",
+    "Finding",
+    "Hold",
+    "ImportSource",
+    "ImportState",
     "Lifecycle",
+    "LifecycleMove",
     "ModelVersion",
     "Offering",
     "OfferingKind",
+    "OfferingRequest",
     "OfferingRevision",
+    "Operation",
     "Origin",
     "Plan",
     "PriceRow",
     "PriceVersion",
     "PricingForm",
+    "PrivateOffer",
+    "PrivateOfferState",
     "Program",
     "PublicFact",
     "Publication",
     "Publisher",
     "PublisherMembership",
+    "RequestState",
+    "RowOutcome",
     "ScopeLevel",
+    "Severity",
+    "StagedRow",
     "TaskArea",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
 ]

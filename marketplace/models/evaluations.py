@@ -15,6 +15,7 @@ class Evaluation(models.Model):
     )
     subject = models.CharField(max_length=120, help_text="The model as the source names it.")
     benchmark = models.CharField(max_length=80)
+    benchmark_version = models.CharField(max_length=40, blank=True)
     metric = models.CharField(max_length=60, blank=True)
     higher_is_better = models.BooleanField(default=True)
     harness = models.CharField(max_length=80, blank=True)
@@ -23,10 +24,21 @@ class Evaluation(models.Model):
     score = models.DecimalField(
         max_digits=14, decimal_places=4, null=True, help_text="Empty for a finding without figures."
     )
+    interval_low = models.DecimalField(max_digits=14, decimal_places=4, null=True, blank=True)
+    interval_high = models.DecimalField(
+        max_digits=14,
+        decimal_places=4,
+        null=True,
+        blank=True,
+        help_text="95 % confidence unless it says else.",
+    )
     finding = models.CharField(max_length=300, blank=True)
     cost_usd = models.DecimalField(max_digits=12, decimal_places=4, null=True, blank=True)
     latency_s = models.DecimalField(max_digits=10, decimal_places=2, null=True, blank=True)
     dated = models.DateField(null=True, blank=True)
+    evaluator = models.CharField(
+        max_length=120, blank=True, help_text="Who ran it, where the source says so."
+    )
     source = models.CharField(max_length=200)
     licence = models.CharField(max_length=60, blank=True)
     synthetic = models.BooleanField(default=False)

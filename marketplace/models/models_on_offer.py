@@ -132,6 +132,9 @@ class Offering(models.Model):
     retires_on = models.DateField(null=True, blank=True, help_text="First day on which it no longer answers.")
     replacement = models.ForeignKey("self", models.PROTECT, null=True, blank=True, related_name="replaces")
     task_areas = models.ManyToManyField(TaskArea, blank=True, related_name="offerings")
+    goes_live_on = models.DateField(
+        null=True, blank=True, help_text="Of a scheduled one: the day on which it goes on sale by itself."
+    )
     revision = models.PositiveIntegerField(default=1)
 
     class Meta:
@@ -211,8 +214,15 @@ class Plan(models.Model):
     zone = models.CharField(
         max_length=10, blank=True, help_text="Where data is processed: global, eu, us ..."
     )
+    regions = ArrayField(
+        models.CharField(max_length=40),
+        null=True,
+        blank=True,
+        help_text="The cloud's regions that run it; empty is unknown.",
+    )
     pricing_form = models.CharField(max_length=12, choices=PricingForm)
     is_public = models.BooleanField(default=True)
+    withdrawn_on = models.DateField(null=True, blank=True, help_text="First day without new orders.")
     position = models.PositiveSmallIntegerField(default=0)
 
     class Meta:

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import Q
 
 from marketplace.models.models_on_offer import Plan
+from marketplace.models.private_offers import PrivateOffer
 
 
 class Currency(models.Model):
@@ -29,6 +30,14 @@ class PriceVersion(models.Model):
     )
     currency = models.ForeignKey(Currency, models.PROTECT, related_name="+")
     effective = DateRangeField()
+    private_offer = models.OneToOneField(
+        PrivateOffer,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="price",
+        help_text="The private offer whose price it is; empty for a list price.",
+    )
     source = models.CharField(max_length=200, help_text="Where the figures come from, and of when.")
     recorded_at = models.DateTimeField()
     recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+")
@@ -57,6 +66,10 @@ class PriceRow(models.Model):
     tier_from = models.BigIntegerField(
         default=0, help_text="First unit of the month to which this row applies."
     )
+    above_context = models.PositiveIntegerField(
+        default=0,
+        help_text="Applies to the whole of a request with more input tokens than this, in place of a row with less.",
+    )
     amount = models.DecimalField(
         max_digits=20,
         decimal_places=10,
@@ -67,7 +80,8 @@ class PriceRow(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["version", "meter", "tier_from"], name="price_row_unique_in_its_version"
+                fields=["version", "meter", "tier_from", "above_context"],
+                name="price_row_unique_in_its_version",
             ),
             models.CheckConstraint(condition=Q(amount=None) | Q(amount__gte=0), name="price_not_negative"),
             models.CheckConstraint(condition=Q(per__gt=0), name="price_is_per_something"),

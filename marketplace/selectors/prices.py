@@ -24,9 +24,9 @@ METERS: Final = {
 
 
 def price_versions(plan_ids: Iterable[int]) -> QuerySet[PriceVersion]:
-    """Those that no correction has replaced, with their rows, oldest first. 2 queries."""
+    """List prices that no correction has replaced, with their rows, oldest first; private offers are not among them. 2 queries."""
     return (
-        PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None)
+        PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None, private_offer=None)
         .select_related("currency", "plan")
         .prefetch_related("rows")
         .order_by("plan__position", "plan_id", "market", "currency_id", "effective", "id")
@@ -61,9 +61,11 @@ def headline(meter: str, on: date) -> Subquery:
             version__market=WORLD,
             version__currency="USD",
             version__superseded_at=None,
+            version__private_offer=None,
             version__effective__contains=on,
             meter=meter,
             tier_from=0,
+            above_context=0,
         )
         .order_by("version__plan__position", "version_id")
         .annotate(per_million=amount)

@@ -255,6 +255,8 @@ def _tell(decision: EligibilityDecision, what: str, at: datetime) -> None:
         ids,
         first_day,
         program=decision.program,
+        publisher_id=decision.publisher_id,
+        commercial_path=decision.commercial_path,
     )
     tell(change, key=f"decision-{decision.pk}-{what.split()[-1]}", at=at)
 

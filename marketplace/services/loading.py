@@ -222,7 +222,7 @@ def _prices(
     at: datetime,
 ) -> None:
     there: dict[tuple[int, str, str], list[PriceVersion]] = {}
-    for known in PriceVersion.objects.filter(superseded_at=None).prefetch_related("rows"):
+    for known in PriceVersion.objects.filter(superseded_at=None, private_offer=None).prefetch_related("rows"):
         there.setdefault((known.plan_id, known.market, known.currency_id), []).append(known)
     new: list[tuple[PriceVersion, own.StagedPrice]] = []
     for offering, plan, price in ((o, p, v) for o in staged.offerings for p in o.plans for v in p.prices):

@@ -31,6 +31,7 @@ class RowDraft:
     unit: str
     amount: Decimal | None
     tier_from: int = 0
+    above_context: int = 0
 
 
 @transaction.atomic
@@ -63,6 +64,7 @@ def add_price_version(
         market=market,
         currency=currency,
         superseded_at=None,
+        private_offer=None,
         effective__overlap=DateRange(start, end),
     ).order_by("id"):
         open_before = (
@@ -97,6 +99,8 @@ def correct_price_version(
     wrong = PriceVersion.objects.select_for_update().filter(pk=price_version_id).first()
     if wrong is None:
         raise NotFound.of("unknown_price_version", "There is no such price version.")
+    if wrong.private_offer_id is not None:
+        raise Conflict(Problem("private_offer", "The price of a private offer is changed through its offer."))
     if wrong.superseded_at is not None:
         raise Conflict(Problem("superseded", "A correction has already taken its place."))
     span = wrong.effective
@@ -129,7 +133,13 @@ def _record(
     PriceRow.objects.bulk_create(
         [
             PriceRow(
-                version=version, meter=r.meter, per=r.per, unit=r.unit, tier_from=r.tier_from, amount=r.amount
+                version=version,
+                meter=r.meter,
+                per=r.per,
+                unit=r.unit,
+                tier_from=r.tier_from,
+                above_context=r.above_context,
+                amount=r.amount,
             )
             for r in rows
         ]
@@ -171,11 +181,11 @@ def _problems(
                     f"/rows/{number}/amount",
                 )
             )
-        if (row.meter, row.tier_from) in seen:
+        if (row.meter, row.tier_from, row.above_context) in seen:
             found.append(
                 Problem("row_twice", "The same meter and tier is there already.", f"/rows/{number}/meter")
             )
-        seen.add((row.meter, row.tier_from))
+        seen.add((row.meter, row.tier_from, row.above_context))
     return found
 
 

@@ -1,10 +1,13 @@
 """Pages: parse, one call, render. A part of a page is asked for by the page's own address."""
 
+from datetime import date
+
 from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import User
+from config import clock
 
 
 class HtmxRequest(HttpRequest):
@@ -21,3 +24,11 @@ def signed_in(request: HttpRequest) -> User:
 def wants_part(request: HtmxRequest) -> bool:
     """Whether only the changing part is asked for; a restored history entry gets the whole page."""
     return bool(request.htmx) and not request.htmx.history_restore_request and not request.htmx.boosted
+
+
+def day_asked(request: HttpRequest, name: str = "as_of") -> date:
+    """The day that a page is asked for; today without one, or with one that cannot be read."""
+    try:
+        return date.fromisoformat(request.GET.get(name, ""))
+    except ValueError:
+        return clock.today()

@@ -141,14 +141,16 @@ LOG_INS = (
     LogIn("admin", "Priya Thornbury", ("comp_admin",)),
     LogIn("checker", "Samuel Okonedo-Hart", ("comp_admin",)),
     LogIn("catalog", "Livia Castellani", ("catalog_manager",)),
+    LogIn("reviewer", "Anselm Duquesne", ("catalog_manager",)),
     LogIn("partner", "Robin Ashgrove", ("partner",)),
+    LogIn("firstparty", "Wilma Strandberg", ("partner",)),
     LogIn("sourcing", "Helene Vasseur", ("sourcing_lead",)),
     LogIn("auditor", "Noor Alderink", ("auditor",)),
     LogIn("director", "Ines Halvorsen", ("manager",)),
     LogIn("manager", "Tobias Krenn", ("manager",)),
     LogIn("rep", "Mara Ehrlinger", ("rep",)),
 )
-PARTNERS_PUBLISHER = "anthropic"
+PARTNERS = {"partner": "anthropic", "firstparty": "microsoft"}  # log-in to whose publisher
 
 
 @dataclass

@@ -569,7 +569,7 @@ def facts_for(drafts: Sequence[DealDraft], *, amended: Sequence[Deal] = (), sett
         .order_by("number")
         .values_list("id", "offering_id", "number")
     }
-    for price in PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None).order_by("id"):
+    for price in PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None, private_offer=None).order_by("id"):
         facts.prices.setdefault(price.plan_id, []).append(price)
     for membership in TeamMembership.objects.filter(rep__in=rep_ids, superseded_at=None):
         facts.memberships.setdefault(membership.rep_id, []).append(membership)

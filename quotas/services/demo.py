@@ -29,11 +29,12 @@ from marketplace.models import (
     TaskArea,
 )
 from marketplace.selectors.on_sale import ON_SALE
+from marketplace.services.demo import stage_demo
 from marketplace.services.loading import load_catalog
 from quotas.crediting import engine
 from quotas.demo import calendar, plan
 from quotas.demo.market import OfferingFact, PlanFact
-from quotas.demo.organisation import DOMAIN, HOME, LOG_INS, PARTNERS_PUBLISHER
+from quotas.demo.organisation import DOMAIN, HOME, LOG_INS, PARTNERS
 from quotas.demo.selling import (
     APPROVED,
     CANCELLED,
@@ -145,6 +146,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _quotas(ids, made)
     _plan(ids, made)
     _deals(ids, made)
+    staged = stage_demo(people=ids.users, at=_morning(today))
     return Loaded(
         {
             "people": len(made.organisation.people) + len(made.overlay.people),
@@ -153,6 +155,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
             "quotas": Quota.objects.count(),
             "deals": Deal.objects.count(),
             "credit entries": CreditEntry.objects.count(),
+            **staged,
         },
         made.digest(),
     )
@@ -177,9 +180,12 @@ def _users(ids: _Ids) -> None:
 
 
 def _offerings(ids: _Ids) -> list[OfferingFact]:
-    """What may be sold, for the generators; and the partner's publisher, which the catalog has brought."""
-    PublisherMembership.objects.create(
-        user=ids.users["partner"], publisher=Publisher.objects.get(slug=PARTNERS_PUBLISHER)
+    """What may be sold, for the generators; and whose publishers the partners act for."""
+    PublisherMembership.objects.bulk_create(
+        [
+            PublisherMembership(user=ids.users[log_in], publisher=Publisher.objects.get(slug=slug))
+            for log_in, slug in PARTNERS.items()
+        ]
     )
     facts = []
     sold = Offering.objects.filter(publication__in=ON_SALE).exclude(commercial_path=CommercialPath.INTERNAL)

@@ -6,10 +6,13 @@ at once. It runs as the owner, who alone may make tables, and keeps every postin
 """
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
+from functools import partial
+from itertools import pairwise
 from typing import Final
 
 from django.db import OperationalError, connections, transaction
@@ -24,10 +27,19 @@ LEDGER: Final = "quotas_creditentry"
 BUILDING: Final = "quotas_load_"  # a schema for each month that is being built
 PATIENCE: Final = "5s"  # how long readers are held back at most, while the swap waits for those before it
 TRIES: Final = 12
+_counting: Final = threading.Lock()
 
 
 class PeriodNotLoadable(Conflict):
     """A month that is not open, or that holds credit already."""
+
+
+# Sums without what comes to nothing, in the order of the totals' key, so that their index is written along its end.
+ADDED_UP: Final = """
+  select * from (
+    select measure_id, team_id, rep_id, sum_minor({direct}) direct, sum_minor({overlay}) overlay
+    from {parts} group by measure_id, team_id, rep_id) x
+  where direct <> 0 or overlay <> 0 order by measure_id, team_id, rep_id"""
 
 
 @dataclass(frozen=True)
@@ -43,6 +55,18 @@ class _Month:
     @property
     def partition(self) -> str:
         return f"{LEDGER}_p{self.id}"
+
+
+@dataclass(frozen=True)
+class _Sum:
+    """A quarter, half or year, and the finer periods of the load that it is the sum of."""
+
+    id: int
+    parts: tuple[int, ...]
+
+    @property
+    def schema(self) -> str:
+        return f"{BUILDING}{self.id}"
 
 
 def load(
@@ -74,8 +98,7 @@ def load(
         _refuse_what_is_credited(source, months)
         _clear()
         ((posting_id,),) = _sql("select nextval(pg_get_serial_sequence('quotas_posting', 'id'))")
-        _build(months, posting_id, sessions)
-        counts = _count(months)
+        counts, sums = _build(months, posting_id, sessions)
         for left in reversed(range(TRIES)):
             try:
                 with transaction.atomic(using=OWNER):
@@ -92,7 +115,7 @@ def load(
                         [PostingCount(posting_id=posting_id, outcome=o, count=c) for o, c in counts.items()]
                     )
                     _write_reasons(source, months)
-                    _write_totals(months)
+                    _write_totals([*months, *sums])
                     _swap(months)  # last, because readers wait from here to the commit
                 break
             except OperationalError as failure:
@@ -175,23 +198,33 @@ def _clear() -> None:
         _sql(f"drop schema {schema} cascade")
 
 
-def _build(months: Sequence[_Month], posting_id: int, sessions: int) -> None:
-    """Build every month, the next one by whoever is free; the first failure ends all and is raised."""
-    left = list(reversed(months))
+def _build(months: Sequence[_Month], posting_id: int, sessions: int) -> tuple[Counter[str], list[_Sum]]:
+    """Everything that the load will put in place. Returns the outcomes and the coarser periods, quarters before halves before years."""
+    counts: Counter[str] = Counter()
+    _in_sessions(sessions, [partial(_build_month, month, posting_id, counts) for month in months])
+    levels = _coarser(months)
+    for level in levels:
+        _in_sessions(sessions, [partial(_add_up, period) for period in level])
+    return counts, [period for level in levels for period in level]
+
+
+def _in_sessions(sessions: int, jobs: Sequence[Callable[[], None]]) -> None:
+    """Do every job, the next one by whoever is free, each thread in a session of its own; the first failure ends all and is raised."""
+    left = list(reversed(jobs))
     failures: list[BaseException] = []
 
     def work() -> None:
         try:
             while left and not failures:
-                _build_month(left.pop(), posting_id)
-        except IndexError:  # the other one took the last month
+                left.pop()()
+        except IndexError:  # the other one took the last job
             pass
         except BaseException as failure:
             failures.append(failure)
         finally:
             connections[OWNER].close()
 
-    threads = [threading.Thread(target=work) for _ in range(min(sessions, len(months)))]
+    threads = [threading.Thread(target=work) for _ in range(min(sessions, len(jobs)))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -200,8 +233,8 @@ def _build(months: Sequence[_Month], posting_id: int, sessions: int) -> None:
         raise failures[0]
 
 
-def _build_month(month: _Month, posting_id: int) -> None:
-    """A month's entries, reasons and totals in tables of their own: filled first, indexed then."""
+def _build_month(month: _Month, posting_id: int, counts: Counter[str]) -> None:
+    """A month's entries, reasons and totals in tables of their own: filled first, indexed then. Adds its outcomes to *counts*."""
     with transaction.atomic(using=OWNER):
         _sql(f"create schema {month.schema}")
         _sql(
@@ -218,11 +251,14 @@ def _build_month(month: _Month, posting_id: int) -> None:
             {**engine._scenarios(None), "posting": posting_id},
             using=OWNER,
         )
-        _sql(
-            "create table built_total as select measure_id, team_id, rep_id,"
-            " sum_minor(case receiver_class when 1 then amount_minor else 0 end) direct,"
-            " sum_minor(case receiver_class when 1 then 0 else amount_minor end) overlay"
-            " from built_entry group by measure_id, team_id, rep_id"
+        summed = ADDED_UP.format(
+            direct="case receiver_class when 1 then amount_minor else 0 end",
+            overlay="case receiver_class when 1 then 0 else amount_minor end",
+            parts="built_entry",
+        )
+        _sql(f"create table built_total as {summed}")
+        outcomes = _sql(
+            "select 'credited', count(*) from built_entry union all select reason, count(*) from built_reason group by reason"
         )
         for primary, definition in _sql(
             f"""select i.indisprimary, case when i.indisprimary then pg_get_constraintdef(c.oid)
@@ -234,16 +270,35 @@ def _build_month(month: _Month, posting_id: int) -> None:
                 _sql(f"alter table built_entry add {definition}")
             else:
                 _sql(f"create index on built_entry using {definition}")
+    with _counting:
+        counts.update({str(outcome): count for outcome, count in outcomes if count})
 
 
-def _count(months: Sequence[_Month]) -> dict[str, int]:
-    """Outcomes as a posting counts them."""
-    entries = " union all ".join(f"select count(*) n from {m.schema}.built_entry" for m in months)  # noqa: S608
-    reasons = " union all ".join(f"select reason from {m.schema}.built_reason" for m in months)  # noqa: S608
-    rows = _sql(
-        f"select 'credited', sum(n)::bigint from ({entries}) x union all select reason, count(*) from ({reasons}) x group by reason order by 1"  # noqa: S608
+def _coarser(months: Sequence[_Month]) -> list[list[_Sum]]:
+    """Quarters, halves and years of these months, each with the finer periods that it is the sum of. 1 query."""
+    rows = (
+        Period.objects.using(OWNER)
+        .filter(pk__in=[month.id for month in months])
+        .order_by("starts")
+        .values_list("pk", "quarter_id", "half_id", "year_id")
     )
-    return {str(outcome): count for outcome, count in rows if count}
+    levels = []
+    for finer, coarser in pairwise(zip(*rows, strict=True)):
+        parts: dict[int, dict[int, None]] = {}
+        for part, whole in zip(finer, coarser, strict=True):
+            parts.setdefault(whole, {})[part] = None
+        levels.append([_Sum(whole, tuple(of)) for whole, of in parts.items()])
+    return levels
+
+
+def _add_up(period: _Sum) -> None:
+    """The totals of a coarser period, from those of the finer ones."""
+    parts = " union all ".join(f"select * from {BUILDING}{part}.built_total" for part in period.parts)  # noqa: S608 -- numbers of ours
+    summed = ADDED_UP.format(direct="direct", overlay="overlay", parts=f"({parts}) finer")
+    with transaction.atomic(using=OWNER):
+        _sql(f"create schema {period.schema}")
+        _sql("set local work_mem = '256MB'")
+        _sql(f"create table {period.schema}.built_total as {summed}")
 
 
 def _write_reasons(source: engine.BySpan, months: Sequence[_Month]) -> None:
@@ -259,20 +314,26 @@ def _write_reasons(source: engine.BySpan, months: Sequence[_Month]) -> None:
         )
 
 
-def _write_totals(months: Sequence[_Month]) -> None:
-    """As reported, at every grain, in key order. Nothing is moved between months: each entry is posted in its own."""
-    leaves = " union all ".join(f"select {m.id} period_id, * from {m.schema}.built_total" for m in months)  # noqa: S608
-    _sql("set local work_mem = '256MB'")
-    for grain in ("p.id", "p.quarter_id", "p.half_id", "p.year_id"):
+def _write_totals(periods: Sequence[_Month | _Sum]) -> None:
+    """As reported, in key order. Nothing is moved between months: each entry is posted in its own.
+
+    A period that has totals already, such as the year of months that were loaded before, is added to; that costs twice as
+    much a row, so the others are written without looking.
+    """
+    for period in periods:
+        ((kept,),) = _sql(
+            "select exists (select from quotas_credittotal where period_id = %(period)s and basis = 1)",
+            {"period": period.id},
+        )
+        adding = (
+            """ on conflict (period_id, measure_id, basis, team_id, rep_id)
+                do update set direct_minor = t.direct_minor + excluded.direct_minor, overlay_minor = t.overlay_minor + excluded.overlay_minor"""
+            if kept
+            else ""
+        )
         _sql(
             f"""insert into quotas_credittotal as t (period_id, measure_id, basis, team_id, rep_id, direct_minor, overlay_minor)
-                select what >> 16, what & 65535, 1, who >> 32, who & 4294967295, direct, overlay from (
-                  select ({grain}::bigint << 16) + l.measure_id what, (l.team_id::bigint << 32) + l.rep_id who,
-                    sum_minor(l.direct) direct, sum_minor(l.overlay) overlay
-                  from ({leaves}) l join quotas_period p on p.id = l.period_id group by 1, 2
-                  having sum_minor(l.direct) <> 0 or sum_minor(l.overlay) <> 0 order by 1, 2) x
-                on conflict (period_id, measure_id, basis, team_id, rep_id)
-                do update set direct_minor = t.direct_minor + excluded.direct_minor, overlay_minor = t.overlay_minor + excluded.overlay_minor"""  # noqa: S608
+                select {period.id}, measure_id, 1, team_id, rep_id, direct, overlay from {period.schema}.built_total{adding}"""  # noqa: S608 -- names of ours
         )
 
 

@@ -210,7 +210,7 @@ measured as (
 valued as (select m.*, case when abs(exact) <= 9000000000000 then exact end as value from measured m offset 0),
 -- One row per line, measure and receiver. The base is split by largest remainder on the absolute value, ties by participant order;
 -- one receiver takes all, of two the first is rounded and the second takes the rest, which is the same thing; only more of them need the count.
-based as materialized (
+based as (
   select v.deal_id, v.version_id, v.close_date, v.period_id, v.posting_period_id, v.silent, v.line_no, v.decision_id, v.rate, v.measure_id, v.scenario,
     v.exclusive_mask, v.spiff_mask, v.z, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, p.receiver_class, p.team_id,
     v.mask & p.mask mask,
@@ -226,13 +226,20 @@ based as materialized (
         from unnest(p.ppms) with ordinality u(ppm, place)) end base
   from valued v
   join placed p on p.deal_id = v.deal_id offset 0),
+-- What stops one receiver alone; "none" is a matter for nobody: an overlay that no rule gives, or that nothing is known of.
+stopped as (
+  select b.*, case
+      when (b.value is null or b.rep_id is null) and b.receiver_class <> 1 then 'none'
+      when b.rep_id is null then 'no_receiver' when b.value is null and b.no_rate then 'no_fx_rate' when b.value is null then 'too_large'
+      when b.receiver_class <> 1 and (b.mask & (b.exclusive_mask | b.spiff_mask)) = b.z then 'none'
+      when b.team_id is null then 'no_team' end gap
+  from based b offset 0),
 credited as (
   select b.*, mul_ppm(b.base, b.rate) credit, position(B'1' in (b.mask & b.exclusive_mask)) - 1 winner, nullif(b.mask & b.spiff_mask, b.z) spiff
-  from based b where b.value is not null and b.team_id is not null
-    and (b.receiver_class = 1 or (b.mask & (b.exclusive_mask | b.spiff_mask)) <> b.z) offset 0),
+  from stopped b where b.gap is distinct from 'none' offset 0),
 won as materialized (
   select c.deal_id, c.version_id, c.close_date, c.period_id, c.posting_period_id, c.silent, c.line_no, c.decision_id, c.measure_id, c.scenario, c.fx_rate_id,
-    c.place, c.rep_id, c.receiver_class, c.team_id, c.value, c.base, c.rate, c.credit, c.mask, c.spiff, r.rule_id, r.rule_version_id, r.plan_version_id, r.cap,
+    c.place, c.rep_id, c.receiver_class, c.team_id, c.gap, c.value, c.base, c.rate, c.credit, c.mask, c.spiff, r.rule_id, r.rule_version_id, r.plan_version_id, r.cap,
     mul_ppm(c.credit, r.factor_above_one) uplift
   from credited c
   left join (select bit, scenario, rule_id, rule_version_id, plan_version_id, cap, factor - 1000000 factor_above_one from rules where exclusive) r
@@ -242,7 +249,7 @@ won as materialized (
 capped as (
   select w.*, h.root_id, h.nth_of_family, w.credit + w.uplift earned
   from won w join (select distinct rule_id from rules where cap is not null) r on r.rule_id = w.rule_id join head h on h.deal_id = w.deal_id
-  where w.credit + w.uplift <> 0),
+  where w.gap is null and w.credit + w.uplift <> 0),
 family as (
   select scenario, rule_id, root_id, nth_of_family, deal_id, min(cap) cap, sum(earned) together from capped group by scenario, rule_id, root_id, nth_of_family, deal_id),
 limits as (
@@ -260,19 +267,19 @@ ranked_cut as (
   select c.*, row_number() over (partition by deal_id, scenario, rule_id order by remainder desc, line_no, place) nth,
     abs(together) - most - sum(whole) over (partition by deal_id, scenario, rule_id) odd_units
   from cut c),
-desired as (
+desired as not materialized (
   select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 1::smallint component, credit amount
-  from won where rule_id is not null and credit <> 0 and silent < 1
+  from won where gap is null and rule_id is not null and credit <> 0 and silent < 1
   union all
   select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 2::smallint, uplift
-  from won where uplift <> 0 and silent < 1
+  from won where gap is null and uplift <> 0 and silent < 1
   union all
   select * from (
     select w.scenario, w.deal_id, w.version_id, w.line_no, w.rep_id, w.receiver_class, w.team_id, w.close_date, w.period_id, w.posting_period_id,
       w.fx_rate_id, w.decision_id, w.measure_id, s.plan_version_id, s.rule_id, s.rule_version_id, 3::smallint, mul_ppm(w.credit, s.factor) amount
-    from (select * from won where spiff is not null and silent < 1 offset 0) w
+    from (select * from won where gap is null and spiff is not null and silent < 1 offset 0) w
     cross join lateral (select * from spiffs s where (w.spiff & s.b) = s.b offset 0) s offset 0) x
   where amount <> 0
   union all
@@ -285,12 +292,9 @@ uncredited as (
   select distinct 1::smallint scenario, deal_id, line_no, null::bigint measure_id, null::bigint rep_id, case silent when 1 then 'held' else stop end reason
   from judged where (stop is not null and silent = 0) or silent = 1
   union all
-  select distinct scenario, deal_id, line_no, measure_id, null::bigint,
-    case when rep_id is null then 'no_receiver' when no_rate then 'no_fx_rate' else 'too_large' end
-  from based where (value is null or rep_id is null) and receiver_class = 1 and silent = 0
+  select distinct scenario, deal_id, line_no, measure_id, null::bigint, gap from won where gap <> 'no_team' and silent = 0
   union all
-  select scenario, deal_id, line_no, measure_id, rep_id, 'no_team' from based
-  where value is not null and rep_id is not null and team_id is null and silent = 0 and (receiver_class = 1 or (mask & (exclusive_mask | spiff_mask)) <> z) group by scenario, deal_id, line_no, measure_id, rep_id
+  select distinct scenario, deal_id, line_no, measure_id, rep_id, gap from won where gap = 'no_team' and silent = 0
   union all
   select scenario, deal_id, line_no, measure_id, rep_id, case when rule_id is null then 'no_rule' else 'nothing' end
-  from won where (rule_id is null or credit = 0) and receiver_class = 1 and silent = 0)
+  from won where gap is null and (rule_id is null or credit = 0) and receiver_class = 1 and silent = 0)

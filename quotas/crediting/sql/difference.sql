@@ -2,16 +2,14 @@
 -- differs in amount, team or origin month alone is stale, and what takes its place fresh.
 -- Cost: the body, and the stored entries of the deals, which are looked up deal by deal or found in one pass, whichever reads less.
 -- The two ranges hold always: they keep the planner, while a full ledger has no statistics yet, from expecting a thousand times too much.
-, stored as materialized (
+, live as not materialized (
   select e.* from scope s cross join lateral (
     select * from quotas_creditentry e where e.deal_id = s.deal_id and e.component between 1 and 4 and e.receiver_class between 1 and 2 offset 0) e
-  where %(look_up)s::bool
+  where %(look_up)s::bool and e.reverses_id is null and not exists (select from quotas_reversal r where r.entry_id = e.id)
   union all
-  select e.* from scope s join quotas_creditentry e on e.deal_id = s.deal_id and e.component between 1 and 4 and e.receiver_class between 1 and 2
-  where not %(look_up)s::bool),
-live as (
-  select e.* from stored e
-  where e.reverses_id is null and not exists (select from stored r where r.reverses_id is not null and r.reverses_id = e.id)),
+  select e.* from quotas_creditentry e
+  where not %(look_up)s::bool and (e.deal_id in (select deal_id from scope)) is true and e.component between 1 and 4 and e.receiver_class between 1 and 2
+    and e.reverses_id is null and not exists (select from quotas_reversal r where r.entry_id = e.id)),
 difference as (
   select l.id live_id, case when l.id is null then 'fresh' when d.deal_id is null then 'stale' else 'same' end state,
     coalesce(d.deal_id, l.deal_id) deal_id, coalesce(d.version_id, l.deal_version_id) version_id, coalesce(d.line_no, l.line_no) line_no,

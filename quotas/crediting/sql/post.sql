@@ -63,8 +63,7 @@ select outcome, count from (
   union all
   select 'reversed', count(*) filter (where reverses_id is not null) from written
   union all
-  select 'unchanged', (select count(*) filter (where reverses_id is null) - count(*) filter (where reverses_id is not null) from stored)
-    - count(*) filter (where reverses_id is not null) from written
+  select 'unchanged', (select count(*) from desired where scenario <> 2) - count(*) filter (where reverses_id is null) from written
   union all
   select reason, count(*) from reason group by reason) x
 where count > 0 order by outcome

@@ -18,8 +18,7 @@ select 'count', null, null, null, null, null, outcome, 0, count from (
   union all
   select 'reversed', count(*) from moved where state = 'stale'
   union all
-  select 'unchanged', (select count(*) filter (where reverses_id is null) - count(*) filter (where reverses_id is not null) from stored)
-    - count(*) filter (where state = 'stale') from moved
+  select 'unchanged', (select count(*) from desired where scenario <> 2) - count(*) filter (where state = 'fresh') from moved
   union all
   select reason, count(*) from reason group by reason) x
 where count > 0

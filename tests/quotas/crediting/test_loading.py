@@ -261,11 +261,12 @@ def test_nobody_posts_while_a_load_is_built(monkeypatch: pytest.MonkeyPatch) -> 
     sold()
     build, let_in = loading._build, []
 
-    def watched(*arguments: Any) -> None:
-        build(*arguments)
+    def watched(*arguments: Any) -> Any:
+        built = build(*arguments)
         with connection.cursor() as cursor:
             cursor.execute("select pg_try_advisory_xact_lock_shared(%s, 0)", [engine.PERIOD_LOCK])
             let_in.append(cursor.fetchone())
+        return built
 
     monkeypatch.setattr(loading, "_build", watched)
     load()

@@ -5,16 +5,23 @@ import hmac
 import re
 import secrets
 import string
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from django.db.models import Q
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
 from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 
 from accounts.models import ApiKey, User
+from accounts.scopes import Scope, scope_for, within
 from config import clock
+from config.refusals import Forbidden, Problem
+
+if TYPE_CHECKING:
+    from rest_framework.views import APIView  # which imports what the settings name, and they name this
 
 SHAPE: Final = re.compile(r"pk_([a-z0-9]{12})_([A-Za-z0-9]{43})")
 USED_EVERY: Final = timedelta(minutes=1)
@@ -67,3 +74,46 @@ class ApiKeyAuthentication(BaseAuthentication):
 
     def authenticate_header(self, request: Request) -> str:
         return 'Bearer realm="Parity"'
+
+
+@dataclass(frozen=True)
+class MissingScope(Problem):
+    """scope   What the key would need; empty where a key with scopes never reaches."""
+
+    scope: str = ""
+
+
+class WithinScopes(BasePermission):
+    """A key narrowed to scopes does nothing outside them. Asked before any row is looked for, so it tells nothing about rows.
+
+    Raises Forbidden (scope_missing, with the scope). A person's session and a key without scopes pass.
+    """
+
+    def has_permission(self, request: Request, view: "APIView") -> bool:
+        if getattr(view, (request.method or "").lower(), None) is not None:  # else there is no such method
+            self._ask(request, getattr(view, "scope_place", type(view).__module__))
+        return True
+
+    def has_object_permission(self, request: Request, view: "APIView", obj: Any) -> bool:
+        """For rows that belong to one app or another: the view says which, by scope_place_of(row)."""
+        place_of = getattr(view, "scope_place_of", None)
+        if place_of is not None:
+            self._ask(request, place_of(obj))
+        return True
+
+    def _ask(self, request: Request, place: str | None) -> None:
+        key = request.auth
+        if place is None or not isinstance(key, ApiKey):
+            return
+        needed = scope_for(place, request.method or "")
+        if not within(key.scopes, needed):
+            raise Forbidden(missing(needed))
+
+
+def missing(needed: Scope | None) -> MissingScope:
+    """What is said to a key that lacks *needed*."""
+    if needed is None:
+        return MissingScope("scope_missing", "A key with scopes does not reach this: use one without.")
+    return MissingScope(
+        "scope_missing", f"This key does not have the scope {needed.value}.", scope=needed.value
+    )

@@ -26,7 +26,12 @@ DEMO_LOGINS: Final = (
     ("manager", "Sales manager", "manager@demo.example", "Approve deals, watch the team's attainment"),
     ("comp_admin", "Comp admin", "admin@demo.example", "Own the rules, close periods, prove parity"),
     ("catalog_manager", "Catalog manager", "catalog@demo.example", "Publish offerings, decide what counts"),
-    ("partner", "Partner", "partner@demo.example", "See your own offerings and deals, nobody else's"),
+    (
+        "partner",
+        "Partner",
+        "partner@demo.example",
+        "Change your own offerings, see your deals, nobody else's",
+    ),
     (
         "sourcing_lead",
         "Sourcing lead",

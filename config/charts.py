@@ -282,6 +282,102 @@ def _spread(
     ]
 
 
+# --- steps ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A value that holds from one place of the axis up to another; None is nothing in effect, or not known."""
+
+    start: float
+    end: float
+    value: float | None
+
+
+def step_chart(
+    series: Sequence[tuple[Tone, Sequence[Held]]],
+    *,
+    length: float,
+    now: float | None,
+    label: str,
+    ticks: Sequence[tuple[float, str]] = (),
+    write: Callable[[float], str],
+) -> SafeString:
+    """What held when: level lines with upright steps between them, a gap where nothing held, dashed from *now* on.
+
+    series   Each with its tone, in order of time and without overlap.
+    length   The end of the axis, which starts at 0.
+    now      Where what is to come begins; None draws no line for it.
+    Raises   ValueError for a length of nothing, or for spans that are out of order or reach over the axis.
+    """
+    if length <= 0:
+        raise ValueError("a chart of steps needs an axis")
+    for _tone, spans in series:
+        edges = [edge for span in spans for edge in (span.start, span.end)]
+        if edges != sorted(edges) or (edges and (edges[0] < 0 or edges[-1] > length)):
+            raise ValueError("the spans of a chart of steps follow one another on its axis")
+    values = [span.value for _tone, spans in series for span in spans if span.value is not None]
+    low, high, step = axis([value * 1.1 for value in values], rows=3)  # no level lies on the top edge
+
+    def y(value: float) -> float:
+        return 100 - (value - low) / (high - low) * 100
+
+    def x(at: float) -> float:
+        return at / length * 100
+
+    levels = [low + step * row for row in range(round((high - low) / step) + 1)]
+    grid = format_html_join(
+        "",
+        '<line class="{}" x1="0" x2="100%" y1="{}%" y2="{}%"/><text class="ax" x="0" y="{}%" dy="-5">{}</text>',
+        (("grid" if v else "zero", _n(y(v)), _n(y(v)), _n(y(v)), write(v) if v else "") for v in levels),
+    )
+    under = format_html_join(
+        "",
+        '<text class="ax" x="{}%" y="100%" dy="19" text-anchor="{}">{}</text>',
+        (
+            (_n(x(at)), "start" if at <= 0 else "end" if at >= length else "middle", text)
+            for at, text in ticks
+        ),
+    )
+    drawn = []
+    border = length if now is None else now
+    for tone, spans in series:
+        past, ahead = _stairs(spans, border, x, y)
+        if past:
+            drawn.append(format_html('<path class="ln t-{}" d="{}"/>', tone, past))
+        if ahead:
+            drawn.append(format_html('<path class="ln ahead t-{}" d="{}"/>', tone, ahead))
+    line = (
+        [format_html('<line class="now" x1="{}%" x2="{}%" y1="0" y2="100%"/>', _n(x(now)), _n(x(now)))]
+        if now is not None and 0 < now < length
+        else []
+    )
+    return _chart("steps", label, [grid, under, *line, _stretched(_join(drawn))])
+
+
+def _stairs(
+    spans: Sequence[Held], now: float, x: Callable[[float], float], y: Callable[[float], float]
+) -> tuple[str, str]:
+    """Path data up to *now* and from it on; a step is drawn where two values meet, and belongs to the later one."""
+    paths = ["", ""]
+    before: Held | None = None
+    for span in spans:
+        if span.value is None:
+            before = None
+            continue
+        joined = before is not None and before.end == span.start
+        for side, start, end in ((0, span.start, min(span.end, now)), (1, max(span.start, now), span.end)):
+            if end <= start:
+                continue
+            here = _n(y(span.value))
+            if joined and before is not None and before.value is not None and start == span.start:
+                paths[side] += f"M{_n(x(start))} {_n(y(before.value))}V{here}H{_n(x(end))}"
+            else:
+                paths[side] += f"M{_n(x(start))} {here}H{_n(x(end))}"
+        before = span
+    return paths[0], paths[1]
+
+
 # --- counts and shares ------------------------------------------------------------------------------------
 
 
@@ -479,6 +575,174 @@ def _node(node: Node, box: tuple[float, float, float], value: str) -> SafeString
     )
 
 
+# --- quality against cost ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """One thing that has a cost and a worth. edge: nothing that costs no more is worth more; those are named."""
+
+    text: str
+    cost: float
+    worth: float
+    edge: bool = False
+
+
+# The smallest that the drawing gets, on a phone: what is apart there is apart everywhere.
+_NOMINAL: Final = (296.0, 270.0)
+_LETTER: Final = 6.9
+_LINE: Final = 14.0
+_DOT: Final = 5.0
+_DECADES: Final = 20.0  # from this ratio on the cost axis is logarithmic
+
+
+def scatter(
+    dots: Sequence[Dot],
+    *,
+    label: str,
+    write_cost: Callable[[float], str],
+    write_worth: Callable[[float], str],
+    ends: tuple[float, float] | None = None,
+) -> SafeString:
+    """Worth (upwards) against cost (to the right), with the best that each cost buys as a line in steps.
+
+    ends     The lowest and the highest worth of the axis; else round ones that hold every dot.
+    Raises   ValueError for a negative cost.
+
+    Costs of very different size stand on a logarithmic axis, with what is free at its left end. A name that would touch
+    another one or a dot is left out: every dot has its title, and the table says all.
+    """
+    if any(dot.cost < 0 for dot in dots):
+        raise ValueError("a cost cannot be negative")
+    if not dots:
+        return _chart(
+            "scatter",
+            label,
+            [mark_safe('<text class="ax" x="50%" y="50%" text-anchor="middle">Nothing to draw yet</text>')],
+        )
+    across, cost_ticks = _cost_axis([dot.cost for dot in dots])
+    low, high, step = _worth_axis([dot.worth for dot in dots], ends)
+
+    def place(dot: Dot) -> Point:
+        return across(dot.cost), 100 - (dot.worth - low) / (high - low) * 100
+
+    rows = format_html_join(
+        "",
+        '<line class="grid" x1="0" x2="100%" y1="{}%" y2="{}%"/><text class="ax" x="0" y="{}%" dy="-5">{}</text>',
+        (
+            (*(_n(100 - (value - low) / (high - low) * 100),) * 3, write_worth(value))
+            for value in (low + step * row for row in range(round((high - low) / step) + 1))
+        ),
+    )
+    under = format_html_join(
+        "",
+        '<text class="ax" x="{}%" y="100%" dy="19" text-anchor="middle">{}</text>',
+        ((_n(across(cost)), write_cost(cost)) for cost in cost_ticks),
+    )
+    edge = sorted((place(dot) for dot in dots if dot.edge), key=lambda point: (point[0], -point[1]))
+    path = ""
+    if edge:
+        path = f"M{_n(edge[0][0])} 100V{_n(edge[0][1])}"
+        path += "".join(f"H{_n(x)}V{_n(y)}" for x, y in edge[1:]) + "H100"
+    marks = format_html_join(
+        "",
+        '<circle class="{}" cx="{}%" cy="{}%" r="{}"><title>{}: {}, {}</title></circle>',
+        (
+            (
+                "dot" if dot.edge else "other",
+                *(_n(at) for at in place(dot)),
+                *("5" if dot.edge else "4", dot.text, write_worth(dot.worth), write_cost(dot.cost)),
+            )
+            for dot in sorted(dots, key=lambda dot: dot.edge)
+        ),
+    )
+    names = format_html_join(
+        "",
+        '<text class="lb" x="{}%" y="{}%" dx="{}" dy="{}" text-anchor="{}">{}</text>',
+        _placed_names(dots, [place(dot) for dot in dots]),
+    )
+    line = _stretched(format_html('<path class="steps" d="{}"/>', path)) if path else _NOTHING
+    return _chart("scatter", label, [rows, under, line, marks, names])
+
+
+def _cost_axis(costs: Sequence[float]) -> tuple[Callable[[float], float], list[float]]:
+    """Cost to per cent of the width, and the costs that are written under it."""
+    paid = [cost for cost in costs if cost > 0]
+    free = len(paid) < len(costs)
+    if not paid:
+        return (lambda _cost: 50.0), [0.0]
+    low, high = min(paid), max(paid)
+    if high / low < _DECADES:
+        start, end, step = axis([high])
+        return (lambda cost: 6 + cost / end * 88), [
+            start + step * at for at in range(round((end - start) / step) + 1)
+        ]
+    first, last = math.log10(low), math.log10(high)
+    left = 14.0 if free else 6.0
+
+    def across(cost: float) -> float:
+        return 3.0 if cost <= 0 else left + (math.log10(cost) - first) / (last - first) * (94 - left)
+
+    ticks = [10.0**power for power in range(math.ceil(first - 1e-9), math.floor(last + 1e-9) + 1)]
+    return across, [*([0.0] if free else []), *ticks]
+
+
+def _worth_axis(values: Sequence[float], ends: tuple[float, float] | None) -> tuple[float, float, float]:
+    if ends is not None:
+        return ends[0], ends[1], (ends[1] - ends[0]) / 4
+    low, high = min(values), max(values)
+    if low == high:
+        return low - 1, low + 1, 0.5
+    raw = (high - low) / 4
+    unit = 10.0 ** math.floor(math.log10(raw))
+    step = next(unit * factor for factor in (1, 2, 2.5, 5, 10) if unit * factor >= raw * (1 - 1e-9))
+    return math.floor(low / step) * step, math.ceil(high / step) * step, step
+
+
+def _placed_names(dots: Sequence[Dot], places: Sequence[Point]) -> list[tuple[str, str, int, int, str, str]]:
+    """The names of the edge where they touch nothing, reckoned at the nominal size: x, y, dx, dy, anchor, text."""
+    width, height = _NOMINAL
+    spots = [(x / 100 * width, y / 100 * height) for x, y in places]
+    taken: list[tuple[float, float, float, float]] = [
+        (x - _DOT, y - _DOT, x + _DOT, y + _DOT) for x, y in spots
+    ]
+    placed = []
+    order = sorted(range(len(dots)), key=lambda at: (spots[at][1], spots[at][0], dots[at].text))
+    for at in (at for at in order if dots[at].edge):
+        (x, y), wide = spots[at], len(dots[at].text) * _LETTER
+        for dx, dy, anchor in (
+            (-9, -8, "end"),
+            (9, -8, "start"),
+            (0, -11, "middle"),
+            (9, 16, "start"),
+            (-9, 4, "end"),
+            (9, 4, "start"),
+            (0, 21, "middle"),
+        ):
+            start = x + dx - (wide if anchor == "end" else wide / 2 if anchor == "middle" else 0)
+            box = (start, y + dy - _LINE + 3, start + wide, y + dy + 3)
+            own = (x - _DOT, y - _DOT, x + _DOT, y + _DOT)
+            free = not any(_touch(box, other) for other in taken if other != own)
+            if free and box[0] >= 0 and box[2] <= width and box[1] >= -_LINE and box[3] <= height:
+                taken.append(box)
+                placed.append((_n(places[at][0]), _n(places[at][1]), dx, dy, anchor, dots[at].text))
+                break
+    return placed
+
+
+def _touch(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
+
+
+def range_bar(low: float, at: float, high: float, *, label: str, tone: Tone = "accent") -> SafeString:
+    """A share of 0 to 1 as a tick, with the range in which it may lie."""
+    return format_html(
+        '<svg class="range t-{}" role="img" aria-label="{}"><rect class="track" y="6" width="100%" height="8" rx="4"/>'
+        '<rect class="pend" x="{}%" y="6" width="{}%" height="8" rx="4"/><line class="at" x1="{}%" x2="{}%" y1="2" y2="18"/></svg>',
+        *(tone, label, _n(low * 100), _n((high - low) * 100), _n(at * 100), _n(at * 100)),
+    )
+
+
 # --- what all share ---------------------------------------------------------------------------------------
 
 
@@ -507,9 +771,9 @@ def table_twin(caption: str, head: Sequence[str], rows: Iterable[Sequence[object
         ),
     )
     return format_html(
-        '<details class="twin"><summary>Show as table</summary><div class="scroll"><table class="dense"><caption class="sr">{}</caption>'
+        '<details class="twin"><summary>Show as table</summary><div class="scroll" tabindex="0" role="region" aria-label="{}, a table"><table class="dense"><caption class="sr">{}</caption>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details>",
-        *(caption, columns, body),
+        *(caption, caption, columns, body),
     )
 
 

@@ -1,6 +1,6 @@
 """The one place that reads the time. Views, tasks and commands ask here; everything below takes `at` as an argument."""
 
-from datetime import date, datetime
+from datetime import date, datetime, time
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -24,3 +24,8 @@ def today() -> date:
 def day_of(at: datetime) -> date:
     """The operator's day in which an instant falls; late in the day it is not the day of UTC."""
     return at.astimezone(ZoneInfo(settings.TIME_ZONE)).date()
+
+
+def first_moment(day: date) -> datetime:
+    """When the operator's day begins."""
+    return datetime.combine(day, time(), ZoneInfo(settings.TIME_ZONE))

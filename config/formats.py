@@ -1,5 +1,6 @@
 """One way to write a number. Integers in, text out; no float, no locale, U+2212 for minus, halves away from zero."""
 
+from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -97,6 +98,21 @@ def multiplier(ppm: int) -> str:
 def whole(number: int, *, signed: bool = False) -> str:
     """An ordinary integer, grouped: 25000 is "25,000"."""
     return _sign(number, signed=signed) + f"{abs(number):,}"
+
+
+def decimal(value: Decimal, places: int | None = None) -> str:
+    """A figure as it is, without zeros at its end: "1,503.4"; with *places* rounded to at most so many."""
+    if places is not None:
+        value = Decimal(rounded(Fraction(value) * 10**places)).scaleb(-places)
+    units, _point, part = f"{abs(value):f}".partition(".")
+    part = part.rstrip("0")
+    return (MINUS if value < 0 else "") + f"{int(units):,}" + (f".{part}" if part else "")
+
+
+def usd(amount: Fraction) -> str:
+    """Exact dollars in cents; what is not free and yet below half a cent says so."""
+    minor = rounded(amount * 100)
+    return "under $0.01" if amount and not minor else money(minor)
 
 
 def rounded(value: Fraction) -> int:

@@ -189,6 +189,24 @@ def samples(*, both: bool = False) -> dict[str, Any]:
         "histogram_table": charts.table_twin(
             "Attainment spread", ("% of quota", "Reps"), [(band.text, band.count) for band in bands]
         ),
+        "steps": charts.step_chart(
+            [
+                (
+                    "accent",
+                    [
+                        charts.Held(0, 150, 3.0),
+                        charts.Held(150, 210, 2.5),
+                        charts.Held(210, 240, None),
+                        charts.Held(240, 365, 2.0),
+                    ],
+                )
+            ],
+            length=365,
+            now=180,
+            ticks=[(0, "Jan"), (180, "Today"), (365, "Dec")],
+            write=lambda dollars: f"${dollars:.2f}",
+            label="A price: $3.00, since June $2.50, none in effect in August, from September on $2.00",
+        ),
         "sankey": charts.sankey(
             columns,
             [charts.Link(*flow) for flow in flows],

@@ -13,7 +13,7 @@ STARTS: Final = (
     ("manager", "quotas:board"),
     ("rep", "quotas:board"),
     ("catalog_manager", "marketplace:catalog"),
-    ("partner", "marketplace:catalog"),
+    ("partner", "marketplace:console"),
     ("sourcing_lead", "marketplace:facts"),
     ("auditor", "accounts:audit"),
     ("engineer", "marketplace:catalog"),

@@ -47,6 +47,9 @@ def main(arguments: list[str]) -> int:
             assets(local)
             folders()
             call_command("migrate", database="owner", verbosity=0, interactive=False)
+            call_command(
+                "reindex_catalog", missing=True, verbosity=0
+            )  # after an upgrade that brings the index
             demo()
     except (NotReady, ImproperlyConfigured, CommandError) as refusal:
         return refused(str(refusal))

@@ -5,5 +5,16 @@ class MarketplaceConfig(AppConfig):
     name = "marketplace"
 
     def ready(self) -> None:
+        from config.context import count_for
         from marketplace import tasks  # noqa: F401 -- found by the worker
-        from marketplace.services import telling  # noqa: F401 -- registers the outbox handler
+        from marketplace.services import importing, telling  # noqa: F401 -- they register a job and the outbox handler
+        from marketplace.views.decisions import proposals_waiting
+        from marketplace.views.imports import disagreements_waiting
+        from marketplace.views.requests import requests_waiting
+
+        count_for("marketplace:decisions", proposals_waiting)
+        count_for("marketplace:requests", requests_waiting)
+        count_for("marketplace:imports", disagreements_waiting)
+        from marketplace.views.change_sets import waiting_count
+
+        count_for("marketplace:change-sets", waiting_count)

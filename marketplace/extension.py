@@ -34,6 +34,7 @@ class Change:
 
     offering_ids   The offerings it touches; None is every one that a decision of a path or publisher reaches.
     first_day      From this day on.
+    until          First day on which it no longer holds, where that is known; None is until further notice.
     program        The program that a decision of eligibility is about, else nothing.
     publisher_id, commercial_path   Where offering_ids is None: whose, or which path's.
     key            Names the change: who is told twice hears the same key. Empty for one that is not made yet.
@@ -47,6 +48,7 @@ class Change:
     key: str = ""
     publisher_id: int | None = None
     commercial_path: str = ""
+    until: date | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,7 @@ class Sales:
 
 @dataclass(frozen=True, slots=True)
 class Impact:
-    """One thing that a change hits, such as an open deal."""
+    """One thing that a change hits. kind: open deal, credit, recredit, customer, or what the app that knows it calls it."""
 
     kind: str
     title: str

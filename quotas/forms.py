@@ -478,6 +478,9 @@ def rearranged(data: QueryDict, do: str) -> QueryDict:
     if do == "even":
         _share_evenly(changed)
         return changed
+    if do.startswith("switch-line-"):
+        _switch(changed, do.removeprefix("switch-line-"))
+        return changed
     for kind, most in (("line", MOST_LINES), ("share", MOST_SHARES)):
         count = _count(data, f"{kind}s", most)
         if do == f"add-{kind}" and count < most:
@@ -488,6 +491,14 @@ def rearranged(data: QueryDict, do: str) -> QueryDict:
         elif do.startswith(f"remove-{kind}-") and do.removeprefix(f"remove-{kind}-").isdecimal():
             _remove(changed, f"{kind}s", int(do.removeprefix(f"remove-{kind}-")), count)
     return changed
+
+
+def _switch(data: QueryDict, asked: str) -> None:
+    """3/Name (slug): the fourth line sells that offering instead; its plan is chosen anew."""
+    line, _, offering = asked.partition("/")
+    if line.isdecimal() and offering and f"lines-{line}-offering" in data:
+        data[f"lines-{line}-offering"] = offering
+        data[f"lines-{line}-plan"] = ""
 
 
 def _remove(data: QueryDict, rows: str, gone: int, count: int) -> None:

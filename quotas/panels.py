@@ -1,20 +1,27 @@
 """What quotas adds to the catalog's pages: the deals on an offering and their credit, and the open deals that a change hits."""
 
+from collections import Counter, defaultdict
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
+from fractions import Fraction
+from typing import Final
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import Coalesce, TruncMonth
 from django.urls import reverse
 
 from accounts.models import Role, User
 from config import formats
-from marketplace.extension import Change, Impact, Panel, impacts, panel
-from marketplace.models import Offering
-from quotas.models import Deal, DealLine, DealState, Grain, Measure, Period
-from quotas.selectors.visibility import deals_for, entries_for
+from marketplace.extension import Change, Impact, Panel, Sales, impacts, panel, sales
+from marketplace.models import Currency, Offering, Program
+from marketplace.selectors.eligibility import reached
+from quotas.models import Deal, DealKind, DealLine, DealState, FxRate, Grain, Measure, Period
+from quotas.selectors.recredits import MOST_SUMMED
+from quotas.selectors.visibility import SEES_EVERYTHING, deals_for, entries_for, publisher_of
 
 OPEN = (DealState.DRAFT, DealState.SUBMITTED, DealState.RETURNED)
 MOST_NAMED = 50
+USED_LATELY: Final = timedelta(days=92)
 
 
 def _deals_on(offerings: tuple[int, ...], user: User, on: date) -> QuerySet[Deal]:
@@ -67,23 +74,201 @@ def _written(measure: Measure, value: int) -> str:
     return formats.measured(value, measure.currency_id, exponent, compact=True)
 
 
+def _hit_by(change: Change, user: User, on: date) -> QuerySet[Deal]:
+    """The deals on what a change reaches, as far as this person may know of them.
+
+    Who keeps the catalog has to know which deals a change hits, so sees that they are there, whose and with whom; what they
+    are worth and what they earn stays with those who may read the deal.
+    """
+    deals = Deal.objects.all() if _keeps_the_catalog(user) else deals_for(user, on)
+    lines = DealLine.objects.filter(version=OuterRef("latest_version"), offering__in=_reached(change))
+    return deals.filter(Exists(lines))
+
+
+def _reached(change: Change) -> list[int]:
+    """Ids, read at once: as a part of a larger statement the planner takes it for far fewer than it is. 1 query."""
+    offerings = reached(
+        program=change.program,
+        first_day=change.first_day,
+        until=change.until,
+        offering_ids=change.offering_ids,
+        publisher_id=change.publisher_id,
+        commercial_path=change.commercial_path,
+    )
+    return list(offerings.values_list("pk", flat=True))
+
+
+def _keeps_the_catalog(user: User) -> bool:
+    return user.has_role(Role.CATALOG_MANAGER)
+
+
+def _about_something(change: Change) -> bool:
+    return change.offering_ids is not None or change.publisher_id is not None or bool(change.commercial_path)
+
+
 @impacts
 def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
-    """The open deals on the changed offerings that close on or after its first day, the nearest first."""
-    if change.offering_ids is None:
+    """The open deals on what is changed that close on its days, the nearest first, and how many more there are. 2 queries."""
+    if not _about_something(change):
         return
-    deals = (
-        _deals_on(change.offering_ids, user, on)
-        .filter(state__in=OPEN, latest_version__close_date__gte=change.first_day)
-        .annotate(closes=F("latest_version__close_date"))
+    deals = _hit_by(change, user, on).filter(state__in=OPEN, latest_version__close_date__gte=change.first_day)
+    if change.until is not None:
+        deals = deals.filter(latest_version__close_date__lt=change.until)
+    found = list(
+        deals.annotate(closes=F("latest_version__close_date"))
         .select_related("customer", "owner")
-        .order_by("closes", "pk")[:MOST_NAMED]
+        .order_by("closes", "pk")[: MOST_NAMED + 1]
     )
-    for deal in deals:
+    outside, opens = (
+        user.has_role(Role.PARTNER),
+        not _keeps_the_catalog(user) or user.has_role(*SEES_EVERYTHING),
+    )
+    for deal in found[:MOST_NAMED]:
+        who = "" if outside else f", {deal.customer.name}, {deal.owner.name}"
         yield Impact(
             kind="open deal",
             title=deal.reference,
-            detail=f"{deal.get_state_display()}, {deal.customer.name}, {deal.owner.name}",
+            detail=f"{deal.get_state_display()}{who}",
             day=deal.closes,
-            url=reverse("quotas:deal", args=[deal.pk]),
+            url=reverse("quotas:deal", args=[deal.pk]) if opens else "",
         )
+    if len(found) > MOST_NAMED:
+        more = deals.count() - MOST_NAMED
+        yield Impact(kind="open deal", title=f"{formats.whole(more)} more", detail="They close later.")
+
+
+@impacts
+def credited_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
+    """What a decision on quota finds credited already: lines, their credit by measure, and the run that follows. 2 to 3 queries."""
+    if change.kind != "eligibility" or change.program not in ("", Program.QUOTA):
+        return
+    if not _about_something(change) or user.has_role(Role.PARTNER):
+        return
+    deals = Deal.objects.all() if _keeps_the_catalog(user) else deals_for(user, on)
+    offerings = _reached(change)
+    lines = DealLine.objects.filter(
+        offering__in=offerings,
+        version=F("version__deal__credited_version"),
+        version__close_date__gte=change.first_day,
+        version__deal__in=deals.filter(state=DealState.APPROVED).values("pk"),
+    )
+    if change.until is not None:
+        lines = lines.filter(version__close_date__lt=change.until)
+    counted = lines.aggregate(lines=Count("pk"), deals=Count("version__deal", distinct=True))
+    if not counted["lines"]:
+        return
+    many = counted["deals"], counted["lines"]
+    yield Impact(
+        kind="credit",
+        title=f"{formats.whole(many[0])} credited {'deal' if many[0] == 1 else 'deals'}, "
+        f"{formats.whole(many[1])} {'line' if many[1] == 1 else 'lines'}",
+        detail=_credit_of(change, offerings, user, on)
+        if counted["lines"] <= MOST_SUMMED
+        else "Too many to add up while you wait: the run says what moves.",
+    )
+    yield Impact(
+        kind="recredit",
+        title="A recredit run follows",
+        detail="It works the credit out again and posts differences only; closed months keep what they reported, and what"
+        " moves in them is posted to the earliest open one.",
+        url=reverse("quotas:recredits") if user.has_role(*SEES_EVERYTHING) else "",
+    )
+
+
+def _credit_of(change: Change, offerings: list[int], user: User, on: date) -> str:
+    """The credit that stands on the lines reached, by measure, of the entries that this person may read. 2 queries."""
+    lines = DealLine.objects.filter(
+        version=OuterRef("deal_version_id"), line_no=OuterRef("line_no"), offering__in=offerings
+    )
+    entries = entries_for(user, on).filter(Exists(lines), credit_date__gte=change.first_day)
+    if change.until is not None:
+        entries = entries.filter(credit_date__lt=change.until)
+    sums = dict(entries.order_by().values_list("measure_id").annotate(total=Sum("amount_minor")))
+    measures = Measure.objects.filter(pk__in=sums).select_related("currency").order_by("position", "id")
+    said = ", ".join(f"{m.name} {_written(m, sums[m.pk])}" for m in measures)
+    return said or "What they earn is shown to those who may read their credit."
+
+
+@impacts
+def customers_using(change: Change, user: User, on: date) -> Iterator[Impact]:
+    """Who has used what retires in the last three months, the heaviest last month's users first. 1 query."""
+    if change.kind != "lifecycle" or change.offering_ids is None or user.has_role(Role.PARTNER):
+        return
+    deals = Deal.objects.all() if _keeps_the_catalog(user) else deals_for(user, on)
+    used = (
+        DealLine.objects.filter(
+            offering__in=change.offering_ids,
+            version=F("version__deal__credited_version"),
+            version__kind=DealKind.CONSUMPTION,
+            version__close_date__gte=on - USED_LATELY,
+            version__close_date__lte=on,
+            version__deal__in=deals.values("pk"),
+        )
+        .values("version__deal__customer__name", "version__deal__customer")
+        .annotate(
+            last=Max("version__close_date"),
+            months=Count(TruncMonth("version__close_date"), distinct=True),
+            value=Sum("amount_minor"),
+        )
+        .order_by("-last", "-value", "version__deal__customer__name")[:MOST_NAMED]
+    )
+    for row in used:
+        months = row["months"]
+        yield Impact(
+            kind="customer",
+            title=row["version__deal__customer__name"],
+            detail=f"Used in {months} of the last three months"
+            if months < 3
+            else "Used in each of the last three months",
+            day=row["last"],
+        )
+
+
+@sales
+def approved_deals(user: User, first: date, end: date) -> Iterator[Sales]:
+    """Approved deals that close in [first, end), by offering, as far as this person may see them. 3 queries.
+
+    Value is in the first measure's currency at the rate of the close date; what has no rate stays in its own. A refund lowers
+    the value and is no deal of its own; consumption counts at what was billed once that is known. A partner's deals may hold
+    lines of others: those are left out.
+    """
+    measure = Measure.objects.exclude(currency=None).order_by("position", "id").first()
+    report = measure.currency_id if measure is not None else None
+    rate = FxRate.objects.filter(
+        from_currency=OuterRef("version__currency"),
+        to_currency=report,
+        superseded_at=None,
+        effective__contains=OuterRef("version__close_date"),
+    )
+    lines = DealLine.objects.filter(
+        version__deal__in=deals_for(user, end - timedelta(days=1))
+        .filter(state=DealState.APPROVED)
+        .values("pk"),
+        version=F("version__deal__credited_version"),
+        version__close_date__gte=first,
+        version__close_date__lt=end,
+    )
+    if (own := publisher_of(user)) is not None:
+        lines = lines.filter(offering__publisher=own)
+    exponents = dict(Currency.objects.values_list("code", "exponent"))
+    deals: Counter[int] = Counter()
+    value: dict[int, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    grouped = (
+        lines.order_by()
+        .annotate(code=F("version__currency"), rate=Subquery(rate.values("rate_e9")[:1]))
+        .values("offering_id", "code", "rate")
+        .annotate(
+            deals=Count("version__deal_id", distinct=True, filter=~Q(version__kind=DealKind.REFUND)),
+            value=Sum(Coalesce("billed_minor", "amount_minor")),
+        )
+    )
+    for row in grouped:
+        deals[row["offering_id"]] += row["deals"]
+        amount, code = Fraction(row["value"]), row["code"]
+        if report is not None and code != report and row["rate"] is not None:
+            amount *= Fraction(row["rate"], 10**9) * Fraction(10) ** (exponents[report] - exponents[code])
+            code = report
+        value[row["offering_id"]][code] += amount
+    for offering in sorted(deals):
+        worth = {code: formats.rounded(amount) for code, amount in sorted(value[offering].items())}
+        yield Sales(offering, deals[offering], worth)

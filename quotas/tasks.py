@@ -5,15 +5,16 @@ from datetime import datetime
 from typing import Any
 
 from celery import shared_task
+from django.urls import reverse
 
-from accounts.models import Notification
+from accounts.models import Notification, Role, RoleGrant
 from config import clock
 from config.outbox import handles
 from marketplace.extension import Change, listen
 from marketplace.models import Program
 from quotas.crediting.invariants import broken
-from quotas.models import Deal, DealAction, DealShare
-from quotas.services import recredit, simulating  # noqa: F401 -- their steps register themselves with the jobs
+from quotas.models import Deal, DealAction, DealShare, PlanVersion
+from quotas.services import ending, recredit, simulating  # noqa: F401 -- their steps register themselves with the jobs
 from quotas.services.approving import Approvers, waits
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,13 @@ def recredit_what_is_decided(change: Change, at: datetime) -> None:
     """Whether an offering counts toward quota was decided with effect on days that have been credited."""
     if change.kind == "eligibility" and change.program in ("", Program.QUOTA):
         recredit.follow_eligibility(change=change, at=at)
+
+
+@listen
+def tell_the_owners_of_open_deals(change: Change, at: datetime) -> None:
+    """An offering has begun to end: whoever has an open deal on it hears of it, with what may still be sold and what instead."""
+    if change.kind == "lifecycle" and change.offering_ids:
+        ending.tell_owners(offering_ids=change.offering_ids, on=change.first_day, at=at)
 
 
 @handles("quotas.deal_submitted")
@@ -93,6 +101,28 @@ def tell_the_participants(payload: dict[str, Any], at: datetime) -> None:
                 created_at=at,
             )
             for user in sorted(users)
+        ],
+        ignore_conflicts=True,
+    )
+
+
+@handles("quotas.plan_reviewed")
+def tell_the_reviewers(payload: dict[str, Any], at: datetime) -> None:
+    """A review of a plan version is asked for, or was answered: tell those named, else every other comp admin."""
+    version = PlanVersion.objects.select_related("plan").get(pk=payload["plan_version_id"])
+    users = payload["users"] or RoleGrant.objects.filter(role=Role.COMP_ADMIN, withdrawn_at=None).exclude(
+        user=payload["by"]
+    ).values_list("user_id", flat=True)
+    Notification.objects.bulk_create(
+        [
+            Notification(
+                user_id=user,
+                key=f"plan-review:{payload['key']}",
+                text=payload["text"],
+                url=reverse("quotas:plan-version", args=[version.plan.slug, version.number]),
+                created_at=at,
+            )
+            for user in sorted(set(users))
         ],
         ignore_conflicts=True,
     )

@@ -1,6 +1,6 @@
 """Jobs: how far long work in the background is, for who asked for it and for who watches over it."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Q, QuerySet
 from drf_spectacular.utils import extend_schema, extend_schema_view
@@ -57,6 +57,10 @@ class Jobs(Resources):
 
     serializer_class = JobResource
     filter_backends = ()
+    scope_place: ClassVar[str | None] = None  # a job belongs to the app that its kind names first
+
+    def scope_place_of(self, job: Job) -> str:
+        return job.kind
 
     def get_queryset(self) -> QuerySet[Job]:
         if getattr(self, "swagger_fake_view", False):

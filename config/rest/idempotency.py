@@ -21,7 +21,9 @@ from accounts.models import User
 from config import clock
 from config.models import IdempotencyRecord
 from config.refusals import Conflict, Invalid, Problem
+from config.sealed import seal, unseal
 
+PURPOSE: Final = "idempotent-answer"
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
 LEASE: Final = timedelta(minutes=5)
@@ -138,7 +140,9 @@ def _settle(claim: Claim, answer: HttpResponse) -> None:
         mine.delete()
         return
     headers = {name: answer[name] for name in KEPT_HEADERS if name in answer}
-    if not mine.update(status=answer.status_code, headers=headers, body=answer.content.decode()):
+    # An answer may tell a secret that is told once: it is not kept in the clear.
+    body = seal(answer.content.decode(), purpose=PURPOSE)
+    if not mine.update(status=answer.status_code, headers=headers, body=body):
         raise Overtaken
 
 
@@ -147,6 +151,10 @@ def _release(claim: Claim) -> None:
 
 
 def _replay(record: IdempotencyRecord) -> HttpResponse:
-    answer = HttpResponse(record.body.encode(), status=record.status, headers=record.headers)
+    try:
+        body = unseal(record.body, purpose=PURPOSE)
+    except ValueError:  # remembered by an older release, or sealed under another key of the application
+        body = record.body
+    answer = HttpResponse(body.encode(), status=record.status, headers=record.headers)
     answer[REPLAYED] = "true"
     return answer

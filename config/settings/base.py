@@ -2,6 +2,7 @@
 
 DATABASE_URL         what web and worker connect with; without it the embedded PostgreSQL under LOCAL_DIR
 DATABASE_OWNER_URL   what migrates; without it DATABASE_URL, and web and worker then SET ROLE to the application role
+SITE_URL             where people reach it, for links in feeds and webhooks; else the first of ALLOWED_HOSTS
 CELERY_BROKER_URL    redis:// or amqp://; without it files under LOCAL_DIR
 SECRET_KEY           generated once under LOCAL_DIR in demo mode
 PARITY_DEMO          1 (demo mode, the default here) or 0
@@ -29,6 +30,13 @@ OPERATOR = {
     "name": os.environ.get("PARITY_OPERATOR", "Microsoft"),
     "slug": os.environ.get("PARITY_OPERATOR_SLUG", "microsoft"),
 }
+
+SITE_URL = os.environ.get("SITE_URL", "").rstrip("/") or (
+    f"http://localhost:{os.environ.get('PORT') or 8000}"
+    if DEMO_MODE
+    else f"https://{os.environ.get('ALLOWED_HOSTS', 'localhost').split(',')[0]}"
+)
+WEBHOOKS_TO_LOOPBACK = DEMO_MODE  # a receiver on this machine, over plain http too; never in production
 
 SECRET_KEY = os.environ.get("SECRET_KEY") or (local_secret(LOCAL_DIR) if DEMO_MODE else "")
 DEBUG = os.environ.get("DEBUG") == "1"
@@ -190,7 +198,10 @@ REST_FRAMEWORK: dict[str, Any] = {
         "accounts.api_keys.ApiKeyAuthentication",
         "config.rest.sessions.BrowserSession",
     ],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": [
+        "rest_framework.permissions.IsAuthenticated",
+        "accounts.api_keys.WithinScopes",
+    ],
     "DEFAULT_RENDERER_CLASSES": ["config.rest.representation.PlainJson"],
     "DEFAULT_PARSER_CLASSES": ["config.rest.representation.ExactJson"],
     "DEFAULT_METADATA_CLASS": None,
@@ -216,9 +227,17 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "ChangeSetStateEnum": "marketplace.models.ChangeSetState",
+        "DealKindEnum": "quotas.models.DealKind",
         "DealStateEnum": "quotas.models.DealState",
+        "DecisionStateEnum": "marketplace.selectors.decisions.DecisionState",
+        "CatalogChangeKindEnum": "marketplace.selectors.changes.KIND_CHOICES",
+        "DeliveryStateEnum": "marketplace.models.DeliveryState",
+        "ImportStateEnum": "marketplace.models.ImportState",
         "JobStateEnum": "config.models.JobState",
         "PlanStateEnum": "quotas.models.PlanState",
+        "ProgramEnum": "marketplace.models.Program",
+        "PrivateOfferStateEnum": "marketplace.models.PrivateOfferState",
     },
     "POSTPROCESSING_HOOKS": [
         "drf_spectacular.hooks.postprocess_schema_enums",
@@ -259,6 +278,9 @@ CELERY_TASK_ROUTES: dict[str, dict[str, str]] = {}
 CELERY_BEAT_SCHEDULE = {
     "outbox": {"task": "config.sweep_outbox", "schedule": 5.0},
     "jobs": {"task": "config.sweep_jobs", "schedule": 10.0},
+    "catalog": {"task": "marketplace.daily", "schedule": 300.0},
+    "webhooks": {"task": "marketplace.deliver_webhooks", "schedule": 5.0},
+    "deliveries": {"task": "marketplace.forget_deliveries", "schedule": 24 * 3600.0},
     "ledger": {"task": "quotas.verify_ledger", "schedule": 24 * 3600.0},
     "tidy": {"task": "config.tidy", "schedule": 3600.0},
 }

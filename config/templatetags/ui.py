@@ -1,6 +1,8 @@
 """Small parts of a page that stand in loops, and numbers as text. Bigger parts are components: templates/cotton/."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -11,7 +13,7 @@ from django.conf import settings
 from django.forms import BoundField
 from django.http import QueryDict
 from django.templatetags.static import static
-from django.utils.html import format_html, format_html_join
+from django.utils.html import escape, format_html, format_html_join
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
@@ -46,11 +48,22 @@ STATES: Final[Mapping[str, tuple[str, charts.Tone]]] = {
     "reopened": ("Reopened", "warn"),
     "published": ("Published", "good"),
     "superseded": ("Superseded", "muted"),
+    # change sets
+    "applied": ("Applied", "good"),
+    "withdrawn": ("Withdrawn", "muted"),
     # jobs
     "waiting": ("Waiting", "muted"),
     "running": ("Running", "accent"),
     "done": ("Done", "good"),
     "failed": ("Failed", "bad"),
+    # private offers
+    "sent": ("Sent", "accent"),
+    "accepted": ("Accepted", "good"),
+    "declined": ("Declined", "bad"),
+    "expired": ("Expired", "muted"),
+    # deliveries
+    "delivered": ("Delivered", "good"),
+    "given_up": ("Given up", "bad"),
     # publication
     "in_review": ("In review", "warn"),
     "changes_requested": ("Changes requested", "warn"),
@@ -112,7 +125,11 @@ class Currency(Protocol):
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """An icon of the sprite; decoration unless it has a label."""
-    href = f"{static('ui/icons.svg')}#{name}"
+    return _icon(f"{static('ui/icons.svg')}#{name}", label)
+
+
+@lru_cache(maxsize=1024)
+def _icon(href: str, label: str) -> SafeString:
     if label:
         return format_html('<svg class="i" role="img" aria-label="{}"><use href="{}"/></svg>', label, href)
     return format_html('<svg class="i" aria-hidden="true"><use href="{}"/></svg>', href)
@@ -197,6 +214,18 @@ def factor(value: int | None) -> str:
 def grouped(value: int | None) -> str:
     """An ordinary integer with separators."""
     return formats.NO_VALUE if value is None else formats.whole(value)
+
+
+@register.filter
+def score(value: Decimal | None, places: int | None = None) -> str:
+    """A measured figure as its source gives it, without zeros at its end; rounded to *places* where given."""
+    return formats.NO_VALUE if value is None else formats.decimal(value, places)
+
+
+@register.filter
+def usd(value: Fraction | None) -> str:
+    """An exact amount of dollars, in cents; unknown is a dash."""
+    return formats.NO_VALUE if value is None else formats.usd(value)
 
 
 # --- parts that stand in rows -----------------------------------------------------------------------------
@@ -297,27 +326,57 @@ def eligibility(answers: Iterable[Mapping[str, str]], compact: bool = False) -> 
     answers   Mappings with label ("Quota"), value ("Counts 100%"), tone, why; why may be empty.
     compact   For rows: chips only, the reason is read out but does not unfold.
     """
-    chips = []
-    for answer in answers:
-        tone = answer["tone"]
-        face = format_html(
-            "{}<span>{}</span><b>{}</b>", icon(TONE_ICONS[tone]), answer["label"], answer["value"]
-        )
-        why = answer.get("why", "")
-        if compact or not why:
-            said = format_html('<span class="sr">: {}</span>', why) if why else _NOTHING
-            chips.append(format_html('<li class="elig t-{}"><span>{}{}</span></li>', tone, face, said))
-        else:
-            chips.append(
-                format_html(
-                    '<li class="elig t-{}"><details name="eligibility"><summary>{}{}</summary><p>{}</p></details></li>',
-                    *(tone, face, icon("chevron-down"), why),
-                )
-            )
+    chips = [
+        _chip(answer["label"], answer["value"], answer["tone"], answer.get("why", ""), compact)
+        for answer in answers
+    ]
     return format_html(
-        '<ul class="strip{}">{}</ul>',
-        " compact" if compact else "",
-        format_html_join("", "{}", ((c,) for c in chips)),
+        '<ul class="strip{}">{}</ul>', " compact" if compact else "", SafeString("".join(chips))
+    )
+
+
+class Choice(Protocol):
+    """One value of a filter, with the address that chooses it or lets go of it."""
+
+    @property
+    def label(self) -> str: ...
+    @property
+    def href(self) -> str: ...
+    @property
+    def count(self) -> int: ...
+    @property
+    def chosen(self) -> bool: ...
+
+
+@register.simple_tag
+def choices(values: Iterable[Choice], target: str) -> SafeString:
+    """Filters as chips with their counts: real links, whose answer takes the place of *target*."""
+    return format_html_join(
+        "",
+        '<a class="chip" href="{0}"{1} hx-get="{0}" hx-target="{2}" hx-swap="outerHTML" hx-push-url="true">{3}<em>{4}</em></a>',
+        (
+            (
+                SafeString(escape(value.href)),
+                SafeString(' aria-current="true"') if value.chosen else _NOTHING,
+                target,
+                value.label,
+                formats.whole(value.count),
+            )
+            for value in values
+        ),
+    )
+
+
+@lru_cache(maxsize=1024)
+def _chip(label: str, value: str, tone: str, why: str, compact: bool) -> SafeString:
+    """The rows of a list mostly share theirs."""
+    face = format_html("{}<span>{}</span><b>{}</b>", icon(TONE_ICONS[tone]), label, value)
+    if compact or not why:
+        said = format_html('<span class="sr">: {}</span>', why) if why else _NOTHING
+        return format_html('<li class="elig t-{}"><span>{}{}</span></li>', tone, face, said)
+    return format_html(
+        '<li class="elig t-{}"><details name="eligibility"><summary>{}{}</summary><p>{}</p></details></li>',
+        *(tone, face, icon("chevron-down"), why),
     )
 
 

@@ -18,7 +18,9 @@ from marketplace.selectors.search import (
     REGIONS,
     Criteria,
     find,
+    with_sort_keys,
 )
+from marketplace.selectors.spelling import read_as
 
 
 def _same(values: tuple[str, ...]) -> list[tuple[str, str]]:
@@ -29,7 +31,9 @@ class OfferingFilters(FilterSet):  # type: ignore[misc]  # django-filter is unty
     """Sets are separated by commas and are alternatives; parameters narrow each other."""
 
     search = CharFilter(
-        max_length=LONGEST_SEARCH, label="Beginnings of words of name, SKU, family, publisher, model."
+        max_length=LONGEST_SEARCH,
+        label="Beginnings of words of name, SKU, alias, family, publisher, model, summary. Where that finds nothing,"
+        " misspelt words are read as the nearest known ones.",
     )
     publisher = Words(label="Slugs.")
     origin = Choices(choices=Origin.choices)
@@ -41,6 +45,10 @@ class OfferingFilters(FilterSet):  # type: ignore[misc]  # django-filter is unty
     lifecycle = Choices(choices=Lifecycle.choices, label="On the day of as_of.")
     eligible = Choices(choices=Program.choices, label="Counts for one of these programs on the day of as_of.")
     min_context = NumberFilter(min_value=0, label="Tokens.")
+    max_context = NumberFilter(min_value=0, label="Tokens.")
+    min_input_price = NumberFilter(
+        min_value=0, label="USD for a million input tokens of the first public plan, on the day of as_of."
+    )
     max_input_price = NumberFilter(
         min_value=0, label="USD for a million input tokens of the first public plan, on the day of as_of."
     )
@@ -54,17 +62,24 @@ class OfferingFilters(FilterSet):  # type: ignore[misc]  # django-filter is unty
     @property
     def criteria(self) -> Criteria:
         given: dict[str, Any] = self.form.cleaned_data
-        least, most = given.get("min_context"), given.get("max_input_price")
         return Criteria(
             on=given.get("as_of") or clock.today(),
             search=given.get("search") or "",
             chosen={name: tuple(given[name]) for name in DIMENSIONS if given.get(name)},
-            min_context=int(least) if least is not None else None,
-            max_input_price=Decimal(most) if most is not None else None,
+            min_context=_tokens(given.get("min_context")),
+            max_context=_tokens(given.get("max_context")),
+            min_input_price=given.get("min_input_price"),
+            max_input_price=given.get("max_input_price"),
         )
 
     def filter_queryset(self, queryset: QuerySet[Offering]) -> QuerySet[Offering]:
-        return find(queryset, self.criteria)
+        """With what the ordering asked for reads, which depends on the search and the tasks."""
+        criteria, _corrected = read_as(queryset, self.criteria)
+        return with_sort_keys(find(queryset, criteria), self.data.get("ordering", "name"), criteria)
+
+
+def _tokens(given: Decimal | None) -> int | None:
+    return None if given is None else int(given)
 
 
 class PublisherFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped

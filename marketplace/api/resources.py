@@ -17,8 +17,9 @@ from marketplace.models import (
 )
 from marketplace.selectors.answer import Answer
 from marketplace.selectors.eligibility import ONE, Treatment, bulk_treatments, scope_name
-from marketplace.selectors.evidence import Evidence
+from marketplace.selectors.evidence import Evidence, Result
 from marketplace.selectors.resources import offering_body, version_facts
+from marketplace.selectors.substitutes import Substitute
 
 TEXT = serializers.CharField
 DAY = serializers.DateField
@@ -69,8 +70,10 @@ class PlanResource(serializers.Serializer[Any]):
     deployment = TEXT()
     processing_tier = TEXT()
     zone = TEXT()
+    regions = serializers.ListField(child=TEXT(), allow_null=True, help_text="Null is unknown.")
     pricing_form = TEXT()
     is_public = serializers.BooleanField()
+    withdrawn_on = DAY(allow_null=True, help_text="First day without new orders.")
 
 
 class TreatmentShape(serializers.Serializer[Any]):
@@ -144,7 +147,10 @@ class PriceShape(serializers.Serializer[Any]):
 
 class PriceRowShape(serializers.Serializer[Any]):
     meter = TEXT()
-    tier_from = serializers.IntegerField()
+    tier_from = serializers.IntegerField(help_text="First unit of the month to which it applies.")
+    above_context = serializers.IntegerField(
+        help_text="Applies to the whole of a request with more input tokens than this."
+    )
     price = PriceShape()
 
 
@@ -181,16 +187,28 @@ class EligibilityResource(serializers.Serializer[Any]):
     decisions = DecisionResource(many=True)
 
 
+class IntervalResource(serializers.Serializer[Any]):
+    """95 % interval of a score, in its own unit."""
+
+    low = TEXT()
+    high = TEXT()
+    computed = serializers.BooleanField(
+        help_text="Worked out here from the number of cases (Wilson's), not given by the source."
+    )
+
+
 class EvaluationResource(serializers.Serializer[Any]):
     task_area = TEXT()
     subject = TEXT()
     benchmark = TEXT()
+    benchmark_version = TEXT()
     metric = TEXT()
     higher_is_better = serializers.BooleanField()
     harness = TEXT(help_text="Results of different harnesses are never ranked together.")
     variant = TEXT()
     sample_size = serializers.IntegerField(allow_null=True)
     score = TEXT(allow_null=True, help_text="Null for a finding without figures.")
+    interval = IntervalResource(allow_null=True)
     finding = TEXT()
     place = serializers.IntegerField(allow_null=True)
     of = serializers.IntegerField(allow_null=True)
@@ -199,6 +217,7 @@ class EvaluationResource(serializers.Serializer[Any]):
     dated = DAY(allow_null=True)
     source = TEXT()  # type: ignore[assignment]  # a field called source
     licence = TEXT()
+    evaluator = TEXT()
     synthetic = serializers.BooleanField()
 
 
@@ -209,6 +228,18 @@ class SubstituteResource(serializers.Serializer[Any]):
     named = serializers.BooleanField()
     shared_tasks = serializers.ListField(child=TEXT())
     why = TEXT()
+    context_window = serializers.IntegerField(allow_null=True, help_text="Tokens; null is unknown.")
+    quota = TreatmentShape()
+    input_price = TEXT(allow_null=True, help_text="USD for a million tokens on the day; null is unknown.")
+    output_price = TEXT(allow_null=True, help_text="USD for a million tokens on the day; null is unknown.")
+    input_change = TEXT(
+        allow_null=True,
+        help_text="Per cent more or less than the offering costs, rounded to a tenth; null is unknown.",
+    )
+    output_change = TEXT(allow_null=True, help_text="Per cent, rounded to a tenth; null is unknown.")
+    evidence = TEXT(
+        help_text="What results of the same benchmark, version, metric and harness say of the two."
+    )
 
 
 class CodeShape(serializers.Serializer[Any]):
@@ -221,11 +252,33 @@ class ReplacementShape(serializers.Serializer[Any]):
     name = TEXT()
 
 
+class QuotedShape(PriceResource):
+    private_offer = serializers.IntegerField(
+        allow_null=True, help_text="The accepted offer whose price it is; null for a list price."
+    )
+    why = TEXT()
+
+
+class EndingShape(serializers.Serializer[Any]):
+    of = TEXT(help_text="sale, price, or the program that is decided otherwise from that day on.")
+    day = DAY()
+    why = TEXT()
+    plan = TEXT(allow_null=True)
+    price_version = serializers.IntegerField(allow_null=True)
+    private_offer = serializers.IntegerField(allow_null=True)
+    decision = serializers.IntegerField(allow_null=True)
+
+
+class PlanAnswerShape(ProgramsShape):
+    plan = TEXT()
+
+
 class AnswerResource(serializers.Serializer[Any]):
     offering = TEXT()
     plan = TEXT(allow_null=True)
     on = DAY()
     country = TEXT(allow_null=True)
+    region = TEXT(allow_null=True)
     customer = TEXT(allow_null=True)
     sellable = serializers.BooleanField()
     code = TEXT(allow_null=True, help_text="The one stable reason why not; null where it can be sold.")
@@ -234,8 +287,12 @@ class AnswerResource(serializers.Serializer[Any]):
     lifecycle = TEXT()
     until = DAY(allow_null=True, help_text="First day on which it can no longer be sold.")
     until_why = TEXT()
+    endings = EndingShape(many=True, help_text="Every end that is known, the nearest first.")
     replacement = ReplacementShape(allow_null=True)
-    prices = PriceResource(many=True)
+    prices = QuotedShape(many=True)
+    plans = PlanAnswerShape(
+        many=True, help_text="What could be bought there and then, and how each is treated."
+    )
     quota = TreatmentShape()
     commitment = TreatmentShape()
     credits = TreatmentShape()
@@ -251,6 +308,9 @@ class FacetValueShape(serializers.Serializer[Any]):
 
 class FacetsResource(serializers.Serializer[Any]):
     total = serializers.IntegerField()
+    search_read_as = TEXT(
+        allow_null=True, help_text="How a misspelt search was read; null where it was taken as written."
+    )
     facets = serializers.DictField(child=FacetValueShape(many=True))
 
 
@@ -327,6 +387,7 @@ def price_row_body(row: PriceRow, version: PriceVersion) -> dict[str, Any]:
     return {
         "meter": row.meter,
         "tier_from": row.tier_from,
+        "above_context": row.above_context,
         "price": {"amount": amount, "currency": version.currency_id, "per": row.per, "unit": row.unit},
     }
 
@@ -363,32 +424,60 @@ def decision_body(decision: EligibilityDecision) -> dict[str, Any]:
 def evaluations_body(evidence: list[Evidence]) -> list[dict[str, Any]]:
     found = []
     for area in evidence:
-        found += [_evaluation(r.evaluation, r.place, r.of) for r in area.results]
-        found += [_evaluation(finding, None, None) for finding in area.findings]
+        found += [_evaluation(r.evaluation, r) for r in area.results]
+        found += [_evaluation(finding.evaluation, None) for finding in area.findings]
     return found
 
 
-def _evaluation(evaluation: Evaluation, place: int | None, of: int | None) -> dict[str, Any]:
+def _evaluation(evaluation: Evaluation, result: Result | None) -> dict[str, Any]:
+    interval = result.interval if result is not None else None
     return {
         "task_area": evaluation.task_area.slug,
         "subject": evaluation.subject,
         "benchmark": evaluation.benchmark,
+        "benchmark_version": evaluation.benchmark_version,
         "metric": evaluation.metric,
         "higher_is_better": evaluation.higher_is_better,
         "harness": evaluation.harness,
         "variant": evaluation.variant,
         "sample_size": evaluation.sample_size,
         "score": _plain(evaluation.score),
+        "interval": None
+        if interval is None
+        else {"low": _plain(interval.low), "high": _plain(interval.high), "computed": interval.computed},
         "finding": evaluation.finding,
-        "place": place,
-        "of": of,
+        "place": result.place if result is not None else None,
+        "of": result.of if result is not None else None,
         "cost_usd": _plain(evaluation.cost_usd),
         "latency_s": _plain(evaluation.latency_s),
         "dated": day(evaluation.dated),
         "source": evaluation.source,
         "licence": evaluation.licence,
+        "evaluator": evaluation.evaluator,
         "synthetic": evaluation.synthetic,
     }
+
+
+def substitute_body(substitute: Substitute) -> dict[str, Any]:
+    return {
+        "slug": substitute.offering.slug,
+        "name": substitute.offering.name,
+        "publisher": publisher_body(substitute.offering.publisher),
+        "named": substitute.named,
+        "shared_tasks": list(substitute.tasks),
+        "why": substitute.why,
+        "context_window": substitute.context,
+        "quota": treatment_body(substitute.quota),
+        "input_price": _plain(substitute.input_price),
+        "output_price": _plain(substitute.output_price),
+        "input_change": _tenth(substitute.input_change),
+        "output_change": _tenth(substitute.output_change),
+        "evidence": substitute.evidence,
+    }
+
+
+def _tenth(value: Decimal | None) -> str | None:
+    return None if value is None else f"{value:.1f}"
 
 
 def _plain(value: Decimal | None) -> str | None:
@@ -403,6 +492,7 @@ def answer_body(answer: Answer) -> dict[str, Any]:
         "plan": plan.slug if plan is not None else None,
         "on": answer.on.isoformat(),
         "country": answer.country or None,
+        "region": answer.region or None,
         "customer": answer.customer.slug if answer.customer is not None else None,
         "sellable": answer.sellable,
         "code": refusal.code if refusal is not None else None,
@@ -411,9 +501,29 @@ def answer_body(answer: Answer) -> dict[str, Any]:
         "lifecycle": answer.stage.value,
         "until": day(answer.until),
         "until_why": answer.until_why,
+        "endings": [
+            {
+                "of": end.of,
+                "day": end.day.isoformat(),
+                "why": end.why,
+                "plan": end.plan.slug if end.plan is not None else None,
+                "price_version": end.price_version_id,
+                "private_offer": end.private_offer_id,
+                "decision": end.decision_id,
+            }
+            for end in answer.endings
+        ],
         "replacement": {"slug": answer.replacement.slug, "name": answer.replacement.name}
         if answer.replacement is not None
         else None,
-        "prices": [price_body(version) for version in answer.prices],
+        "prices": [
+            {
+                **price_body(quoted.version),
+                "private_offer": quoted.private_offer.pk if quoted.private_offer is not None else None,
+                "why": quoted.why,
+            }
+            for quoted in answer.quoted
+        ],
+        "plans": [{"plan": p.slug, **programs_body(answer.by_plan[p.pk])} for p in answer.plans],
         **programs_body(answer.treated),
     }

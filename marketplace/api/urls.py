@@ -3,12 +3,29 @@
 from django.urls import URLPattern, URLResolver, path
 from rest_framework.routers import SimpleRouter
 
-from marketplace.api import views
+from marketplace.api import (
+    change_sets,
+    changes,
+    costs,
+    decisions,
+    imports,
+    private_offers,
+    recommendations,
+    views,
+    webhooks,
+)
 
 router = SimpleRouter()
 router.register("publishers", views.Publishers, basename="publisher")
 router.register("offerings", views.Offerings, basename="offering")
 router.register("models", views.Models, basename="model")
+router.register("imports", imports.Imports, basename="import")
+router.register("eligibility-decisions", decisions.Decisions, basename="eligibility-decision")
+router.register("changes", changes.Changes, basename="change")
+router.register("change-sets", change_sets.ChangeSets, basename="change-set")
+router.register("webhook-endpoints", webhooks.WebhookEndpoints, basename="webhook-endpoint")
+router.register("webhook-deliveries", webhooks.WebhookDeliveries, basename="webhook-delivery")
+router.register("private-offers", private_offers.PrivateOffers, basename="private-offer")
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("offerings/facets/", views.Facets.as_view(), name="offering-facets"),
@@ -18,5 +35,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("offerings/<slug:slug>/evaluations/", views.Evaluations.as_view(), name="offering-evaluations"),
     path("offerings/<slug:slug>/substitutes/", views.Substitutes.as_view(), name="offering-substitutes"),
     path("offerings/<slug:slug>/answer/", views.TheAnswer.as_view(), name="offering-answer"),
+    path("costs/", costs.Costs.as_view(), name="costs"),
+    path("recommendations/", recommendations.Recommendations.as_view(), name="recommendations"),
+    path(
+        "change-sets/<int:pk>/items/",
+        change_sets.ChangeSetItems.as_view({"get": "list"}),
+        name="change-set-items",
+    ),
     *router.urls,
 ]

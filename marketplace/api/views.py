@@ -13,6 +13,7 @@ from rest_framework.fields import empty
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.models import User
 from config import clock
 from config.rest.filters import known_to
 from config.rest.problems import BadQuery
@@ -33,10 +34,12 @@ from marketplace.models import (
 from marketplace.selectors.answer import answer
 from marketplace.selectors.eligibility import bulk_treatments, in_force, treatments
 from marketplace.selectors.evidence import evidence_of
-from marketplace.selectors.facets import facets
+from marketplace.selectors.facets import counted
 from marketplace.selectors.prices import WORLD, price_versions
+from marketplace.selectors.private_offers import may_see_customers
 from marketplace.selectors.resources import plan_body, with_facts
-from marketplace.selectors.search import ORDERINGS, find, with_sort_keys
+from marketplace.selectors.search import ORDERINGS
+from marketplace.selectors.spelling import read_as
 from marketplace.selectors.substitutes import substitutes
 from marketplace.selectors.visibility import offerings_for, publishers_for
 
@@ -114,8 +117,7 @@ class Offerings(Resources):
         return given.validated_data.get("as_of") or clock.today()
 
     def get_queryset(self) -> QuerySet[Offering]:
-        rows = with_facts(offerings_for(self.caller))
-        return with_sort_keys(rows, self.request.query_params.get("ordering", "name"), self.on)
+        return with_facts(offerings_for(self.caller))
 
     def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
@@ -140,13 +142,16 @@ class Facets(Computed):
                     for found in several
                 )
             )
-        visible, criteria = offerings_for(self.caller), filters.criteria
+        visible = offerings_for(self.caller)
+        criteria, read = read_as(visible, filters.criteria)
+        found = counted(visible, criteria)
         return Response(
             {
-                "total": find(visible, criteria).count(),
+                "total": found.total,
+                "search_read_as": read or None,
                 "facets": {
                     facet.name: [{"value": v.value, "label": v.label, "count": v.count} for v in facet.values]
-                    for facet in facets(visible, criteria)
+                    for facet in found.facets
                 },
             }
         )
@@ -244,11 +249,14 @@ def _reaching(offering: Offering, on: date) -> QuerySet[EligibilityDecision]:
 
 
 class Evaluations(PartOfOffering):
-    """Evidence per task. place and of are among results of the same benchmark, metric and harness."""
+    """Evidence per task as known on a day. place and of are among those tested by the same benchmark, version, metric and harness."""
 
-    @extend_schema(responses=listed(shapes.EvaluationResource))
+    parameters = ("as_of",)
+
+    @extend_schema(parameters=[DayQuery], responses=listed(shapes.EvaluationResource))
     def get(self, request: Request, slug: str) -> Response:
-        return Response({"results": shapes.evaluations_body(evidence_of(self.offering()))})
+        on = self.query(DayQuery).get("as_of") or clock.today()
+        return Response({"results": shapes.evaluations_body(evidence_of(self.offering(), on))})
 
 
 class Substitutes(PartOfOffering):
@@ -260,34 +268,32 @@ class Substitutes(PartOfOffering):
     def get(self, request: Request, slug: str) -> Response:
         on = self.query(DayQuery).get("as_of") or clock.today()
         found = substitutes(self.offering(), offerings_for(self.caller), on)
-        return Response(
-            {
-                "results": [
-                    {
-                        "slug": s.offering.slug,
-                        "name": s.offering.name,
-                        "publisher": shapes.publisher_body(s.offering.publisher),
-                        "named": s.named,
-                        "shared_tasks": list(s.tasks),
-                        "why": s.why,
-                    }
-                    for s in found
-                ]
-            }
-        )
+        return Response({"results": [shapes.substitute_body(s) for s in found]})
+
+
+def customer_known_to(caller: User, slug: str) -> Customer | None:
+    """None where none is asked for. Http404 for one that is not there, and for who may not learn which there are."""
+    if not slug:
+        return None
+    found = Customer.objects.filter(slug=slug).first() if may_see_customers(caller) else None
+    if found is None:
+        raise Http404
+    return found
 
 
 class AnswerQuery(Strict):
     on = Day(required=False)
+    as_of = Day(required=False, help_text="The same as on.")
     plan = slug_field()
     country = serializers.RegexField(r"^([A-Za-z]{2})?$", required=False, default="", allow_blank=True)
+    region = slug_field(max_length=40)
     customer = slug_field(max_length=80)
 
 
 class TheAnswer(PartOfOffering):
     """May it be sold here and then, at which price, does it count, until when, what replaces it, and why."""
 
-    parameters = ("on", "plan", "country", "customer")
+    parameters = ("on", "as_of", "plan", "country", "region", "customer")
 
     @extend_schema(parameters=[AnswerQuery], responses=shapes.AnswerResource)
     def get(self, request: Request, slug: str) -> Response:
@@ -295,21 +301,13 @@ class TheAnswer(PartOfOffering):
         offering = self.offering()
         given = answer(
             offering,
-            on=asked.get("on") or clock.today(),
+            on=asked.get("on") or asked.get("as_of") or clock.today(),
             plan=self.plan(offering, asked["plan"]),
             country=asked["country"],
-            customer=self._customer(asked["customer"]),
+            region=asked["region"],
+            customer=customer_known_to(self.caller, asked["customer"]),
         )
         return Response(shapes.answer_body(given))
-
-    def _customer(self, slug: str) -> Customer | None:
-        """Partners never learn which customers there are."""
-        if not slug:
-            return None
-        found = None if self.caller.has_role("partner") else Customer.objects.filter(slug=slug).first()
-        if found is None:
-            raise Http404
-        return found
 
 
 class Models(Resources):

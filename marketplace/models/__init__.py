@@ -38,10 +38,12 @@ from marketplace.models.models_on_offer import (
 from marketplace.models.prices import Currency, PriceRow, PriceVersion
 from marketplace.models.private_offers import PrivateOffer, PrivateOfferState
 from marketplace.models.publishers import Customer, Origin, Publisher, PublisherMembership
+from marketplace.models.search import FacetTerm, OfferingIndex, SearchWord
 from marketplace.models.sourcing import PublicFact
 from marketplace.models.telling import (
     CatalogChange,
     DeliveryState,
+    FeedAddress,
     LifecycleMove,
     OfferingRequest,
     RequestState,
@@ -68,6 +70,8 @@ __all__ = [
     "DiscrepancyState",
     "EligibilityDecision",
     "Evaluation",
+    "FacetTerm",
+    "FeedAddress",
     "Finding",
     "Hold",
     "ImportSource",
@@ -76,6 +80,7 @@ __all__ = [
     "LifecycleMove",
     "ModelVersion",
     "Offering",
+    "OfferingIndex",
     "OfferingKind",
     "OfferingRequest",
     "OfferingRevision",
@@ -95,6 +100,7 @@ __all__ = [
     "RequestState",
     "RowOutcome",
     "ScopeLevel",
+    "SearchWord",
     "Severity",
     "StagedRow",
     "TaskArea",

@@ -53,6 +53,13 @@ class EligibilityDecision(models.Model):
         null=True, blank=True, help_text="In force from here on, for its span of days."
     )
     superseded_at = models.DateTimeField(null=True, blank=True)
+    proposal = models.CharField(
+        max_length=80,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Names what was proposed together and is checked together; empty for a decision that stands alone.",
+    )
 
     class Meta:
         # decisions_of_one_scope_do_not_overlap is an exclusion constraint, made in SQL.
@@ -74,5 +81,19 @@ class EligibilityDecision(models.Model):
                 condition=Q(checked_by=None, checked_at=None)
                 | Q(checked_by__isnull=False, checked_at__isnull=False),
                 name="decision_checked_by_somebody_at_some_time",
+            ),
+            models.UniqueConstraint(
+                fields=[
+                    "proposal",
+                    "program",
+                    "level",
+                    "commercial_path",
+                    "publisher",
+                    "offering",
+                    "plan",
+                ],
+                condition=~Q(proposal=""),
+                nulls_distinct=False,
+                name="proposal_decides_each_thing_once",
             ),
         ]

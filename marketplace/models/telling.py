@@ -29,7 +29,11 @@ class CatalogChange(models.Model):
     commercial_path = models.CharField(max_length=20, blank=True)
     program = models.CharField(max_length=10, blank=True)
     first_day = models.DateField(help_text="From this day on.")
-    at = models.DateTimeField()
+    at = models.DateTimeField(help_text="When it was made; its number may come a little later.")
+    is_public = models.BooleanField(
+        default=True,
+        help_text="What it is about was published by then: everybody may read of it. Else its publisher and the catalog's keepers.",
+    )
 
     class Meta:
         constraints = [
@@ -37,7 +41,10 @@ class CatalogChange(models.Model):
                 fields=["key", "offering"], nulls_distinct=False, name="catalog_change_written_once"
             )
         ]
-        indexes = [models.Index(fields=["offering", "-number"], name="catalog_change_of_an_offering")]
+        indexes = [
+            models.Index(fields=["offering", "-number"], name="catalog_change_of_an_offering"),
+            models.Index(fields=["-at", "-number"], name="catalog_change_latest_first"),
+        ]
 
 
 class LifecycleMove(models.Model):
@@ -56,6 +63,14 @@ class LifecycleMove(models.Model):
                 fields=["offering", "stage", "day"], name="lifecycle_move_carried_out_once"
             )
         ]
+
+
+class FeedAddress(models.Model):
+    """One person's own address of the feeds, which a reader without a browser session can ask. A new number voids the old one."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="feed_address")
+    number = models.PositiveIntegerField(default=1)
+    made_at = models.DateTimeField()
 
 
 class WebhookEndpoint(models.Model):
@@ -77,6 +92,9 @@ class WebhookEndpoint(models.Model):
     disabled_at = models.DateTimeField(null=True, blank=True)
     disabled_why = models.CharField(max_length=200, blank=True)
     removed_at = models.DateTimeField(null=True, blank=True)
+    failing_since = models.DateTimeField(
+        null=True, blank=True, help_text="First failure after the last success; empty while it answers."
+    )
     revision = models.PositiveIntegerField(default=1)
 
 

@@ -5,11 +5,12 @@ then highest id. Nothing in force is "not decided", which counts for nothing and
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from config import formats
@@ -139,24 +140,42 @@ def bulk_treatments(
 ) -> dict[int, dict[Program, Treatment]]:
     """By offering id. plans says for which plan of an offering it is asked, if any. 1 query, whatever their number."""
     plans = plans or {}
-    known = list(
-        EligibilityDecision.objects.filter(checked_at__isnull=False, superseded_at=None)
-        .filter(Q(effective__endswith__gt=on) | Q(effective__upper_inf=True))
-        .filter(
-            Q(level=ScopeLevel.PATH)
-            | Q(publisher__in={o.publisher_id for o in offerings})
-            | Q(offering__in=[o.pk for o in offerings])
-            | Q(plan__in=[p.pk for p in plans.values()])
-        )
-        .select_related("publisher", "offering", "plan", "made_by", "checked_by")
-    )
-    by_scope: dict[tuple[str, int, object], list[EligibilityDecision]] = defaultdict(list)
-    for decision in known:
-        by_scope[_scope_key(decision)].append(decision)
-    resolved: dict[tuple[object, ...], Treatment] = {}  # offerings alike in scope share one resolution
+    known = _Known(offerings, list(plans.values()), on)
+    return {o.pk: known.of(o, plans.get(o.pk)) for o in offerings}
 
-    def treated(program: Program, offering: Offering) -> Treatment:
-        plan = plans.get(offering.pk)
+
+def treatments_by_plan(
+    offering: Offering, plans: Sequence[Plan], on: date
+) -> dict[int | None, dict[Program, Treatment]]:
+    """Of the offering as such (None) and of each of its *plans*, by plan id. 1 query."""
+    known = _Known([offering], plans, on)
+    return {None: known.of(offering, None), **{plan.pk: known.of(offering, plan) for plan in plans}}
+
+
+class _Known:
+    """The decisions that may reach some offerings and plans, read once; those alike in scope share one resolution."""
+
+    def __init__(self, offerings: Sequence[Offering], plans: Sequence[Plan], on: date) -> None:
+        self._on = on
+        self._by_scope: dict[tuple[str, int, object], list[EligibilityDecision]] = defaultdict(list)
+        self._resolved: dict[tuple[object, ...], Treatment] = {}
+        for decision in (
+            EligibilityDecision.objects.filter(checked_at__isnull=False, superseded_at=None)
+            .filter(Q(effective__endswith__gt=on) | Q(effective__upper_inf=True))
+            .filter(
+                Q(level=ScopeLevel.PATH)
+                | Q(publisher__in={o.publisher_id for o in offerings})
+                | Q(offering__in=[o.pk for o in offerings])
+                | Q(plan__in=[p.pk for p in plans])
+            )
+            .select_related("publisher", "offering", "plan", "made_by", "checked_by")
+        ):
+            self._by_scope[_scope_key(decision)].append(decision)
+
+    def of(self, offering: Offering, plan: Plan | None) -> dict[Program, Treatment]:
+        return {program: self._treated(program, offering, plan) for program in Program}
+
+    def _treated(self, program: Program, offering: Offering, plan: Plan | None) -> Treatment:
         scopes: list[tuple[str, int, object]] = [
             (program.value, ScopeLevel.PATH, offering.commercial_path),
             (program.value, ScopeLevel.PUBLISHER, offering.publisher_id),
@@ -164,16 +183,13 @@ def bulk_treatments(
         ]
         if plan is not None:
             scopes.append((program.value, ScopeLevel.PLAN, plan.pk))
-        found = [scope for scope in scopes if scope in by_scope]
+        found = [scope for scope in scopes if scope in self._by_scope]
         never = program == Program.COMMITMENT and plan is not None and plan.pricing_form in NEVER_DRAW_DOWN
         key = (program, never, *found)
-        if key not in resolved:
-            resolved[key] = _treatment(program, never, [d for scope in found for d in by_scope[scope]], on)
-        return resolved[key]
-
-    return {
-        offering.pk: {program: treated(program, offering) for program in Program} for offering in offerings
-    }
+        if key not in self._resolved:
+            decisions = [d for scope in found for d in self._by_scope[scope]]
+            self._resolved[key] = _treatment(program, never, decisions, self._on)
+        return self._resolved[key]
 
 
 def strip(offering: Offering, treated: Mapping[Program, Treatment]) -> list[Chip]:
@@ -182,6 +198,52 @@ def strip(offering: Offering, treated: Mapping[Program, Treatment]) -> list[Chip
     billed = offering.billing_countries
     where = Countries(tuple(billed) if billed is not None else None)
     return [*chips, Chip(where.label, where.value, where.tone, where.why)]
+
+
+def reaching(offering: Offering) -> QuerySet[EligibilityDecision]:
+    """Checked decisions about the offering, one of its plans, its publisher or its path, whatever their days."""
+    return EligibilityDecision.objects.filter(checked_at__isnull=False, superseded_at=None).filter(
+        Q(level=ScopeLevel.PATH, commercial_path=offering.commercial_path)
+        | Q(publisher=offering.publisher_id)
+        | Q(offering=offering.pk)
+        | Q(plan__offering=offering.pk)
+    )
+
+
+def reached(
+    *,
+    program: str,
+    first_day: date,
+    until: date | None,
+    offering_ids: Collection[int] | None = None,
+    publisher_id: int | None = None,
+    commercial_path: str = "",
+) -> QuerySet[Offering]:
+    """The offerings whose treatment a decision can move: those for which nothing more specific holds on all of its days.
+
+    offering_ids   These; None is everything of the publisher or on the path.
+    """
+    if offering_ids is not None:
+        return Offering.objects.filter(pk__in=offering_ids)
+    level = ScopeLevel.PUBLISHER if publisher_id is not None else ScopeLevel.PATH
+    rows = (
+        Offering.objects.filter(publisher=publisher_id)
+        if publisher_id is not None
+        else Offering.objects.filter(commercial_path=commercial_path)
+    )
+    if not program:
+        return rows
+    above = EligibilityDecision.objects.filter(
+        program=program,
+        checked_at__isnull=False,
+        superseded_at=None,
+        level__gt=level,
+        effective__contains=DateRange(first_day, until),
+    )
+    rows = rows.exclude(pk__in=above.filter(level=ScopeLevel.OFFERING).values("offering"))
+    if level == ScopeLevel.PATH:
+        rows = rows.exclude(publisher__in=above.filter(level=ScopeLevel.PUBLISHER).values("publisher"))
+    return rows
 
 
 def eligibility_strips(offerings: Sequence[Offering], on: date) -> dict[int, list[Chip]]:

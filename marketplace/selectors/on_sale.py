@@ -16,7 +16,7 @@ class NotSellable:
     """Why an offering or one of its plans cannot be sold.
 
     code              Stable word: not_published, not_yet_available, deprecated, retired, internal_only,
-                      region_unavailable, unknown_offering, unknown_plan.
+                      region_unavailable, plan_withdrawn, unknown_offering, unknown_plan.
     message           A sentence for people.
     replacement_id    Offering to sell instead, where one is named.
     replacement_slug  The same for programs.
@@ -65,6 +65,15 @@ def why_not(offering: Offering, on: date, country: str = "") -> NotSellable | No
         return NotSellable(code, message)
     return NotSellable(
         code, f"{message} It is replaced by {instead.name}.", instead.pk, instead.slug, instead.name
+    )
+
+
+def why_not_plan(plan: Plan, on: date) -> NotSellable | None:
+    """Why one plan of an offering that is on sale takes no new orders on *on*, or None. No query."""
+    if plan.withdrawn_on is None or on < plan.withdrawn_on:
+        return None
+    return NotSellable(
+        "plan_withdrawn", f"{plan.name} takes no new orders since {_written(plan.withdrawn_on)}."
     )
 
 

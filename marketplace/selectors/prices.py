@@ -91,11 +91,12 @@ def row_text(row: PriceRow, version: PriceVersion) -> str:
         row.amount, currency.symbol or f"{currency.code}\N{NO-BREAK SPACE}", currency.exponent
     )
     meter = METERS.get(row.meter, row.meter.replace("-", " "))
-    if row.unit == "token":
-        count = {1: "", 1000: "thousand ", MILLION: "million "}.get(row.per, f"{formats.whole(row.per)} ")
+    count = {1: "", 1000: "thousand ", MILLION: "million "}.get(row.per, f"{formats.whole(row.per)} ")
+    if row.unit == "token" or row.per > 1:
         said = f"per {count}{meter}"
     else:
         said = f"per {row.unit.replace('-', ' and ')}"
         said += f" of {meter}" if row.unit != "seat-month" else ""
     from_tier = f", from {formats.whole(row.tier_from)} on" if row.tier_from else ""
-    return f"{amount} {said}{from_tier}"
+    large = f", in requests of more than {formats.whole(row.above_context)}" if row.above_context else ""
+    return f"{amount} {said}{from_tier}{large}"

@@ -25,8 +25,10 @@ def plan_body(plan: Plan) -> dict[str, Any]:
         "deployment": plan.deployment,
         "processing_tier": plan.processing_tier,
         "zone": plan.zone,
+        "regions": plan.regions,
         "pricing_form": plan.pricing_form,
         "is_public": plan.is_public,
+        "withdrawn_on": _day(plan.withdrawn_on),
     }
 
 

@@ -1,41 +1,67 @@
-"""Finding offerings: every condition in one place, so that list, facets, page and REST mean the same by it."""
+"""Finding offerings: every condition in one place, so that list, facets, page and REST mean the same by it.
 
-import re
+Words are looked up in the index that services/indexing.py keeps. Nothing here looks at whose an offering is, but for the
+two filters that are asked for by name; a publisher's name is found as text and weighs less than the offering's own.
+"""
+
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
-from difflib import get_close_matches
-from typing import Final
+from functools import lru_cache
+from typing import Any, Final
 
-from django.contrib.postgres.search import SearchQuery, SearchVector
-from django.db.models import Case, CharField, F, Func, Q, QuerySet, TextField, Value, When
-from django.db.models.functions import Coalesce, Concat
+from django.contrib.postgres.search import SearchQuery
+from django.db.models import (
+    Case,
+    CharField,
+    DateField,
+    DecimalField,
+    F,
+    Func,
+    IntegerField,
+    Q,
+    QuerySet,
+    TextField,
+    Value,
+    When,
+)
+from django.db.models.expressions import Combinable
+from django.db.models.functions import Cast, Coalesce
+from django.db.models.lookups import In
 
 from marketplace.models import (
     CommercialPath,
+    Evaluation,
     Lifecycle,
     Offering,
     Origin,
-    Plan,
     Program,
+    ScopeLevel,
     TaskArea,
 )
-from marketplace.selectors.eligibility import rate_of
-from marketplace.selectors.prices import headline
+from marketplace.selectors.eligibility import in_force
+from marketplace.selectors.evidence import public_evaluations, rankings_of
+from marketplace.selectors.strength import strengths
+from marketplace.selectors.words import words
 
 MODALITIES: Final = ("text", "image", "audio", "pdf", "video")
 CAPABILITIES: Final = ("reasoning", "tool_call", "structured_output", "attachment", "temperature")
 REGIONS: Final = ("global", "eu", "us")
 LONGEST_SEARCH: Final = 100
-WORD: Final = re.compile(r"[^\W_]+")
+MOST_WORDS: Final = 12
 
 # Ordering by name, and what it means; each ends in the id, so that no two rows stand at one place.
 ORDERINGS: Final[Mapping[str, tuple[str, ...]]] = {
     "name": ("name", "id"),
     "-name": ("-name", "-id"),
+    "relevance": ("-relevance", "name", "id"),
+    "evidence": ("-evidence", "name", "id"),
     "available_on": ("first_day", "id"),
     "-available_on": ("-first_day", "-id"),
+    "released_on": ("released", "id"),
+    "-released_on": ("-released", "-id"),
     "context": ("context", "id"),
     "-context": ("-context", "-id"),
     "input_price": ("input_price", "id"),
@@ -47,10 +73,10 @@ ORDERINGS: Final[Mapping[str, tuple[str, ...]]] = {
 class Criteria:
     """What is looked for. Values of one dimension are alternatives, dimensions narrow each other.
 
-    chosen            Dimension (a key of DIMENSIONS) to values.
-    min_context       Tokens.
-    max_input_price   USD for a million input tokens, of the first public plan.
-    on                The day that lifecycle, eligibility and prices are looked at.
+    chosen                              Dimension (a key of DIMENSIONS) to values.
+    min_context, max_context            Tokens.
+    min_input_price, max_input_price    USD for a million input tokens, of the first public plan.
+    on                                  The day that lifecycle, eligibility, evidence and prices are looked at.
     """
 
     on: date
@@ -58,40 +84,60 @@ class Criteria:
     chosen: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     min_context: int | None = None
     max_input_price: Decimal | None = None
+    min_input_price: Decimal | None = None
+    max_context: int | None = None
 
-    def without(self, dimension: str) -> "Criteria":
-        return replace(self, chosen={k: v for k, v in self.chosen.items() if k != dimension})
+    @property
+    def words(self) -> list[str]:
+        return words(self.search[:LONGEST_SEARCH])[:MOST_WORDS]
+
+    def without_choices(self) -> "Criteria":
+        return replace(self, chosen={})
+
+    @property
+    def bounds(self) -> tuple[Any, ...]:
+        return self.min_context, self.max_context, self.min_input_price, self.max_input_price
 
     @property
     def narrowed(self) -> bool:
         return bool(
-            self.search
-            or any(self.chosen.values())
-            or self.min_context is not None
-            or self.max_input_price is not None
+            self.search or any(self.chosen.values()) or any(bound is not None for bound in self.bounds)
         )
 
 
 def find(offerings: QuerySet[Offering], criteria: Criteria) -> QuerySet[Offering]:
-    """Those of *offerings* that meet all of *criteria*. Adds no rows twice."""
+    """Those of *offerings* that meet all of *criteria*. Adds no rows twice, and asks nothing by itself."""
     if criteria.search.strip():
-        offerings = _matching(offerings, criteria.search)
+        if not criteria.words:
+            return offerings.none()
+        offerings = offerings.filter(index__document=beginning(criteria.words))
     for dimension, values in criteria.chosen.items():
         if values:
-            offerings = DIMENSIONS[dimension](offerings, values, criteria.on)
+            offerings = offerings.filter(DIMENSIONS[dimension](values, criteria.on))
+    bounds = Q()
     if criteria.min_context is not None:
-        offerings = offerings.filter(model_version__context_window__gte=criteria.min_context)
-    if criteria.max_input_price is not None:
-        offerings = offerings.alias(_dearest=headline("input-tokens", criteria.on)).filter(
-            _dearest__lte=criteria.max_input_price
-        )
-    return offerings
+        bounds &= Q(index__context__gte=criteria.min_context)
+    if criteria.max_context is not None:
+        bounds &= Q(index__context__lte=criteria.max_context)
+    if criteria.min_input_price is not None or criteria.max_input_price is not None:
+        offerings = offerings.alias(_input_price=input_price(criteria.on))
+        if criteria.min_input_price is not None:
+            bounds &= Q(_input_price__gte=criteria.min_input_price)
+        if criteria.max_input_price is not None:
+            bounds &= Q(_input_price__lte=criteria.max_input_price)
+    return offerings.filter(bounds)
 
 
-def ordered(offerings: QuerySet[Offering], ordering: str, on: date) -> QuerySet[Offering]:
+def beginning(looked_for: list[str], weights: str = "") -> SearchQuery:
+    """Each word begins some word of the document; with *weights* a word of one of those."""
+    written = " & ".join(f"{word}:*{weights}" for word in looked_for)
+    return SearchQuery(written, search_type="raw", config="simple")
+
+
+def ordered(offerings: QuerySet[Offering], ordering: str, criteria: Criteria) -> QuerySet[Offering]:
     """With what the ordering of that name sorts by, sorted. Unknown values come last."""
     keys = ORDERINGS[ordering]
-    offerings = with_sort_keys(offerings, ordering, on)
+    offerings = with_sort_keys(offerings, ordering, criteria)
     return offerings.order_by(
         *(
             F(k.lstrip("-")).desc(nulls_last=True) if k.startswith("-") else F(k).asc(nulls_last=True)
@@ -100,15 +146,101 @@ def ordered(offerings: QuerySet[Offering], ordering: str, on: date) -> QuerySet[
     )
 
 
-def with_sort_keys(offerings: QuerySet[Offering], ordering: str, on: date) -> QuerySet[Offering]:
+def with_sort_keys(offerings: QuerySet[Offering], ordering: str, criteria: Criteria) -> QuerySet[Offering]:
+    """What the ordering of that name reads. No query, but 1 for the order by evidence."""
     match ordering.lstrip("-"):
         case "available_on":
             return offerings.annotate(first_day=Coalesce("available_on", "preview_on"))
+        case "released_on":
+            return offerings.annotate(released=F("index__released_on"))
         case "context":
-            return offerings.annotate(context=F("model_version__context_window"))
+            return offerings.annotate(context=F("index__context"))
         case "input_price":
-            return offerings.annotate(input_price=headline("input-tokens", on))
+            return offerings.annotate(input_price=input_price(criteria.on))
+        case "relevance":
+            return offerings.annotate(relevance=relevance(criteria))
+        case "evidence":
+            return offerings.annotate(evidence=evidence(criteria))
     return offerings
+
+
+def relevance(criteria: Criteria) -> Combinable:
+    """How well the words fit, in five steps: it is the name, begins it, is in a name, in the model or publisher, in the summary."""
+    looked_for = criteria.words
+    if not looked_for:
+        return Value(0, IntegerField())
+    together = "".join(looked_for)
+    return Case(
+        When(index__called=together, then=Value(4)),
+        When(index__called__startswith=together, then=Value(3)),
+        When(index__document=beginning(looked_for, "A"), then=Value(2)),
+        When(index__document=beginning(looked_for, "AB"), then=Value(1)),
+        default=Value(0),
+        output_field=IntegerField(),
+    )
+
+
+def evidence(criteria: Criteria) -> Combinable:
+    """Share of all tested models that it is expected to do better than in the chosen tasks, ppm; null without evidence. 1 query.
+
+    The same share that a recommendation goes by: see strength.py.
+    """
+    known = public_evaluations(criteria.on).filter(score__isnull=False).order_by("id")
+    if tasks := criteria.chosen.get("task"):
+        known = known.filter(task_area__slug__in=tasks)
+    return Cast(
+        Func(
+            Value(_shares(tuple(known.values_list(*COMPARED)))),
+            Cast("model_version_id", TextField()),
+            template="(%(expressions)s)",
+            arg_joiner="::jsonb ->> ",
+        ),
+        IntegerField(),
+    )
+
+
+COMPARED: Final = (
+    *("id", "model_version_id", "subject", "benchmark", "benchmark_version", "metric"),
+    *("higher_is_better", "harness", "source", "score"),
+)
+
+
+@lru_cache(maxsize=64)
+def _shares(results: tuple[tuple[Any, ...], ...]) -> str:
+    """Model version to ppm as a JSON object, for the same results worked out once a process."""
+    known = (Evaluation(**dict(zip(COMPARED, result, strict=True))) for result in results)
+    return json.dumps(
+        {
+            str(name): round(strength.share * 1_000_000)
+            for (kind, name), strength in strengths(rankings_of(known).values()).items()
+            if kind == "version"
+        }
+    )
+
+
+class InEffect(Func):
+    """What a timeline of the index says on a day: the value at the last of its days that is not behind it."""
+
+    arity = 3
+
+    def as_sql(  # type: ignore[override]  # the template and its parameters are of no use here
+        self, compiler: Any, connection: Any, **_extra: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        (values, values_with), (days, days_with), (on, on_with) = (
+            compiler.compile(expression) for expression in self.source_expressions
+        )
+        # Before the first day the place is 0, where an array has nothing.
+        return f"({values})[width_bucket({on}::date, {days})]", (*values_with, *on_with, *days_with)
+
+
+def input_price(on: date) -> Func:
+    """USD for a million input tokens of the first public plan that has such a price, as SQL over Offering."""
+    return InEffect(
+        F("index__input_usd"),
+        F("index__input_from"),
+        Value(on, DateField()),
+        output_field=DecimalField(max_digits=26, decimal_places=10),
+    )
 
 
 def stage_on(on: date) -> Case:
@@ -124,103 +256,53 @@ def stage_on(on: date) -> Case:
     )
 
 
-def suggestion(offerings: QuerySet[Offering], search: str) -> str:
-    """The nearest name when nothing was found by *search*; empty if none is near. 1 query."""
-    names = {name.lower(): name for name in offerings.values_list("name", flat=True)}
-    near = get_close_matches(search.strip().lower(), list(names), n=1, cutoff=0.6)
-    return names[near[0]] if near else ""
+Condition = Callable[[tuple[str, ...], date], Q]
 
 
-def _matching(offerings: QuerySet[Offering], search: str) -> QuerySet[Offering]:
-    """Every word begins some word of the name, SKU, family, publisher, summary or model; "gpt-5.1" is three words."""
-    words = WORD.findall(search[:LONGEST_SEARCH].lower())
-    if not words:
-        return offerings.none()
-    text = Concat(
-        *(
-            "name",
-            Value(" "),
-            "slug",
-            Value(" "),
-            "family",
-            Value(" "),
-            "publisher__name",
-            Value(" "),
-            "summary",
-        ),
-        *(Value(" "), Coalesce("model_version__model__name", Value(""))),
-        output_field=TextField(),
-    )
-    spaced = Func(
-        text,
-        Value("[^[:alnum:]]+"),
-        Value(" "),
-        Value("g"),
-        function="regexp_replace",
-        output_field=TextField(),
-    )
-    query = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config="simple")
-    return offerings.alias(_text=SearchVector(spaced, config="simple")).filter(_text=query)
+def _one_of(path: str) -> Condition:
+    return lambda values, _on: Q(**{f"{path}__in": values})
 
 
-Narrow = Callable[[QuerySet[Offering], tuple[str, ...], date], QuerySet[Offering]]
-
-
-def _one_of(path: str) -> Narrow:
-    def narrow(offerings: QuerySet[Offering], values: tuple[str, ...], _on: date) -> QuerySet[Offering]:
-        return offerings.filter(**{f"{path}__in": values})
-
-    return narrow
-
-
-def _overlaps(path: str) -> Narrow:
-    def narrow(offerings: QuerySet[Offering], values: tuple[str, ...], _on: date) -> QuerySet[Offering]:
-        return offerings.filter(**{f"{path}__overlap": list(values)})
-
-    return narrow
-
-
-def _with_capability(offerings: QuerySet[Offering], values: tuple[str, ...], _on: date) -> QuerySet[Offering]:
+def _some_term(dimension: str) -> Condition:
     """Stated to have it; unknown is not enough."""
-    has = Q()
-    for value in values:
-        has |= Q(model_version__capabilities__contains={value: True})
-    return offerings.filter(has)
+    return lambda values, _on: Q(index__terms__overlap=[f"{dimension}:{value}" for value in values])
 
 
-def _for_task(offerings: QuerySet[Offering], values: tuple[str, ...], _on: date) -> QuerySet[Offering]:
-    through = Offering.task_areas.through._default_manager
-    used = through.filter(taskarea__slug__in=values).values("offering_id")
-    return offerings.filter(pk__in=used)
+def _at_stage(values: tuple[str, ...], on: date) -> Q:
+    return Q(In(stage_on(on), list(values)))
 
 
-def _at_stage(offerings: QuerySet[Offering], values: tuple[str, ...], on: date) -> QuerySet[Offering]:
-    return offerings.alias(_stage=stage_on(on)).filter(_stage__in=values)
-
-
-def _eligible(offerings: QuerySet[Offering], values: tuple[str, ...], on: date) -> QuerySet[Offering]:
+def _eligible(values: tuple[str, ...], on: date) -> Q:
+    """The most specific decision in force counts it at some rate. Each subquery is worked out once, not once an offering."""
     counts = Q()
-    for value in values:
-        offerings = offerings.alias(**{f"_rate_{value}": rate_of(value, on)})
-        counts |= Q(**{f"_rate_{value}__gt": 0})
-    return offerings.filter(counts)
+    for program in values:
+        decided = in_force(on).filter(program=program)
+        counted = decided.filter(rate_ppm__gt=0)
+        by_path = Q(commercial_path__in=counted.filter(level=ScopeLevel.PATH).values("commercial_path"))
+        by_publisher = _decided("publisher", counted, ScopeLevel.PUBLISHER)
+        by_itself = _decided("pk", counted, ScopeLevel.OFFERING)
+        counts |= by_itself | ~_decided("pk", decided, ScopeLevel.OFFERING) & (
+            by_publisher | ~_decided("publisher", decided, ScopeLevel.PUBLISHER) & by_path
+        )
+    return counts
 
 
-def _processed_in(offerings: QuerySet[Offering], values: tuple[str, ...], _on: date) -> QuerySet[Offering]:
-    return offerings.filter(pk__in=Plan.objects.filter(zone__in=values, is_public=True).values("offering"))
+def _decided(path: str, decisions: QuerySet[Any], level: ScopeLevel) -> Q:
+    column = "offering" if path == "pk" else path
+    return Q(**{f"{path}__in": decisions.filter(level=level, **{f"{column}__isnull": False}).values(column)})
 
 
-DIMENSIONS: Final[Mapping[str, Narrow]] = {
+DIMENSIONS: Final[Mapping[str, Condition]] = {
     "publisher": _one_of("publisher__slug"),
     "origin": _one_of("publisher__origin"),
     "path": _one_of("commercial_path"),
     "lifecycle": _at_stage,
     "eligible": _eligible,
-    "task": _for_task,
-    "modality_in": _overlaps("model_version__modalities_in"),
-    "modality_out": _overlaps("model_version__modalities_out"),
-    "capability": _with_capability,
-    "region": _processed_in,
+    "task": _some_term("task"),
+    "modality_in": _some_term("modality_in"),
+    "modality_out": _some_term("modality_out"),
+    "capability": _some_term("capability"),
+    "region": _some_term("region"),
 }
 LABELS: Final[Mapping[str, str]] = {
     "publisher": "Publisher",

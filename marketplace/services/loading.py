@@ -11,7 +11,9 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import User
+from config.clock import day_of
 from config.refusals import Invalid, Problem
+from marketplace.extension import Change
 from marketplace.importers import own
 from marketplace.models import (
     AiModel,
@@ -31,6 +33,8 @@ from marketplace.models import (
     TaskArea,
 )
 from marketplace.selectors.resources import offering_body, with_facts
+from marketplace.services.indexing import reindex
+from marketplace.services.telling import tell
 
 M = TypeVar("M", bound=models.Model)
 LEVELS = {
@@ -69,6 +73,7 @@ def load_catalog(
             )
         )
     acting(by=by, at=at, reason="Catalog loaded from the data files")
+    known_before = Offering.objects.aggregate(last=models.Max("pk"))["last"] or 0
     staged = staged or own.read()
     done = Loaded()
 
@@ -134,7 +139,17 @@ def load_catalog(
     )
     _add(done, "public facts", PublicFact, [PublicFact(**row) for row in staged.facts], lambda f: f.slug)
     _first_revisions(by=by, at=at)
+    _tell_what_is_new(known_before, at)
+    reindex()
     return done
+
+
+def _tell_what_is_new(known_before: int, at: datetime) -> None:
+    """One promise for all new offerings: whoever reads the changes has a start, and the load stays fast. 1 query."""
+    new = tuple(Offering.objects.filter(pk__gt=known_before).order_by("pk").values_list("pk", flat=True))
+    if new:
+        change = Change("offering", "{offering} is new in the catalog.", new, day_of(at))
+        tell(change, key=f"load-{new[0]}", at=at)
 
 
 def _add(

@@ -16,6 +16,7 @@ from marketplace.extension import Change
 from marketplace.models import Currency, Plan, PriceRow, PriceVersion
 from marketplace.selectors.prices import WORLD
 from marketplace.services.access import must_keep_the_catalog
+from marketplace.services.indexing import reindex
 from marketplace.services.telling import tell
 
 MOST_DECIMALS: Final = 10
@@ -50,7 +51,8 @@ def add_price_version(
 ) -> PriceVersion:
     """Record what a plan costs in [start, end).
 
-    ends_previous   Let the open-ended price before it end on *start*; else an overlap is a Conflict.
+    ends_previous   Let the price before it, open-ended or ending on the same day as it, end on *start*; else an overlap is
+                    a Conflict.
     Raises          Forbidden, NotFound, Invalid, Conflict (overlaps: names the price version).
     """
     acting(by=by, at=at, reason=source)
@@ -58,7 +60,7 @@ def add_price_version(
     plan = Plan.objects.select_for_update().filter(pk=plan_id).select_related("offering").first()
     if plan is None:
         raise NotFound.of("unknown_plan", "There is no such plan.")
-    refuse_if_any(_problems(currency, start, end, rows, source))
+    refuse_if_any(price_problems(currency, start, end, rows, source))
     for other in PriceVersion.objects.filter(
         plan=plan,
         market=market,
@@ -68,7 +70,7 @@ def add_price_version(
         effective__overlap=DateRange(start, end),
     ).order_by("id"):
         open_before = (
-            other.effective.upper is None
+            other.effective.upper in (None, end)  # or it takes the rest of a span that ends with it
             and other.effective.lower is not None
             and other.effective.lower < start
         )
@@ -104,7 +106,7 @@ def correct_price_version(
     if wrong.superseded_at is not None:
         raise Conflict(Problem("superseded", "A correction has already taken its place."))
     span = wrong.effective
-    refuse_if_any(_problems(wrong.currency_id, span.lower, span.upper, rows, source))
+    refuse_if_any(price_problems(wrong.currency_id, span.lower, span.upper, rows, source))
     wrong.superseded_at = at
     wrong.save(update_fields=["superseded_at"])
     return _record(wrong.plan, wrong.market, wrong.currency_id, span, rows, source, by=by, at=at)
@@ -144,14 +146,16 @@ def _record(
             for r in rows
         ]
     )
+    reindex([plan.offering_id])
     change = Change("price", f"{plan} has a new price.", (plan.offering_id,), span.lower or date.min)
     tell(change, key=f"price-{version.pk}", at=at)
     return version
 
 
-def _problems(
+def price_problems(
     currency: str, start: date | None, end: date | None, rows: Sequence[RowDraft], source: str
 ) -> list[Problem]:
+    """Everything that is wrong with the days, the source and the rows of a price; pointers /currency, /end, /source, /rows/0/... 1 query."""
     found = []
     if not Currency.objects.filter(pk=currency).exists():
         found.append(Problem("unknown_currency", f"{currency or 'It'} is not a known currency.", "/currency"))

@@ -1,63 +1,87 @@
-"""Browse the catalog: filters and order stand in the address, and the list says what each offering counts for."""
+"""Browse the catalog: filters, order and day stand in the address, and the list says what each offering counts for."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.db.models import Count, Q
-from django.http import HttpResponse, QueryDict
+from django.db.models import Count, F, Q, QuerySet
+from django.http import HttpResponse, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
-from django.views.decorators.http import require_safe
+from django.urls import reverse
+from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from accounts.models import SavedView, User
+from accounts.services import remove_view, save_view
 from config import clock, formats
+from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
-from marketplace.models import Lifecycle, Offering, PriceVersion, Program
+from marketplace.models import Lifecycle, Offering, Program
 from marketplace.selectors.eligibility import Chip, eligibility_strips
-from marketplace.selectors.facets import Facet, facets
-from marketplace.selectors.prices import amount_text, prices_on
-from marketplace.selectors.resources import PLANS
+from marketplace.selectors.facets import Counted, Facet, counted
+from marketplace.selectors.headlines import NONE, Headline, headlines
+from marketplace.selectors.public_facts import facts_about
 from marketplace.selectors.search import (
     DIMENSIONS,
+    LABELS,
     LONGEST_SEARCH,
     ORDERINGS,
     Criteria,
     find,
-    suggestion,
     with_sort_keys,
 )
+from marketplace.selectors.spelling import read_as, with_a_word_less
 from marketplace.selectors.visibility import offerings_for, publishers_for
-from marketplace.views import HtmxRequest, signed_in, wants_part
+from marketplace.views import HtmxRequest, day_asked, signed_in, wants_part
 
 PAGE: Final = 50
+VIEWS_OF: Final = "marketplace:catalog"  # the page that saved views belong to
 COLUMNS: Final = (
     ("Offering", "name", ""),
     ("Context", "context", "r p3"),
     ("Price", "input_price", "r c-lead"),
 )
 FIRST_FACETS: Final = ("origin", "path", "eligible")
+FIRST_VALUES: Final = 12  # of a long facet; the others unfold
+ORDERS: Final = {
+    "relevance": "Best match",
+    "name": "Name",
+    "input_price": "Lowest input price",
+    "-input_price": "Highest input price",
+    "-context": "Largest context",
+    "-released_on": "Newest model",
+    "-available_on": "Newest on sale",
+    "evidence": "Best evidence",
+}
+BOUNDS: Final = {
+    "min_context": "Context from {} tokens",
+    "max_context": "Context to {} tokens",
+    "min_input_price": "Input from ${}",
+    "max_input_price": "Input to ${}",
+}
+ITS_OWN: Final = ("search", "cursor", "ordering", "as_of", *BOUNDS)  # have a field of their own in the form
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One offering as the list shows it."""
+    """One offering as the list shows it. evidence: its share in words, where the list is sorted by it."""
 
     offering: Offering
     stage: Lifecycle
     chips: list[Chip]
-    price: str
-    price_unit: str
+    price: Headline
+    evidence: str = ""
 
     @property
     def context(self) -> str:
-        version = self.offering.model_version
-        return (
-            formats.whole(version.context_window) if version and version.context_window else formats.NO_VALUE
-        )
+        tokens: int | None = getattr(self.offering, "window", None)
+        return formats.whole(tokens) if tokens else formats.NO_VALUE
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +96,12 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Group:
+    """A facet; of a long one the values with most offerings first, the others behind a fold."""
+
     name: str
     label: str
     choices: list[Choice]
+    more: list[Choice]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,50 +112,112 @@ class Column:
     direction: str
 
 
+@dataclass(frozen=True, slots=True)
+class Narrowing:
+    """One thing that narrows the list, and the address without it. found: how many that leads to, where it is counted."""
+
+    label: str
+    href: str
+    found: int | None = None
+
+
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
 def catalog(request: HtmxRequest) -> HttpResponse:
-    criteria, ordering = _asked(request.GET, clock.today())
-    visible = offerings_for(signed_in(request))
-    found = find(visible, criteria)
+    """About 15 queries, whatever the number of offerings."""
+    user, today = signed_in(request), clock.today()
+    given, ordering = asked(request.GET, day_asked(request))
+    visible = offerings_for(user)
+    criteria, corrected = read_as(visible, given)
     keyset = Keyset(Offering, ORDERINGS[ordering])
     try:
         place = keyset.place(request.GET.get("cursor", ""))
     except BadQuery:  # an old or altered address: start at the beginning
         place = None
     page, before, behind = keyset.page(
-        with_sort_keys(found, ordering, criteria.on)
-        .select_related("publisher", "model_version")
-        .prefetch_related(PLANS),
+        with_sort_keys(find(visible, criteria), ordering, criteria)
+        .annotate(window=F("index__context"))
+        .select_related("publisher"),
         place,
         PAGE,
     )
-    total = found.count()
-    groups = [_group(facet, request.GET) for facet in facets(visible, criteria)]
+    found = counted(visible, criteria)
+    groups = [_group(facet, request.GET) for facet in found.facets]
+    labels = {facet.name: {v.value: v.label for v in facet.values} for facet in found.facets}
+    narrowings = _narrowings(given, labels, request.GET, found)
     context = {
-        "criteria": criteria,
-        "today": criteria.on,
-        "rows": rows(page, criteria.on),
-        "total": total,
-        "everything": visible.count(),
+        "criteria": given,
+        "corrected": corrected,
+        "today": today,
+        "on": criteria.on,
+        "rows": rows(page, criteria.on, by_evidence=ordering == "evidence"),
+        "total": found.total,
+        "everything": visible.count() if given.narrowed else found.total,
+        "narrowings": narrowings,
+        "let_go": [n for n in narrowings if n.found],
+        "shorter": [] if found.total else _shorter(visible, criteria, request.GET),
         "first_groups": [g for g in groups if g.name in FIRST_FACETS],
         "more_groups": [g for g in groups if g.name not in FIRST_FACETS],
-        "more_chosen": sum(c.chosen for g in groups if g.name not in FIRST_FACETS for c in g.choices)
-        + (criteria.min_context is not None)
-        + (criteria.max_input_price is not None),
+        "more_chosen": sum(
+            c.chosen for g in groups if g.name not in FIRST_FACETS for c in (*g.choices, *g.more)
+        )
+        + sum(bound is not None for bound in criteria.bounds),
         "columns": [_column(*column, ordering, request.GET) for column in COLUMNS],
+        "ordering": ordering,
+        "orders": _orders(ordering, bool(given.search)),
+        "by_evidence": ordering == "evidence",
+        "evidence_tasks": ", ".join(labels["task"].get(t, t) for t in criteria.chosen.get("task", ())),
         "previous": address(request.GET, cursor=keyset.cursor(before)) if before else "",
         "next": address(request.GET, cursor=keyset.cursor(behind)) if behind else "",
-        "suggestion": suggestion(visible, criteria.search) if criteria.search and not total else "",
-        "hidden": [
-            (k, v)
-            for k, v in request.GET.items()
-            if k not in ("search", "cursor", "min_context", "max_input_price")
-        ],
+        "hidden": [(k, v) for k, v in request.GET.items() if v and k not in ITS_OWN],
+        "filters": parse_qsl(_kept(request.GET)),
+        "query": _kept(request.GET),
+        "views": saved_views(user),
+        "wanted": given.search,
+        "partner": user.has_role("partner"),
     }
-    template = "marketplace/catalog.html#browse" if wants_part(request) else "marketplace/catalog.html"
-    return render(request, template, context)
+    if not wants_part(request):
+        return render(request, "marketplace/catalog.html", context)
+    part = render(request, "marketplace/catalog.html#browse", context)
+    part["HX-Push-Url"] = f"{request.path}?{_kept(request.GET, cursor=request.GET.get('cursor', ''))}".rstrip(
+        "?"
+    )
+    return part
+
+
+@require_POST
+@login_required
+def keep_view(request: HtmxRequest) -> HttpResponse:
+    """Save what the list shows under a name of one's own."""
+    user = signed_in(request)
+    query = _kept(QueryDict(request.POST.get("query", "").lstrip("?")))
+    try:
+        view = save_view(
+            page=VIEWS_OF, name=request.POST.get("name", ""), query=query, by=user, at=clock.now()
+        )
+        messages.success(request, f"Saved as {view.name}.")
+    except Refusal as refused:
+        for problem in refused.problems:
+            messages.error(request, problem.message)
+    return HttpResponseRedirect(f"{reverse('marketplace:catalog')}?{query}")
+
+
+@require_POST
+@login_required
+def drop_view(request: HtmxRequest, pk: int) -> HttpResponse:
+    """Remove a view of one's own; somebody else's is not there."""
+    user = signed_in(request)
+    view = get_object_or_404(SavedView, pk=pk, user=user, page=VIEWS_OF)
+    remove_view(view_id=view.pk, by=user)
+    messages.success(request, f"{view.name} is removed.")
+    back = _kept(QueryDict(request.POST.get("query", "").lstrip("?")))
+    return HttpResponseRedirect(f"{reverse('marketplace:catalog')}?{back}")
+
+
+def saved_views(user: User) -> list[SavedView]:
+    """1 query."""
+    return list(SavedView.objects.filter(user=user, page=VIEWS_OF).order_by("name"))
 
 
 @require_safe
@@ -137,86 +226,93 @@ def publisher(request: HtmxRequest, slug: str) -> HttpResponse:
     """Who makes it, and everything of theirs that is on sale."""
     user = signed_in(request)
     found = get_object_or_404(publishers_for(user), slug=slug)
-    today = clock.today()
+    on, today = day_asked(request), clock.today()
     own = offerings_for(user).filter(publisher=found)
-    listed = list(
-        own.select_related("publisher", "model_version").prefetch_related(PLANS).order_by("name", "id")
-    )
+    listed = list(own.annotate(window=F("index__context")).select_related("publisher").order_by("name", "id"))
     counts = own.aggregate(
         sold_by_cloud=Count("pk", filter=Q(commercial_path="sold_by_cloud")),
         marketplace=Count("pk", filter=Q(commercial_path="marketplace")),
     )
-    shown = rows(listed, today)
+    shown = rows(listed, on)
     counting = sum(row.chips[0].tone in ("good", "accent") for row in shown)
     return render(
         request,
         "marketplace/publisher.html",
-        {"publisher": found, "rows": shown, "counts": counts, "counting": counting, "today": today},
+        {
+            "publisher": found,
+            "rows": shown,
+            "counts": counts,
+            "counting": counting,
+            "on": on,
+            "today": today,
+            "facts": facts_about(found),
+        },
     )
 
 
-def rows(offerings: Sequence[Offering], on: date) -> list[Row]:
-    """What the list shows of *offerings*, whose publisher, version and plans are at hand. 3 queries."""
+def rows(offerings: Sequence[Offering], on: date, *, by_evidence: bool = False) -> list[Row]:
+    """What the list shows of *offerings*, whose publisher and window (of the index) are at hand. 2 queries."""
     chips = eligibility_strips(offerings, on)
-    first_plans = {o.pk: [p.pk for p in o.plans.all() if p.is_public] for o in offerings}
-    prices = prices_on([pk for plans in first_plans.values() for pk in plans], on)
-    shown = []
-    for offering in offerings:
-        versions = next((prices[pk] for pk in first_plans[offering.pk] if pk in prices), [])
-        price, unit = _headline(versions)
-        shown.append(Row(offering, offering.lifecycle_on(on), chips[offering.pk], price, unit))
-    return shown
+    prices = headlines([o.pk for o in offerings], on)
+    return [
+        Row(
+            o,
+            o.lifecycle_on(on),
+            chips[o.pk],
+            prices.get(o.pk, NONE),
+            _evidence(getattr(o, "evidence", None)) if by_evidence else "",
+        )
+        for o in offerings
+    ]
 
 
-def _headline(versions: list[PriceVersion]) -> tuple[str, str]:
-    """The price that a row shows, and what it is per."""
-    if not versions:
-        return formats.NO_VALUE, "no price in effect"
-    version = versions[0]
-    symbol = version.currency.symbol or f"{version.currency.code} "
-    by_meter = {row.meter: row for row in version.rows.all() if row.tier_from == 0}
-    if "input-tokens" in by_meter:
-        said = [
-            amount_text(row.amount, symbol, version.currency.exponent)
-            for row in (by_meter.get("input-tokens"), by_meter.get("output-tokens"))
-            if row is not None
-        ]
-        return " / ".join(said), "million tokens in / out" if len(said) > 1 else "million tokens in"
-    row = next(iter(by_meter.values()), None)
-    if row is None:
-        return formats.NO_VALUE, ""
-    return amount_text(row.amount, symbol, version.currency.exponent), f"per {row.unit.replace('-', ' and ')}"
+def _evidence(share: int | None) -> str:
+    """In words, from ppm; what was never compared is said to be so."""
+    return "" if share is None else f"Better than {formats.percent(share, 1_000_000, 0)}"
 
 
-def _asked(params: QueryDict, today: date) -> tuple[Criteria, str]:
-    """What an address asks for; what makes no sense in it is left aside, because people edit addresses."""
-    ordering = params.get("ordering", "name")
+def asked(params: QueryDict, on: date) -> tuple[Criteria, str]:
+    """What an address asks for, and in which order; what makes no sense in it is left aside, because people edit addresses."""
+    search = params.get("search", "")[:LONGEST_SEARCH].replace("\x00", "").strip()
+    ordering = params.get("ordering", "")
+    if ordering not in ORDERINGS or (ordering == "relevance" and not search):
+        ordering = "relevance" if search else "name"
     return (
         Criteria(
-            on=_day(params.get("as_of", "")) or today,
-            search=params.get("search", "")[:LONGEST_SEARCH].replace("\x00", ""),
+            on=on,
+            search=search,
             chosen={
                 name: tuple(v for v in params.get(name, "").replace("\x00", "").split(",") if v)
                 for name in DIMENSIONS
                 if params.get(name) and _known(name, params.get(name, ""))
             },
             min_context=_number(params.get("min_context", "")),
+            max_context=_number(params.get("max_context", "")),
+            min_input_price=_amount(params.get("min_input_price", "")),
             max_input_price=_amount(params.get("max_input_price", "")),
         ),
-        ordering if ordering in ORDERINGS else "name",
+        ordering,
     )
+
+
+def asked_for(params: QueryDict, user: User, on: date) -> QuerySet[Offering]:
+    """The offerings that an address of the catalog lists: the ones picked by SKU, else all that meet its filters. 1 query or 3."""
+    visible = offerings_for(user)
+    if picked := picks(params):
+        return visible.filter(slug__in=picked)
+    criteria, _corrected = read_as(visible, asked(params, on)[0])
+    return find(visible, criteria)
+
+
+def picks(params: QueryDict) -> list[str]:
+    """SKUs written together (offerings=a,b) and those chosen by their boxes (offering=c&offering=d), each once, in order."""
+    written = [*params.get("offerings", "").split(","), *params.getlist("offering")]
+    return list(dict.fromkeys(s for w in written if (s := w.replace("\x00", "").strip().lower())))
 
 
 def _known(name: str, written: str) -> bool:
     """Rates are looked up by program name, so those must be real ones."""
     return name != "eligible" or set(written.split(",")) <= set(Program.values)
-
-
-def _day(written: str) -> date | None:
-    try:
-        return date.fromisoformat(written)
-    except ValueError:
-        return None
 
 
 def _number(written: str) -> int | None:
@@ -233,13 +329,63 @@ def _amount(written: str) -> Decimal | None:
 
 def _group(facet: Facet, params: QueryDict) -> Group:
     chosen = [value.value for value in facet.values if value.chosen]
-    choices = []
+    choices = {}
     for value in facet.values:
         kept = [v for v in chosen if v != value.value] if value.chosen else [*chosen, value.value]
-        choices.append(
-            Choice(value.label, value.count, value.chosen, address(params, **{facet.name: ",".join(kept)}))
+        choices[value.value] = Choice(
+            value.label, value.count, value.chosen, address(params, **{facet.name: ",".join(kept)})
         )
-    return Group(facet.name, facet.label, choices)
+    if len(choices) <= FIRST_VALUES:
+        return Group(facet.name, facet.label, list(choices.values()), [])
+    # By number of offerings, not by who they are; a chosen one is always in sight.
+    largest = sorted(facet.values, key=lambda v: (not v.chosen, -v.count, v.label))[:FIRST_VALUES]
+    first = {v.value for v in largest}
+    return Group(
+        facet.name,
+        facet.label,
+        [choice for value, choice in choices.items() if value in first],
+        [choice for value, choice in choices.items() if value not in first],
+    )
+
+
+def _orders(current: str, searched: bool) -> list[tuple[str, str, bool]]:
+    """What the sort menu offers: value, text, chosen. The usual order has no value, so that it follows what is searched."""
+    usual = "relevance" if searched else "name"
+    offered = sorted((name for name in ORDERS if searched or name != "relevance"), key=lambda n: n != usual)
+    return [("" if name == usual else name, ORDERS[name], name == current) for name in offered]
+
+
+def _narrowings(
+    criteria: Criteria, labels: dict[str, dict[str, str]], params: QueryDict, found: Counted
+) -> list[Narrowing]:
+    """Everything that narrows the list, each with the address without it."""
+    said = []
+    if criteria.search:
+        said.append(
+            Narrowing(
+                f"\N{LEFT DOUBLE QUOTATION MARK}{criteria.search}\N{RIGHT DOUBLE QUOTATION MARK}",
+                address(params, search="", ordering=""),
+            )
+        )
+    for name, values in criteria.chosen.items():
+        for value in values:
+            kept = ",".join(v for v in values if v != value)
+            label = f"{LABELS[name]}: {labels[name].get(value, value)}"
+            said.append(
+                Narrowing(label, address(params, **{name: kept}), None if kept else found.without[name])
+            )
+    for name, text in BOUNDS.items():
+        if (bound := getattr(criteria, name)) is not None:
+            written = formats.whole(bound) if isinstance(bound, int) else f"{bound:f}"
+            said.append(Narrowing(text.format(written), address(params, **{name: ""})))
+    return said
+
+
+def _shorter(visible: QuerySet[Offering], criteria: Criteria, params: QueryDict) -> list[Narrowing]:
+    return [
+        Narrowing(reading.search, address(QueryDict(), search=reading.search), reading.found)
+        for reading in with_a_word_less(visible, criteria)
+    ]
 
 
 def _column(label: str, ordering: str, css: str, current: str, params: QueryDict) -> Column:
@@ -248,13 +394,13 @@ def _column(label: str, ordering: str, css: str, current: str, params: QueryDict
     return Column(label, css, address(params, ordering=other), direction)
 
 
+def _kept(params: QueryDict, **more: str) -> str:
+    """A query string worth keeping: nothing empty, no page of it, and no day when it is today's."""
+    today = {"as_of": ""} if params.get("as_of") == clock.today().isoformat() else {}
+    return address(params, **today, **more).removeprefix("?")
+
+
 def address(params: QueryDict, **changes: Any) -> str:
     """This page's address with *changes*; an empty value takes a parameter away, and the list starts anew."""
-    changed = params.copy()
-    changed.pop("cursor", None)
-    for name, value in changes.items():
-        if value:
-            changed[name] = value
-        else:
-            changed.pop(name, None)
-    return f"?{changed.urlencode(safe=',')}"
+    changed = {name: value for name, value in params.items() if value and name != "cursor"} | changes
+    return "?" + urlencode([(name, value) for name, value in changed.items() if value], safe=",")

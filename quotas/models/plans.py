@@ -198,6 +198,23 @@ class RuleVersion(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(fields=["plan_version", "rule"], name="rule_once_in_a_plan_version"),
+            # An empty list would match nothing, where no list matches everything.
+            models.CheckConstraint(
+                condition=~(
+                    Q(offerings=[])
+                    | Q(publishers=[])
+                    | Q(families=[])
+                    | Q(paths=[])
+                    | Q(task_areas=[])
+                    | Q(pricing_forms=[])
+                    | Q(deal_kinds=[])
+                    | Q(segments=[])
+                    | Q(regions=[])
+                    | Q(roles=[])
+                    | Q(territories=[])
+                ),
+                name="rule_condition_names_something",
+            ),
             models.CheckConstraint(
                 condition=Q(cap_minor=None) | Q(cap_minor__gte=0), name="rule_cap_not_negative"
             ),

@@ -11,15 +11,23 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 
 from accounts.audit import acting
 from accounts.models import Role, User
 from config import bulk, formats, outbox
 from config.clock import day_of
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
-from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
-from marketplace.selectors.on_sale import why_not
+from marketplace.models import (
+    Currency,
+    Customer,
+    Offering,
+    OfferingRevision,
+    Plan,
+    PriceVersion,
+    PrivateOfferState,
+)
+from marketplace.selectors.on_sale import why_not, why_not_plan
 from quotas.models import (
     LARGEST_AMOUNT_MINOR,
     ONE,
@@ -124,6 +132,7 @@ class _Before:
 class _Facts:
     """What drafts are checked against and pinned to, read for all of them at once.
 
+    agreed (plan, customer) to the prices of the private offers that the customer has accepted.
     sold   (original, offering) to what the original sold of it.
     taken  (original, offering) to refund to what that refund takes back of it, as an absolute amount.
     """
@@ -134,6 +143,7 @@ class _Facts:
     plans: dict[int, Plan] = field(default_factory=dict)
     revisions: dict[int, int] = field(default_factory=dict)
     prices: dict[int, list[PriceVersion]] = field(default_factory=dict)
+    agreed: dict[tuple[int, int], list[PriceVersion]] = field(default_factory=dict)
     memberships: dict[int, list[TeamMembership]] = field(default_factory=dict)
     reps: set[int] = field(default_factory=set)
     months: list[Period] = field(default_factory=list)
@@ -569,8 +579,23 @@ def facts_for(drafts: Sequence[DealDraft], *, amended: Sequence[Deal] = (), sett
         .order_by("number")
         .values_list("id", "offering_id", "number")
     }
-    for price in PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None, private_offer=None).order_by("id"):
-        facts.prices.setdefault(price.plan_id, []).append(price)
+    for price in (
+        PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None)
+        .filter(
+            Q(private_offer=None)
+            | Q(
+                private_offer__state=PrivateOfferState.ACCEPTED,
+                private_offer__customer__in=list(facts.customers),
+            )
+        )
+        .select_related("private_offer")
+        .order_by("id")
+    ):
+        if price.private_offer is None:
+            facts.prices.setdefault(price.plan_id, []).append(price)
+        else:
+            key = price.plan_id, price.private_offer.customer_id
+            facts.agreed.setdefault(key, []).append(price)
     for membership in TeamMembership.objects.filter(rep__in=rep_ids, superseded_at=None):
         facts.memberships.setdefault(membership.rep_id, []).append(membership)
     zone = FiscalCalendar.objects.order_by("id").values_list("time_zone", flat=True).first()
@@ -834,8 +859,19 @@ def _line_problems(draft: DealDraft, facts: _Facts, before: _Before | None) -> I
             line.plan_id not in facts.plans or facts.plans[line.plan_id].offering_id != line.offering_id
         ):
             yield Problem("unknown_plan", "There is no such plan of this offering.", f"{at}/plan")
+        elif line.plan_id is not None and not (
+            draft.kind in (DealKind.REFUND, DealKind.CONSUMPTION)
+            or (before is not None and before.sold_then(line, draft))
+        ):
+            withdrawn = why_not_plan(facts.plans[line.plan_id], draft.close_date)
+            if withdrawn is not None:
+                yield NotOnSale(withdrawn.code, withdrawn.message, f"{at}/plan")
         if line.price_version_id is not None and line.price_version_id not in {
-            p.pk for p in facts.prices.get(line.plan_id or 0, ())
+            p.pk
+            for p in (
+                *facts.prices.get(line.plan_id or 0, ()),
+                *facts.agreed.get((line.plan_id or 0, draft.customer_id), ()),
+            )
         }:
             yield Problem("unknown_price", "There is no such price of this plan.", f"{at}/price_version")
         if abs(line.amount_minor) > LARGEST_AMOUNT_MINOR:
@@ -978,9 +1014,15 @@ def _line(version: DealVersion, place: int, line: LineDraft, draft: DealDraft, f
 
 
 def _price_in_effect(facts: _Facts, plan_id: int | None, draft: DealDraft) -> int | None:
-    """The list price to pin: of the plan, on the close date, in the deal's currency if there is one, else in any."""
+    """The price to pin on the close date: what the customer has accepted privately, else the list's.
+
+    Of several list prices the one in the deal's currency, else any.
+    """
     if plan_id is None:
         return None
-    valid = [p for p in facts.prices.get(plan_id, ()) if draft.close_date in p.effective]
+    agreed = facts.agreed.get((plan_id, draft.customer_id), ())
+    valid = [p for p in agreed if draft.close_date in p.effective] or [
+        p for p in facts.prices.get(plan_id, ()) if draft.close_date in p.effective
+    ]
     own = [p for p in valid if p.currency_id == draft.currency]
     return next((p.pk for p in own or valid), None)

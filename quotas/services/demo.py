@@ -146,7 +146,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _quotas(ids, made)
     _plan(ids, made)
     _deals(ids, made)
-    staged = stage_demo(people=ids.users, at=_morning(today))
+    staged = stage_demo(people=ids.users, at=_morning(today - timedelta(days=1)))
     return Loaded(
         {
             "people": len(made.organisation.people) + len(made.overlay.people),

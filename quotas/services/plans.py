@@ -17,6 +17,7 @@ from django.utils.text import slugify
 from accounts.audit import acting
 from accounts.models import Role, User
 from config.clock import day_of
+from config.outbox import promise
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Currency, Customer
 from quotas.models import (
@@ -246,6 +247,7 @@ def ask_for_review(
     version.state = PlanState.IN_REVIEW
     version.review_asked_by, version.review_asked_at = by, at
     version.save(update_fields=["state", "review_asked_by", "review_asked_at"])
+    _tell(version, [], f"{by.name} asks for a review of {version}.", by=by, at=at)
     return version
 
 
@@ -257,10 +259,29 @@ def send_back(*, plan_version_id: int, by: User, at: datetime, reason: str) -> P
         raise Conflict.of("not_in_review", f"{version} is not in review.")
     _refuse_without_reason(reason)
     acting(by=by, at=at, reason=reason)
+    asked_by = [version.review_asked_by_id] if version.review_asked_by_id else []
     version.state = PlanState.DRAFT
     version.review_asked_by = version.review_asked_at = None
     version.save(update_fields=["state", "review_asked_by", "review_asked_at"])
+    _tell(version, asked_by, f"{by.name} sent {version} back: {reason.strip()}", by=by, at=at)
     return version
+
+
+def _tell(version: PlanVersion, users: Sequence[int], text: str, *, by: User, at: datetime) -> None:
+    """Owe *users* a line about a version under review; nobody named: every comp admin but *by*."""
+    key = f"{version.pk}:{version.state}:{at:%Y%m%d%H%M%S%f}"
+    promise(
+        topic="quotas.plan_reviewed",
+        key=key,
+        payload={
+            "key": key,
+            "plan_version_id": version.pk,
+            "users": list(users),
+            "text": text[:300],
+            "by": by.pk,
+        },
+        at=at,
+    )
 
 
 @transaction.atomic

@@ -18,7 +18,7 @@ from config import clock
 from config.refusals import Problem, Refusal, Stale
 from marketplace.models import Customer, Offering
 from marketplace.selectors.eligibility import Chip, eligibility_strips
-from marketplace.selectors.on_sale import why_not
+from marketplace.selectors.on_sale import NotSellable, why_not
 from marketplace.selectors.visibility import offerings_for
 from quotas.crediting.engine import Desired, Uncredited
 from quotas.crediting.explain import missing_unsaved
@@ -288,7 +288,7 @@ class LineShown:
     at: int
     offering: Offering | None
     chips: Sequence[Chip]
-    refusal: str
+    refusal: NotSellable | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +307,8 @@ def _lines(entered: DealForms) -> list[LineShown]:
     ]
 
 
-def _refusal(offering: Offering | None, on: Any) -> str:
-    reason = why_not(offering, on) if offering else None
-    return reason.message if reason else ""
+def _refusal(offering: Offering | None, on: Any) -> NotSellable | None:
+    return why_not(offering, on) if offering else None
 
 
 def _shares(entered: DealForms) -> list[ShareShown]:

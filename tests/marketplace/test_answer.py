@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pytest
 
 from config.refusals import NotFound
-from marketplace.models import Offering, Program
+from marketplace.models import Offering, Plan, Program
 from marketplace.selectors.answer import answer
 from marketplace.selectors.on_sale import not_sellable
 from marketplace.selectors.resources import with_facts
@@ -186,3 +186,76 @@ def test_booking_gets_all_reasons_at_once(django_assert_num_queries: pytest.Fixt
         retired.pk: "retired",
         -foreign.pk: "unknown_plan",
     }
+
+
+# --- plans, regions, treatments by plan, endings
+
+
+def test_a_withdrawn_plan_takes_no_new_orders_and_the_others_stay() -> None:
+    offering = make.offering()
+    old, new = make.plan(offering=offering), make.plan(offering=offering)
+    for plan in (old, new):
+        make.price(plan=plan)
+    Plan.objects.filter(pk=old.pk).update(withdrawn_on=ON)
+    read = fresh(offering)
+    asked = answer(read, on=ON, plan=Plan.objects.get(pk=old.pk))
+    assert asked.refusal is not None
+    assert asked.refusal.code == "plan_withdrawn"
+    assert [v.plan_id for v in answer(read, on=ON).prices] == [new.pk]
+    before = answer(read, on=ON - DAY, plan=Plan.objects.get(pk=old.pk))
+    assert (before.sellable, before.until, before.until_why) == (
+        True,
+        ON,
+        "The plan is withdrawn from that day on.",
+    )
+    Plan.objects.filter(pk=new.pk).update(withdrawn_on=ON + DAY)
+    assert answer(fresh(offering), on=ON).until == ON + DAY
+    assert reason(offering, ON + DAY) == "plan_withdrawn"
+
+
+def test_it_is_sold_only_where_a_plan_runs_as_far_as_that_is_known() -> None:
+    offering = make.offering()
+    in_eu, anywhere = make.plan(offering=offering), make.plan(offering=offering)
+    Plan.objects.filter(pk=in_eu.pk).update(zone="eu", regions=["westeurope"])
+    Plan.objects.filter(pk=anywhere.pk).update(zone="global")
+
+    def plans(region: str) -> tuple[str | None, list[int]]:
+        given = answer(fresh(offering), on=ON, region=region)
+        return given.refusal.code if given.refusal else None, [p.pk for p in given.plans]
+
+    assert plans("eu") == (None, [in_eu.pk])
+    assert plans("global") == (None, [anywhere.pk])
+    assert plans("us") == ("region_unavailable", [])
+    assert plans("westeurope") == (None, [in_eu.pk, anywhere.pk])
+    assert plans("eastus") == (None, [anywhere.pk])
+    unknown = answer(fresh(offering), on=ON, region="eastus", plan=Plan.objects.get(pk=anywhere.pk))
+    assert "region_unknown" in [c.code for c in unknown.warnings]
+    wrong = answer(fresh(offering), on=ON, region="eastus", plan=Plan.objects.get(pk=in_eu.pk))
+    assert wrong.refusal is not None
+    assert wrong.refusal.code == "region_unavailable"
+
+
+def test_every_plan_has_its_own_treatment() -> None:
+    offering = make.offering()
+    whole = make.decision(offering=offering, program="commitment")
+    paid, free = make.plan(offering=offering), make.plan(offering=offering, pricing_form="free")
+    own = make.decision(plan=paid, rate_ppm=500_000)
+    given = answer(fresh(offering), on=ON)
+    assert given.quota.decision is None
+    assert given.by_plan[paid.pk][Program.QUOTA].decision == own
+    assert given.by_plan[free.pk][Program.QUOTA].decision is None
+    assert given.by_plan[paid.pk][Program.COMMITMENT].decision == whole
+    assert given.by_plan[free.pk][Program.COMMITMENT].rate_ppm == 0
+
+
+def test_the_ends_of_sale_price_and_treatment_are_named_apart() -> None:
+    offering = make.offering(deprecated_on=ON + 30 * DAY, retires_on=ON + 120 * DAY)
+    version = make.price(plan=make.plan(offering=offering), effective=(date(2026, 1, 1), ON + 10 * DAY))
+    decision = make.decision(offering=offering, effective=(date(2026, 1, 1), ON + 20 * DAY))
+    given = answer(fresh(offering), on=ON)
+    assert [(e.of, e.day, e.price_version_id, e.decision_id) for e in given.endings] == [
+        ("price", ON + 10 * DAY, version.pk, None),
+        ("quota", ON + 20 * DAY, None, decision.pk),
+        ("sale", ON + 30 * DAY, None, None),
+    ]
+    assert given.until == ON + 30 * DAY

@@ -1,16 +1,29 @@
 """Resolution of decisions, and how they are made: by two people, never overlapping, never rewritten."""
 
+import threading
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.models import User
+from config.models import OutboxMessage
 from config.refusals import Conflict, Forbidden, Invalid
 from marketplace.models import EligibilityDecision, Offering, Program
+from marketplace.selectors.decisions import change_of, reach_of
 from marketplace.selectors.eligibility import bulk_treatments, eligibility_strips, rate_of, treatments
-from marketplace.services.eligibility import Scope, check_decision, propose_decision, withdraw_decision
+from marketplace.services.eligibility import (
+    MOST_AT_ONCE,
+    Scope,
+    check_decision,
+    propose_decision,
+    propose_decisions,
+    withdraw_decision,
+)
 from tests import make
 
 ON = date(2026, 8, 14)
@@ -281,3 +294,149 @@ def test_withdrawing_needs_a_reason_and_takes_it_out_of_force() -> None:
     assert quota(offering) == 1_000_000
     withdraw_decision(decision_id=decision.pk, by=manager, at=AT, reason="Decided by mistake")
     assert quota(offering) is None
+
+
+# Several at once.
+
+
+def propose_all(offerings: list[Offering], by: User, **more: Any) -> list[EligibilityDecision]:
+    fields = {
+        "programs": ["quota", "commitment"],
+        "scopes": [Scope(offering_id=o.pk) for o in offerings],
+        "rate_ppm": 500_000,
+        "start": ON,
+        "end": None,
+        "reason": "Because",
+        "by": by,
+        "at": AT,
+    }
+    return propose_decisions(**{**fields, **more})
+
+
+def test_one_proposal_makes_many_decisions_that_are_checked_together() -> None:
+    offerings = [make.offering() for _ in range(3)]
+    made = propose_all(offerings, make.user(role="catalog_manager"))
+    assert len(made) == 6
+    assert len({d.proposal for d in made}) == 1
+    assert {quota(o) for o in offerings} == {None}
+    check(made[4])
+    assert {quota(o) for o in offerings} == {500_000}
+    told = OutboxMessage.objects.filter(topic="marketplace.changed").values_list("payload", flat=True)
+    assert sorted((t["program"], sorted(t["offering_ids"])) for t in told) == [
+        (program, sorted(o.pk for o in offerings)) for program in ("commitment", "quota")
+    ]
+
+
+def test_the_same_proposal_twice_is_one() -> None:
+    offerings, maker = [make.offering() for _ in range(3)], make.user(role="catalog_manager")
+    first = propose_all(offerings, maker, proposal="once")
+    assert propose_all(offerings[:1], maker, proposal="once", rate_ppm=0) == first
+    assert EligibilityDecision.objects.count() == 6
+    with pytest.raises(Conflict) as refused:
+        propose_all(offerings, make.user(role="catalog_manager"), proposal="once")
+    assert refused.value.problems[0].code == "proposal_taken"
+
+
+def test_together_means_all_or_nothing() -> None:
+    free, taken = make.offering(), make.offering()
+    old = make.decision(offering=taken, effective=(date(2026, 1, 1), None))
+    made = propose_all([free, taken], make.user(role="catalog_manager"))
+    with pytest.raises(Conflict) as refused:
+        check(made[0])
+    assert [p.code for p in refused.value.problems] == ["overlaps"]
+    assert quota(free) is None
+    check(made[0], replacing=True)
+    assert (quota(free), quota(taken)) == (500_000, 500_000)
+    old.refresh_from_db()
+    assert old.effective.upper == ON
+
+
+def test_only_what_the_checker_has_seen_makes_room() -> None:
+    offering = make.offering()
+    old = make.decision(offering=offering, effective=(date(2026, 1, 1), None))
+    proposal = propose(offering, ON, rate_ppm=0)
+    checker = make.user(role="catalog_manager")
+    with pytest.raises(Conflict):
+        check_decision(decision_id=proposal.pk, by=checker, at=AT, replacing=True, only=[old.pk + 1])
+    check_decision(decision_id=proposal.pk, by=checker, at=AT, replacing=True, only=[old.pk])
+    assert quota(offering) == 0
+
+
+def test_a_proposal_is_withdrawn_as_a_whole_a_decision_alone() -> None:
+    offerings, maker = [make.offering() for _ in range(2)], make.user(role="catalog_manager")
+    made = propose_all(offerings, maker, programs=["quota"])
+    withdraw_decision(decision_id=made[0].pk, by=maker, at=AT, reason="A slip")
+    assert EligibilityDecision.objects.filter(superseded_at=None).count() == 0
+    made = propose_all(offerings, maker, programs=["quota"])
+    check(made[0])
+    withdraw_decision(decision_id=made[0].pk, by=maker, at=AT, reason="One of them")
+    assert [quota(o) for o in offerings] == [None, 500_000]
+
+
+def test_every_scope_that_is_wrong_is_named_by_its_place() -> None:
+    good = make.offering()
+    with pytest.raises(Invalid) as refused:
+        propose_all(
+            [],
+            make.user(role="catalog_manager"),
+            scopes=[Scope(offering_id=good.pk), Scope(offering_id=0), Scope(), Scope(plan_id=999_999_999)],
+        )
+    assert [(p.code, p.pointer) for p in refused.value.problems] == [
+        ("one_scope", "/scopes/1"),
+        ("one_scope", "/scopes/2"),
+        ("unknown_scope", "/scopes/3"),
+    ]
+    with pytest.raises(Invalid) as refused:
+        propose_all(
+            [],
+            make.user(role="catalog_manager"),
+            scopes=[Scope(offering_id=n) for n in range(1, MOST_AT_ONCE)],
+        )
+    assert "too_many" in {p.code for p in refused.value.problems}
+    assert EligibilityDecision.objects.count() == 0
+
+
+def test_checking_many_costs_as_little_as_checking_few() -> None:
+    def cost(number: int) -> int:
+        made = propose_all(
+            [make.offering() for _ in range(number)], make.user(role="catalog_manager"), programs=["quota"]
+        )
+        by = make.user(role="catalog_manager")
+        with CaptureQueriesContext(connection) as queries:
+            check_decision(decision_id=made[0].pk, by=by, at=AT)
+        return len(queries)
+
+    assert cost(2) == cost(40) <= 16
+
+
+def test_a_decision_reaches_what_nothing_more_specific_holds_for() -> None:
+    publisher = make.publisher()
+    free, own = make.offering(publisher=publisher), make.offering(publisher=publisher)
+    make.decision(offering=own)
+    proposal = make.decision(publisher=publisher, effective=(ON, None), checked=False)
+    found = reach_of(change_of([proposal]))
+    assert (found.offerings, found.kept) == (2, 1)
+    assert free.publisher_id == publisher.pk
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_checkers_at_the_same_moment_one_checks() -> None:
+    proposal = propose(make.offering(), ON)
+    start, outcomes = threading.Barrier(3), []
+
+    def work() -> None:
+        start.wait()
+        try:
+            check(EligibilityDecision.objects.get(pk=proposal.pk))
+            outcomes.append("checked")
+        except Conflict as refused:
+            outcomes.append(refused.problems[0].code)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    assert sorted(outcomes) == ["already_checked", "already_checked", "checked"]

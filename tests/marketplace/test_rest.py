@@ -128,6 +128,7 @@ def test_a_price_says_amount_currency_per_and_unit(catalog: Catalog, api: Callab
     assert price["rows"][0] == {
         "meter": "input-tokens",
         "tier_from": 0,
+        "above_context": 0,
         "price": {"amount": "1.00", "currency": "USD", "per": 1_000_000, "unit": "token"},
     }
     assert api("offerings/gpt-4-1/prices/?as_of=2025-04-13")["results"] == []

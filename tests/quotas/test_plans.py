@@ -11,10 +11,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from accounts.models import User
+from accounts.models import Notification, User
 from config import jobs
-from config.models import Job, JobState
+from config.models import Job, JobState, OutboxMessage
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Stale
+from quotas import tasks
 from quotas.crediting import engine
 from quotas.models import (
     CompPlan,
@@ -275,6 +276,31 @@ def test_a_version_in_review_does_not_change_until_it_is_sent_back_with_a_reason
     save(version, world)
     version.refresh_from_db()
     assert (version.state, version.review_asked_by) == ("draft", None)
+
+
+def test_who_reviews_is_told_once_and_whoever_asked_hears_what_came_of_it(world: World, second: User) -> None:
+    version = draft_of(world)
+    plans.ask_for_review(plan_version_id=version.pk, by=world.admin, at=AT)
+    plans.send_back(plan_version_id=version.pk, by=second, at=AT, reason="The cap is missing")
+    for _ in range(2):  # at least once
+        for message in OutboxMessage.objects.filter(topic="quotas.plan_reviewed").order_by("id"):
+            tasks.tell_the_reviewers(message.payload, AT + timedelta(minutes=1))
+    told = list(Notification.objects.values_list("user_id", "text"))
+    asked, answered = (
+        f"{world.admin.name} asks for a review of {version}.",
+        f"{second.name} sent {version} back: The cap is missing",
+    )
+    assert len(told) == len(set(told))
+    assert (second.pk, asked) in told
+    assert (world.admin.pk, asked) not in told
+    assert [user for user, text in told if text == answered] == [world.admin.pk]
+
+
+def test_a_condition_that_names_nothing_cannot_be_stored(world: World) -> None:
+    rule = save(draft_of(world), world)
+    for condition in RuleVersion.CONDITIONS:
+        with pytest.raises(IntegrityError), transaction.atomic():
+            RuleVersion.objects.filter(pk=rule.pk).update(**{condition: []})
 
 
 def test_a_withdrawn_draft_stays_readable_for_comp_admins_and_is_never_published(

@@ -212,12 +212,19 @@ def test_every_text_is_escaped_and_every_chart_is_one_image_with_a_name() -> Non
             label=NASTY,
             write=lambda _value: NASTY,
         ),
+        charts.scatter(
+            [charts.Dot(NASTY, 1, 1, edge=True)],
+            label=NASTY,
+            write_cost=lambda _value: NASTY,
+            write_worth=lambda _value: NASTY,
+        ),
+        charts.range_bar(0.1, 0.2, 0.3, label=NASTY),
     ]
     for markup in drawn:
         assert "<script" not in markup
         assert parsed(markup).get("role") == "img"
         assert NASTY in parsed(markup).get("aria-label", "")
-    assert charts.table_twin(NASTY, [NASTY], [[NASTY]]).count(ESCAPED) == 3
+    assert charts.table_twin(NASTY, [NASTY], [[NASTY]]).count(ESCAPED) == 4
     assert ESCAPED in charts.legend([(NASTY, NASTY, "c1")])
 
 
@@ -231,3 +238,55 @@ def test_the_twin_of_a_chart_is_a_real_table() -> None:
         ("row", "1"),
         ("row", "2"),
     ]
+
+
+# --- steps
+
+
+def steps(*spans: charts.Held, length: float = 10, now: float | None = None) -> str:
+    return charts.step_chart([("accent", spans)], length=length, now=now, label="Price", write=str)
+
+
+def test_a_step_chart_draws_levels_with_upright_steps_and_leaves_gaps_open() -> None:
+    drawn = steps(
+        charts.Held(0, 4, 2.0), charts.Held(4, 6, 1.0), charts.Held(6, 8, None), charts.Held(8, 10, 2.0)
+    )
+    (path,) = re.findall(r'class="ln t-accent" d="([^"]+)"', drawn)
+    assert path == "M0 33.33H40M40 33.33V66.67H60M80 33.33H100"
+
+
+def test_what_is_to_come_is_drawn_apart_from_what_was() -> None:
+    drawn = steps(charts.Held(0, 6, 2.0), charts.Held(6, 10, 1.0), now=4)
+    assert re.findall(r'class="(ln[^"]*)" d="([^"]+)"', drawn) == [
+        ("ln t-accent", "M0 33.33H40"),
+        ("ln ahead t-accent", "M40 33.33H60M60 33.33V66.67H100"),
+    ]
+    assert 'class="now" x1="40%"' in drawn
+
+
+@pytest.mark.parametrize(
+    ("spans", "length"),
+    [
+        ((), 0),
+        ((charts.Held(0, 11, 1.0),), 10),
+        ((charts.Held(4, 6, 1.0), charts.Held(5, 7, 1.0)), 10),
+        ((charts.Held(-1, 2, 1.0),), 10),
+    ],
+)
+def test_spans_that_do_not_follow_one_another_are_refused(
+    spans: tuple[charts.Held, ...], length: float
+) -> None:
+    with pytest.raises(ValueError, match="steps"):
+        steps(*spans, length=length)
+
+
+@given(
+    st.lists(st.tuples(st.integers(1, 5), st.sampled_from([None, 0.0]) | st.floats(1e-10, 1e6)), max_size=12),
+    st.integers(0, 60),
+)
+def test_any_step_chart_is_well_formed(parts: list[tuple[int, float | None]], now: int) -> None:
+    spans, at = [], 0
+    for width, value in parts:
+        spans.append(charts.Held(at, at + width, value))
+        at += width
+    parsed(steps(*spans, length=max(at, 1), now=min(now, max(at, 1))))

@@ -1,16 +1,15 @@
 """manage.py create_api_key: a program's way in, printed once."""
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import transaction
 
 from accounts import audit
 from accounts.models import Role, User
+from accounts.scopes import Scope
 from accounts.services import create_api_key, create_user
 from config import clock
 from config.refusals import Refusal
@@ -22,7 +21,7 @@ class Command(BaseCommand):
         "Makes an API key for a program and prints it once: it is kept as a hash only. "
         "The program is a service account of that NAME; asked again, it gets a second key, so that keys can be rotated.\n\n"
         "Example: manage.py create_api_key nightly-export --role comp_admin --expires 2027-06-30\n"
-        "Example: manage.py create_api_key acme-catalog --role partner --publisher acme"
+        "Example: manage.py create_api_key acme-catalog --role partner --publisher acme --scope catalog:write"
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -37,6 +36,13 @@ class Command(BaseCommand):
             type=date.fromisoformat,
             help="last day, such as 2027-06-30; never without it",
         )
+        parser.add_argument(
+            "--scope",
+            action="append",
+            default=[],
+            choices=Scope.values,
+            help="narrows the key; may be given several times; without it the key does whatever its account may",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, role, slug = options["name"], options["role"], options["publisher"]
@@ -47,9 +53,15 @@ class Command(BaseCommand):
         try:
             with transaction.atomic():
                 user = self._service(name, role, slug)
-                expires_at = self._end_of(options["expires"])
+                day: date | None = options["expires"]
+                expires_at = clock.first_moment(day + timedelta(days=1)) if day else None
                 _row, key = create_api_key(
-                    user_id=user.pk, name=name, by=None, at=clock.now(), expires_at=expires_at
+                    user_id=user.pk,
+                    name=name,
+                    by=None,
+                    at=clock.now(),
+                    expires_at=expires_at,
+                    scopes=options["scope"],
                 )
         except Refusal as refusal:
             raise CommandError(str(refusal)) from refusal
@@ -85,9 +97,3 @@ class Command(BaseCommand):
             raise CommandError(
                 f"{user.name} is bound to {bound.publisher.slug}: a key never reaches two publishers."
             )
-
-    def _end_of(self, day: date | None) -> datetime | None:
-        """The first moment after the last day, in the operator's time zone."""
-        if day is None:
-            return None
-        return datetime.combine(day + timedelta(days=1), time(), ZoneInfo(settings.TIME_ZONE))

@@ -5,11 +5,20 @@ from datetime import datetime
 from typing import Final
 
 from accounts.models import User
+from marketplace.services.demo import change_sets, console, decisions, finding, imports, prices, telling
 
 Part = Callable[..., dict[str, int]]
 
 # Each is called as stage(people=..., at=...) in this order and answers what it made, by kind of record.
-PARTS: Final[tuple[Part, ...]] = ()
+PARTS: Final[tuple[Part, ...]] = (
+    prices.stage,
+    decisions.stage,
+    console.stage,
+    finding.stage,
+    change_sets.stage,
+    imports.stage,
+    telling.stage,
+)
 
 
 def stage_demo(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:

@@ -20,7 +20,7 @@ run: setup ## install, start everything, serve on PORT (8000); Ctrl-C stops it
 	@exec $(PYTHON) -m config.supervisor
 
 test: setup assets ## the whole suite on every core, browser tests included (ARGS="-k board")
-	@$(PYTHON) -m pytest -n logical --maxprocesses 8 -q $(ARGS)
+	@$(PYTHON) -m pytest -n logical --maxprocesses 8 --dist worksteal -q $(ARGS)
 
 soak: setup assets ## the long tests
 	@$(PYTHON) -m pytest -m soak -q $(ARGS)

@@ -528,14 +528,18 @@ def _form_page(request: HtmxRequest, form: ProposalForm, status: int = 200) -> H
 
 
 def _initial(params: QueryDict, today: date) -> dict[str, Any]:
-    """What an address proposes: ?offerings=a,b, ?publisher=slug, ?path=, ?program=."""
-    given = params.get("publisher"), params.get("path")
+    """What an address proposes: ?offerings=a,b or the catalog's ?offering=a&offering=b, else ?publisher=slug, ?path=; ?program=."""
+    things = [
+        *(thing for thing in params.get("offerings", "").split(",") if thing),
+        *params.getlist("offering"),
+    ]
+    given = ("", "") if things else (params.get("publisher"), params.get("path"))
     return {
         "programs": [p for p in params.get("program", "").split(",") if p in Program.values],
         "kind": "publisher" if given[0] else "path" if given[1] else "offerings",
         "publisher": given[0] or None,
         "path": given[1] or "",
-        "things": params.get("offerings", "").split(",") if params.get("offerings") else [],
+        "things": things,
         "start": today,
     }
 

@@ -102,8 +102,7 @@ def test_an_offering_is_retired_through_a_second_person(page: "Page", house: Hou
     assert "Lab Two" in page.inner_text("#lifecycle")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1440, 390])
+@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
 def test_axe_finds_nothing_and_no_page_is_wider_than_its_screen(
     page: "Page", house: House, sign_in: SignIn, width: int, theme: Any
 ) -> None:

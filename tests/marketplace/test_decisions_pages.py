@@ -201,9 +201,10 @@ def test_offerings_are_added_one_after_another_without_a_script(keeper: Client) 
     assert 'value="50"' in second.content.decode()
 
 
-def test_a_catalog_list_can_hand_its_choice_over(keeper: Client) -> None:
+@pytest.mark.parametrize("query", ["offerings={0},{1}", "publisher=acme&offering={0}&offering={1}"])
+def test_a_catalog_list_can_hand_its_choice_over(keeper: Client, query: str) -> None:
     one, two = make.offering(), make.offering()
-    page = keeper.get(f"/catalog/decisions/new/?offerings={one.slug},{two.slug}").content.decode()
+    page = keeper.get(f"/catalog/decisions/new/?{query.format(one.slug, two.slug)}").content.decode()
     for offering in (one, two):
         assert f'value="{offering.slug}" checked' in page
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from datetime import date
 from io import StringIO
 from typing import Any
@@ -187,9 +188,21 @@ def test_managers_hand_out_more_than_is_asked_of_them(full: World) -> None:
 # What is loaded
 
 
-@pytest.fixture
-def loaded(db: None) -> demo.Loaded:
-    return demo.load_demo(scale="small", seed=7, today=TODAY)
+CHECKS: list[Callable[[demo.Loaded], None]] = []
+
+
+def of_the_demo(check: Callable[[demo.Loaded], None]) -> Callable[[demo.Loaded], None]:
+    """Something that holds of the demo once it is loaded; loading takes seconds, so that all look at one."""
+    CHECKS.append(check)
+    return check
+
+
+def test_the_demo_as_it_is_loaded(db: None, subtests: pytest.Subtests) -> None:
+    loaded = demo.load_demo(scale="small", seed=7, today=TODAY)
+    assert len(CHECKS) > 10
+    for check in CHECKS:
+        with subtests.test(check.__name__):
+            check(loaded)
 
 
 def attainment(period: str, measure: str = BOOKINGS) -> dict[int, float]:
@@ -204,7 +217,8 @@ def user(name: str) -> User:
     return User.objects.get(email=f"{name}@demo.example")
 
 
-def test_everything_that_was_generated_is_there_and_the_ledger_holds(loaded: demo.Loaded) -> None:
+@of_the_demo
+def everything_that_was_generated_is_there_and_the_ledger_holds(loaded: demo.Loaded) -> None:
     made = small()
     assert loaded.digest == made.digest()
     assert Deal.objects.count() == SMALL.deals == loaded.counts["deals"]
@@ -221,7 +235,8 @@ def test_everything_that_was_generated_is_there_and_the_ledger_holds(loaded: dem
     assert broken() == {}
 
 
-def test_every_line_is_on_an_offering_that_the_catalog_sells_on_the_close_date(loaded: demo.Loaded) -> None:
+@of_the_demo
+def every_line_is_on_an_offering_that_the_catalog_sells_on_the_close_date(loaded: demo.Loaded) -> None:
     sold: dict[date, set[int]] = defaultdict(set)
     for offering, day in DealLine.objects.values_list("offering_id", "version__close_date"):
         sold[day].add(offering)
@@ -232,7 +247,8 @@ def test_every_line_is_on_an_offering_that_the_catalog_sells_on_the_close_date(l
     ).exists()
 
 
-def test_everybody_who_has_a_share_was_in_a_team_on_the_day(loaded: demo.Loaded) -> None:
+@of_the_demo
+def everybody_who_has_a_share_was_in_a_team_on_the_day(loaded: demo.Loaded) -> None:
     spans: dict[int, list[Any]] = defaultdict(list)
     for stay in TeamMembership.objects.all():
         spans[stay.rep_id].append(stay.effective)
@@ -240,14 +256,16 @@ def test_everybody_who_has_a_share_was_in_a_team_on_the_day(loaded: demo.Loaded)
     assert [(rep, day) for rep, day in shares if not any(day in span for span in spans[rep])] == []
 
 
-def test_a_second_load_changes_nothing(loaded: demo.Loaded) -> None:
+@of_the_demo
+def a_second_load_changes_nothing(loaded: demo.Loaded) -> None:
     before = (AuditEvent.objects.count(), Deal.objects.count(), CreditEntry.objects.count())
     assert demo.load_demo(scale="small", seed=7, today=TODAY).counts == {}
     assert demo.load_demo(scale="full", seed=8, today=TODAY).counts == {}
     assert (AuditEvent.objects.count(), Deal.objects.count(), CreditEntry.objects.count()) == before
 
 
-def test_every_log_in_works_and_has_its_role(loaded: demo.Loaded) -> None:
+@of_the_demo
+def every_log_in_works_and_has_its_role(loaded: demo.Loaded) -> None:
     for known in LOG_INS:
         client = Client()
         assert client.login(username=f"{known.name}@demo.example", password="demo"), known.name
@@ -256,7 +274,8 @@ def test_every_log_in_works_and_has_its_role(loaded: demo.Loaded) -> None:
     assert not Client().login(username="crm@demo.example", password="demo")
 
 
-def test_fourteen_deals_wait_for_the_manager_and_the_rep_stands_in_the_middle(loaded: demo.Loaded) -> None:
+@of_the_demo
+def fourteen_deals_wait_for_the_manager_and_the_rep_stands_in_the_middle(loaded: demo.Loaded) -> None:
     everything = approvals_waiting_for(user("manager"), TODAY)
     waiting = everything.filter(state=DealState.SUBMITTED)
     assert waiting.count() == SMALL.waiting_at_home == 14
@@ -278,7 +297,8 @@ def test_fourteen_deals_wait_for_the_manager_and_the_rep_stands_in_the_middle(lo
     assert 0.35 < reached[rep.pk] < 0.6  # the pace is 44 days of 92
 
 
-def test_attainment_has_a_spread_that_a_sales_floor_would_recognise(loaded: demo.Loaded) -> None:
+@of_the_demo
+def attainment_has_a_spread_that_a_sales_floor_would_recognise(loaded: demo.Loaded) -> None:
     year = sorted(attainment("FY26").values())
     assert year[0] > 0.5
     assert year[-1] < 1.5
@@ -288,7 +308,8 @@ def test_attainment_has_a_spread_that_a_sales_floor_would_recognise(loaded: demo
     assert quarter[-1] > 0.8
 
 
-def test_closed_months_have_credit_and_what_was_cancelled_later_is_posted_into_an_open_one(
+@of_the_demo
+def closed_months_have_credit_and_what_was_cancelled_later_is_posted_into_an_open_one(
     loaded: demo.Loaded,
 ) -> None:
     closed = Period.objects.filter(grain="M", state="closed")
@@ -300,7 +321,8 @@ def test_closed_months_have_credit_and_what_was_cancelled_later_is_posted_into_a
     assert all(entry.reverses_id for entry in adjusted)
 
 
-def test_consumption_is_credited_to_the_owner_of_the_account(loaded: demo.Loaded) -> None:
+@of_the_demo
+def consumption_is_credited_to_the_owner_of_the_account(loaded: demo.Loaded) -> None:
     statements = Deal.objects.filter(credited_version__kind=DealKind.CONSUMPTION)
     assert statements.count() == SMALL.statements
     owner = dict(statements.values_list("pk", "owner_id"))
@@ -310,7 +332,8 @@ def test_consumption_is_credited_to_the_owner_of_the_account(loaded: demo.Loaded
     assert DealVersion.objects.filter(kind=DealKind.CONSUMPTION, shares__isnull=False).count() == 0
 
 
-def test_the_last_bills_are_true_ups_and_the_running_month_is_an_estimate(loaded: demo.Loaded) -> None:
+@of_the_demo
+def the_last_bills_are_true_ups_and_the_running_month_is_an_estimate(loaded: demo.Loaded) -> None:
     statements = Deal.objects.filter(credited_version__kind=DealKind.CONSUMPTION)
     months: dict[str, set[int]] = defaultdict(set)
     for closes, versions in statements.annotate(n=Count("versions")).values_list(
@@ -331,7 +354,8 @@ def test_the_last_bills_are_true_ups_and_the_running_month_is_an_estimate(loaded
     assert lines.exclude(billed_minor=F("amount_minor")).exclude(billed_minor=None).exists()
 
 
-def test_amendments_wait_a_part_is_cancelled_and_a_capped_deal_is_refunded(loaded: demo.Loaded) -> None:
+@of_the_demo
+def amendments_wait_a_part_is_cancelled_and_a_capped_deal_is_refunded(loaded: demo.Loaded) -> None:
     waiting = Deal.objects.filter(amended_at__isnull=False)
     assert sorted(waiting.values_list("amended_by__email", flat=True)) == [
         *("admin@demo.example", "rep@demo.example")  # of the full demo's three, whose rep has sold more
@@ -345,7 +369,8 @@ def test_amendments_wait_a_part_is_cancelled_and_a_capped_deal_is_refunded(loade
     assert first.latest_version.refunds_id == second.latest_version.refunds_id
 
 
-def test_no_published_rule_names_a_publisher_and_the_draft_does(loaded: demo.Loaded) -> None:
+@of_the_demo
+def no_published_rule_names_a_publisher_and_the_draft_does(loaded: demo.Loaded) -> None:
     published = PlanVersion.objects.filter(state="published")
     (draft,) = PlanVersion.objects.exclude(state="published")
     assert draft.state == "draft"
@@ -356,7 +381,8 @@ def test_no_published_rule_names_a_publisher_and_the_draft_does(loaded: demo.Loa
     assert draft.rules.exclude(publishers=None).count() == 1
 
 
-def test_plans_have_components_assignments_and_rules_that_the_linter_lets_pass(loaded: demo.Loaded) -> None:
+@of_the_demo
+def plans_have_components_assignments_and_rules_that_the_linter_lets_pass(loaded: demo.Loaded) -> None:
     everybody, of_a_role = PlanAssignment.objects.order_by("plan_id")
     assert (everybody.role, everybody.rep_id, of_a_role.role) == ("", None, "account_executive")
     field_plan = PlanVersion.objects.get(plan=everybody.plan, number=1)
@@ -370,7 +396,8 @@ def test_plans_have_components_assignments_and_rules_that_the_linter_lets_pass(l
     }
 
 
-def test_specialists_earn_overlay_in_their_territory_and_house_reps_what_nobody_covers(
+@of_the_demo
+def specialists_earn_overlay_in_their_territory_and_house_reps_what_nobody_covers(
     loaded: demo.Loaded,
 ) -> None:
     overlay = CreditEntry.objects.filter(receiver_class=2)
@@ -389,7 +416,8 @@ def test_specialists_earn_overlay_in_their_territory_and_house_reps_what_nobody_
     assert not DealShare.objects.filter(rep__in=overlay.values("rep")).exists()
 
 
-def test_nothing_is_later_than_the_evening_before_the_anchor_date(loaded: demo.Loaded) -> None:
+@of_the_demo
+def nothing_is_later_than_the_evening_before_the_anchor_date(loaded: demo.Loaded) -> None:
     latest = AuditEvent.objects.latest("at").at
     assert latest.date() < TODAY
     assert max(CreditEntry.objects.values_list("credit_date", flat=True)) < TODAY

@@ -753,7 +753,7 @@ def drawn_changes(draw: st.DrawFn, rich: Rich) -> Callable[..., facts.FactChange
     return chosen
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=14, deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_after_any_changes_and_their_runs_nothing_is_left_to_post(data: st.DataObject) -> None:
     with transaction.atomic():

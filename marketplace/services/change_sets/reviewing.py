@@ -436,7 +436,11 @@ def _due(pk: int, on: date) -> ChangeSet | None:
 
 
 def _apply(change_set: ChangeSet, *, by: User, on: date, at: datetime) -> None:
-    """Raises Invalid (what is wrong with it by now), Conflict (overtaken)."""
+    """Raises Invalid (what is wrong with it by now), Conflict (overtaken). One set at a time: two that bring the same names
+    in another order would wait for each other.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.apply_change_set'))")
     rows = list(change_set.items.order_by("position"))
     checked = check(
         [ItemDraft(row.operation, row.body, row.expected_revision) for row in rows],

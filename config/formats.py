@@ -1,5 +1,6 @@
-"""One way to write a number. Integers in, text out; no float, no locale, U+2212 for minus, halves away from zero."""
+"""One way to write a number, and a day. Integers in, text out; no float, no locale, U+2212 for minus, halves away from zero."""
 
+from datetime import date
 from decimal import Decimal
 from fractions import Fraction
 from typing import Final
@@ -113,6 +114,11 @@ def usd(amount: Fraction) -> str:
     """Exact dollars in cents; what is not free and yet below half a cent says so."""
     minor = rounded(amount * 100)
     return "under $0.01" if amount and not minor else money(minor)
+
+
+def day(value: date | None, otherwise: str = NO_VALUE) -> str:
+    """14 Aug 2026; *otherwise* is what an open end means where it stands."""
+    return f"{value:%-d %b %Y}" if value is not None else otherwise
 
 
 def rounded(value: Fraction) -> int:

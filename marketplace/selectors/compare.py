@@ -135,7 +135,7 @@ def _said(value: Any) -> str | None:
         case int():
             return formats.whole(value)
         case date():
-            return _day(value)
+            return formats.day(value)
         case list():
             return ", ".join(value) or "None"
     return str(value)
@@ -289,7 +289,10 @@ def _dates(offerings: list[Offering], on: date) -> Section:
     def line(label: str, of: Callable[[Offering], date | None]) -> Line:
         return Line(
             label,
-            [Cell(_day(d)) if (d := of(o)) else Cell(formats.NO_VALUE, known=False) for o in offerings],
+            [
+                Cell(formats.day(d)) if (d := of(o)) else Cell(formats.NO_VALUE, known=False)
+                for o in offerings
+            ],
         )
 
     lines = [
@@ -307,7 +310,3 @@ def _dates(offerings: list[Offering], on: date) -> Section:
 def _replaced_by(offering: Offering) -> Cell:
     found = named_replacement(offering)
     return Cell(found.name, href=found.slug) if found else Cell(formats.NO_VALUE, known=False)
-
-
-def _day(day: date) -> str:
-    return f"{day:%-d %b %Y}"

@@ -8,6 +8,7 @@ from typing import Final
 from django.db.models import Count, Q, QuerySet, TextChoices
 
 from accounts.models import Role, User
+from config import formats
 from marketplace.extension import Change
 from marketplace.models import CommercialPath, EligibilityDecision, Program, ScopeLevel
 from marketplace.selectors.eligibility import in_force, reached, scope_name
@@ -120,11 +121,15 @@ class Replaced:
     @property
     def text(self) -> str:
         said = (
-            f"ends before {_day(self.ends)}"
+            f"ends before {formats.day(self.ends, 'ever')}"
             if self.ends is not None
             else "is superseded: no day is left to it"
         )
-        return f"{said}, and holds again from {_day(self.goes_on)} on" if self.goes_on is not None else said
+        return (
+            f"{said}, and holds again from {formats.day(self.goes_on)} on"
+            if self.goes_on is not None
+            else said
+        )
 
 
 def replaced_by(decisions: Sequence[EligibilityDecision], *, lock: bool = False) -> list[Replaced]:
@@ -275,8 +280,8 @@ def policy(user: User, on: date) -> Policy:
 
 def span_text(decision: EligibilityDecision) -> str:
     lower, upper = decision.effective.lower, decision.effective.upper
-    said = f"from {_day(lower)}" if lower else "since ever"
-    return f"{said} to before {_day(upper)}" if upper else f"{said} on"
+    said = f"from {formats.day(lower)}" if lower else "since ever"
+    return f"{said} to before {formats.day(upper)}" if upper else f"{said} on"
 
 
 def about(decision: EligibilityDecision) -> str:
@@ -291,7 +296,3 @@ def about(decision: EligibilityDecision) -> str:
 
 def abouts(decisions: Iterable[EligibilityDecision]) -> list[str]:
     return list(dict.fromkeys(about(decision) for decision in decisions))
-
-
-def _day(day: date | None) -> str:
-    return f"{day:%-d %b %Y}" if day else "ever"

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
+from config import formats
 from marketplace.models import CommercialPath, Lifecycle, Offering, Plan, Publication
 from marketplace.selectors.visibility import PUBLISHED
 
@@ -44,14 +45,20 @@ def why_not(offering: Offering, on: date, country: str = "") -> NotSellable | No
     elif offering.commercial_path == CommercialPath.INTERNAL:
         reason = "internal_only", f"{offering.name} is for internal use only; it is not for sale."
     elif stage == Lifecycle.RETIRED:
-        reason = "retired", f"{offering.name} has been retired since {_written(offering.retires_on)}."
+        reason = (
+            "retired",
+            f"{offering.name} has been retired since {formats.day(offering.retires_on, 'an unknown day')}.",
+        )
     elif stage == Lifecycle.DEPRECATED:
-        reason = "deprecated", f"{offering.name} takes no new deals since {_written(offering.deprecated_on)}."
+        reason = (
+            "deprecated",
+            f"{offering.name} takes no new deals since {formats.day(offering.deprecated_on, 'an unknown day')}.",
+        )
     elif stage == Lifecycle.ANNOUNCED:
         first = min((d for d in (offering.preview_on, offering.available_on) if d is not None), default=None)
         reason = (
             "not_yet_available",
-            f"{offering.name} is not on sale before {_written(first)}."
+            f"{offering.name} is not on sale before {formats.day(first, 'an unknown day')}."
             if first
             else f"{offering.name} has no date of availability yet.",
         )
@@ -73,7 +80,8 @@ def why_not_plan(plan: Plan, on: date) -> NotSellable | None:
     if plan.withdrawn_on is None or on < plan.withdrawn_on:
         return None
     return NotSellable(
-        "plan_withdrawn", f"{plan.name} takes no new orders since {_written(plan.withdrawn_on)}."
+        "plan_withdrawn",
+        f"{plan.name} takes no new orders since {formats.day(plan.withdrawn_on, 'an unknown day')}.",
     )
 
 
@@ -101,7 +109,3 @@ def not_sellable(
         for pk in set(plan_ids) - known:
             answer[-pk] = NotSellable("unknown_plan", "There is no such plan of this offering.")
     return answer
-
-
-def _written(day: date | None) -> str:
-    return f"{day:%-d %b %Y}" if day else "an unknown day"

@@ -10,12 +10,13 @@ from datetime import date, datetime
 from typing import Final
 from uuid import uuid4
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, User
+from config.locks import one_at_a_time
 from config.outbox import promise
 from config.refusals import Conflict, Invalid, NotFound, Problem, refuse_if_any
 from marketplace.models import (
@@ -121,10 +122,7 @@ def propose_decisions(
     must_keep_the_catalog(by)
     programs, scopes = list(dict.fromkeys(programs)), list(dict.fromkeys(scopes))
     if proposal:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "SELECT pg_advisory_xact_lock(hashtext('marketplace.proposal'), hashtext(%s))", [proposal]
-            )
+        one_at_a_time("marketplace.proposal", proposal)
         first = list(EligibilityDecision.objects.filter(proposal=proposal).order_by("id"))
         if first and first[0].made_by_id != by.pk:
             raise Conflict(
@@ -188,7 +186,8 @@ def check_decision(
     """
     acting(by=by, at=at, reason=reason)
     must_keep_the_catalog(by)
-    _one_at_a_time()
+    # So that two that overlap meet as a Conflict and not in the constraint.
+    one_at_a_time("marketplace.check_decision")
     decision, together = _locked(decision_id)
     if decision.superseded_at is not None:
         raise Conflict(Problem("withdrawn", "This decision has been withdrawn: propose it anew."))
@@ -317,12 +316,6 @@ def _known(scopes: Sequence[Scope]) -> set[Scope]:
     if plans:
         there |= {Scope(plan_id=pk) for pk in Plan.objects.filter(pk__in=plans).values_list("pk", flat=True)}
     return there
-
-
-def _one_at_a_time() -> None:
-    """Checks wait for each other, so that two that overlap meet as a Conflict and not in the constraint."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.check_decision'))")
 
 
 def _locked(decision_id: int) -> tuple[EligibilityDecision, list[EligibilityDecision]]:

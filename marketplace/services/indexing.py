@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from django.db import connection, transaction
 
+from config.locks import one_at_a_time
 from marketplace.models.search import BITS
 from marketplace.selectors.words import run_together, trigrams, words
 
@@ -129,7 +130,7 @@ def _numbers(cursor: Any, terms: Collection[str]) -> dict[str, int]:
     )
     found = dict(cursor.fetchall())
     if len(found) < len(terms):
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.facet_term'))")
+        one_at_a_time("marketplace.facet_term")
         cursor.execute(TERMS, {"terms": list(terms)})
         found = dict(cursor.fetchall())
     return found

@@ -11,6 +11,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import User
+from config import formats
 from config.refusals import Conflict, NotFound, Problem, refuse_if_any
 from marketplace.extension import Change
 from marketplace.models import Currency, Plan, PriceRow, PriceVersion
@@ -78,7 +79,7 @@ def add_price_version(
             raise Conflict(
                 Problem(
                     "overlaps",
-                    f"Price version {other.pk} holds from {_day(other.effective.lower)} to {_day(other.effective.upper)}:"
+                    f"Price version {other.pk} holds from {formats.day(other.effective.lower, 'further notice')} to {formats.day(other.effective.upper, 'further notice')}:"
                     " choose other days, end it, or correct it.",
                     "/start",
                 )
@@ -195,7 +196,3 @@ def price_problems(
 
 def _payable(amount: Decimal) -> bool:
     return amount.is_finite() and 0 <= amount < LARGEST and amount == round(amount, MOST_DECIMALS)
-
-
-def _day(day: date | None) -> str:
-    return f"{day:%-d %b %Y}" if day else "further notice"

@@ -118,7 +118,7 @@ def send_offer(
         raise Invalid(
             Problem(
                 "open_until_past",
-                f"It could be accepted until {_day(offer.open_until)} only, which is over.",
+                f"It could be accepted until {formats.day(offer.open_until, 'further notice')} only, which is over.",
                 "/open_until",
             )
         )
@@ -150,7 +150,10 @@ def accept_offer(
     refuse_if_any(_who(decided_by))
     if offer.open_until < on:
         raise Conflict(
-            Problem("expired", f"{offer.reference} could be accepted until {_day(offer.open_until)} only.")
+            Problem(
+                "expired",
+                f"{offer.reference} could be accepted until {formats.day(offer.open_until, 'further notice')} only.",
+            )
         )
     _must_be_sellable(offer, on)
     _must_not_overlap(offer)
@@ -296,7 +299,7 @@ def _must_not_overlap(offer: PrivateOffer) -> None:
             Problem(
                 "overlaps",
                 f"{offer.customer.name} has accepted {other.reference} for the same plan from"
-                f" {_day(other.effective.lower)} to {_day(other.effective.upper)}.",
+                f" {formats.day(other.effective.lower, 'further notice')} to {formats.day(other.effective.upper, 'further notice')}.",
                 "/start",
             )
         )
@@ -341,7 +344,3 @@ def _tell_the_maker(offer: PrivateOffer, text: str, by: User | None, at: datetim
         },
         at=at,
     )
-
-
-def _day(day: date | None) -> str:
-    return f"{day:%-d %b %Y}" if day else "further notice"

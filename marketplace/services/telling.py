@@ -10,9 +10,10 @@ from collections.abc import Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Max
 
+from config.locks import one_at_a_time
 from config.outbox import handles, promise, promise_each
 from marketplace.extension import Change, Listener, listeners
 from marketplace.models import CatalogChange, Offering, Publisher
@@ -114,8 +115,7 @@ def _write_down(change: Change, made_at: datetime, at: datetime) -> None:
     """
     if not change.key or change.offering_ids == ():
         return
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.catalog_change'))")
+    one_at_a_time("marketplace.catalog_change")
     if CatalogChange.objects.filter(key=change.key).exists():
         return
     number = CatalogChange.objects.aggregate(last=Max("number"))["last"] or 0

@@ -32,3 +32,9 @@ def day_asked(request: HttpRequest, name: str = "as_of") -> date:
         return date.fromisoformat(request.GET.get(name, ""))
     except ValueError:
         return clock.today()
+
+
+def country_code(written: str) -> str:
+    """Two letters, as ISO 3166-1 writes them; empty for what is no such code."""
+    code = written.strip().upper()
+    return code if len(code) == 2 and code.isascii() and code.isalpha() else ""

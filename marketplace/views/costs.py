@@ -21,7 +21,7 @@ from marketplace.selectors.prices import amount_text
 from marketplace.selectors.private_offers import may_see_customers
 from marketplace.selectors.resources import with_facts
 from marketplace.selectors.visibility import offerings_for
-from marketplace.views import HtmxRequest, day_asked, signed_in, wants_part
+from marketplace.views import HtmxRequest, country_code, day_asked, signed_in, wants_part
 
 MOST_CHOSEN: Final = 8
 MOST_OF_A_TASK: Final = 150
@@ -93,7 +93,7 @@ def calculator(request: HtmxRequest) -> HttpResponse:
     if not chosen and task is None and tasks:
         task = tasks[0]
     customer, customer_error = _customer(request, user)
-    country = _country(request.GET.get("country", "")) or (customer.country if customer else "")
+    country = country_code(request.GET.get("country", "")) or (customer.country if customer else "")
     compared = chosen or _of_task(user, task)
     found = (
         costs_of(compared, usage, on=on, country=country, customer=customer)
@@ -227,8 +227,3 @@ def find_customer(text: str, user: User) -> tuple[Customer | None, str]:
     if len(named) == 1:
         return named[0], ""
     return None, "Several have that name: write the slug." if named else "There is no such customer."
-
-
-def _country(written: str) -> str:
-    code = written.strip().upper()
-    return code if len(code) == 2 and code.isascii() and code.isalpha() else ""

@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from config import charts, clock
+from config import charts, clock, formats
 from config.charts import Held
 from marketplace.models import Currency
 from marketplace.selectors.price_history import (
@@ -136,7 +136,7 @@ def _drawn(
         f"{meter.name} of {prices.plan.name} by day",
         ("From", "To before", "Price"),
         (
-            (_day(s.start, "Always"), _day(s.end, "Further notice"), _text(s, currency))
+            (formats.day(s.start, "Always"), formats.day(s.end, "Further notice"), _text(s, currency))
             for s in meter.stretches
         ),
     )
@@ -154,10 +154,6 @@ def _text(stretch: Stretch, currency: Currency) -> str:
         return "No price in effect"
     symbol = currency.symbol or f"{currency.code}\N{NO-BREAK SPACE}"
     return amount_text(stretch.amount, symbol, currency.exponent)
-
-
-def _day(day: date | None, otherwise: str) -> str:
-    return f"{day:%-d %b %Y}" if day else otherwise
 
 
 def _month(day: date) -> str:

@@ -12,13 +12,15 @@ from datetime import date, datetime
 from itertools import zip_longest
 from typing import Any, Final, TypeVar
 
-from django.db import connection, models, transaction
+from django.db import models, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
 from django.utils.text import slugify
 
 from accounts.audit import acting
 from accounts.models import Role, User
+from config import formats
 from config.clock import day_of
+from config.locks import one_at_a_time
 from config.models import Job
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, refuse_if_any
 from marketplace.models import Currency, Customer
@@ -280,7 +282,7 @@ def transfer_account(
             for owned, earned in zip_longest(days, paid, fillvalue=NOTHING)
         ]
     AccountOwnership.objects.bulk_create([*left, new])
-    until = f", credited from {_day(holdover_until)} on" if holdover_until else ""
+    until = f", credited from {formats.day(holdover_until)} on" if holdover_until else ""
     return _finish(
         Cause.OWNER,
         f"{customer} is {rep}'s account {_said(span)}{until}",
@@ -351,7 +353,7 @@ def leave_territory(
     _carve(rows, span, at)
     return _finish(
         Cause.TERRITORY,
-        f"{rep} no longer covers {territory} from {_day(ends)} on",
+        f"{rep} no longer covers {territory} from {formats.day(ends)} on",
         span,
         lambda: _in_territory(territory_id, ends, span.upper),
         by=by,
@@ -420,7 +422,7 @@ def take_out_of_territory(
     _carve(rows, span, at)
     return _finish(
         Cause.TERRITORY,
-        f"{customer} no longer lies in {territory} from {_day(ends)} on",
+        f"{customer} no longer lies in {territory} from {formats.day(ends)} on",
         span,
         lambda: recredits.of_customers([customer_id], ends, span.upper),
         by=by,
@@ -541,7 +543,7 @@ def end_assignment(*, assignment_id: int, ends: date, by: User, at: datetime, re
     _carve(rows, span, at)
     return _finish(
         Cause.PLAN,
-        f"{found.plan} is no longer assigned to {_whom(found)} from {_day(span.lower)} on",
+        f"{found.plan} is no longer assigned to {_whom(found)} from {formats.day(span.lower, 'the beginning')} on",
         span,
         _deals_under(found, span),
         by=by,
@@ -747,8 +749,7 @@ def _begin(subject: str, *, by: User, at: datetime, reason: str) -> None:
             *_if(len(reason) > 500, "reason_too_long", "Say it in at most 500 characters.", "/reason"),
         ]
     )
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('quotas.facts'), hashtext(%s))", [subject])
+    one_at_a_time("quotas.facts", subject)
 
 
 def _found(model: type[R], pk: int) -> R | None:
@@ -773,9 +774,5 @@ def _whom(assignment: PlanAssignment) -> str:
 
 
 def _said(span: DateRange) -> str:
-    first = f"from {_day(span.lower)}" if span.lower else "from the beginning"
-    return f"{first} to before {_day(span.upper)}" if span.upper else f"{first} on"
-
-
-def _day(day: date | None) -> str:
-    return f"{day:%-d %b %Y}" if day else "the beginning"
+    first = f"from {formats.day(span.lower)}" if span.lower else "from the beginning"
+    return f"{first} to before {formats.day(span.upper)}" if span.upper else f"{first} on"

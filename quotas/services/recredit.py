@@ -13,6 +13,7 @@ from django.db.models import F
 
 from accounts.models import Role, User
 from config import jobs, outbox
+from config.locks import one_at_a_time
 from config.models import Job
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from marketplace.extension import Change
@@ -53,8 +54,7 @@ def start_run(
         raise Forbidden(Problem("not_a_comp_admin", "Only comp admins recredit."))
     refuse_if_any(_problems(starts, ends, cause, reason))
     if once:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(hashtext('quotas.recredit'), hashtext(%s))", [once])
+        one_at_a_time("quotas.recredit", once)
         first = Job.objects.filter(kind=KIND, parameters__once=once).order_by("pk").first()
         if first is not None:
             return first

@@ -16,6 +16,7 @@ from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, User
 from config.clock import day_of
+from config.locks import one_at_a_time
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, Refusal, Stale
 from marketplace.models import (
@@ -439,8 +440,7 @@ def _apply(change_set: ChangeSet, *, by: User, on: date, at: datetime) -> None:
     """Raises Invalid (what is wrong with it by now), Conflict (overtaken). One set at a time: two that bring the same names
     in another order would wait for each other.
     """
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(hashtext('marketplace.apply_change_set'))")
+    one_at_a_time("marketplace.apply_change_set")
     rows = list(change_set.items.order_by("position"))
     checked = check(
         [ItemDraft(row.operation, row.body, row.expected_revision) for row in rows],

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from config import formats
 from marketplace.importers import benchmarks, genai_prices, litellm, models_dev
 from marketplace.importers.providers import Place, Seller, maker_of, place_of, seller_of
 from marketplace.importers.rows import (
@@ -645,13 +646,15 @@ class _Reader:
         if theirs is None or theirs == ours:
             return
         verb = "retired" if theirs <= self.on else "retires"
-        said.append(f"The source says that it {verb} on {theirs:%-d %b %Y}; ours: {_dayed(ours)}.")
+        said.append(
+            f"The source says that it {verb} on {theirs:%-d %b %Y}; ours: {formats.day(ours, 'no day')}."
+        )
         done.disputes.append(
             Dispute(
                 offering.pk,
                 None,
                 "retires_on",
-                _dayed(ours),
+                formats.day(ours, "no day"),
                 "The catalog's own dates",
                 f"{theirs:%-d %b %Y}",
                 self.theirs_from(row),
@@ -909,10 +912,6 @@ def _json(value: Any) -> Any:
         case Mapping():
             return {k: _json(v) for k, v in value.items()}
     return value
-
-
-def _dayed(day: date | None) -> str:
-    return f"{day:%-d %b %Y}" if day is not None else "no day"
 
 
 def _iso(day: date | None) -> str | None:

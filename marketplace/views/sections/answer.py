@@ -10,6 +10,7 @@ from accounts.models import User
 from marketplace.models import Offering
 from marketplace.selectors.answer import answer
 from marketplace.selectors.private_offers import may_see_customers
+from marketplace.views import country_code
 from marketplace.views.costs import find_customer
 from marketplace.views.sections.prices import texts
 
@@ -22,7 +23,7 @@ def answer_section(offering: Offering, user: User, on: date, request: HttpReques
         offering,
         on=on,
         plan=plan,
-        country=_country(request.GET.get("country", "")),
+        country=country_code(request.GET.get("country", "")),
         region=_region(request.GET.get("region", "")),
         customer=customer,
     )
@@ -32,7 +33,7 @@ def answer_section(offering: Offering, user: User, on: date, request: HttpReques
         "answer_prices": [(quoted, texts(quoted.version)) for quoted in given.quoted],
         "answer_plans": [(p, given.by_plan[p.pk]) for p in plans if given.by_plan[p.pk] != given.treated],
         "asked_plan": plan,
-        "asked_country": _country(request.GET.get("country", "")),
+        "asked_country": country_code(request.GET.get("country", "")),
         "asks_customers": may_see_customers(user),
         "customer_text": customer.slug if customer is not None else request.GET.get("customer", ""),
         "customer_error": customer_error,
@@ -41,11 +42,6 @@ def answer_section(offering: Offering, user: User, on: date, request: HttpReques
             | {region for p in offering.plans.all() for region in p.regions or ()}
         ),
     }
-
-
-def _country(written: str) -> str:
-    code = written.strip().upper()
-    return code if len(code) == 2 and code.isascii() and code.isalpha() else ""
 
 
 def _region(written: str) -> str:

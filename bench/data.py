@@ -122,8 +122,8 @@ def _offerings(sample: list[Offering]) -> None:
 def _live_deals(by: int) -> None:
     """Deals that are approved one at a time: three lines, four shares, in August."""
     owner(
-        "insert into quotas_deal (source, external_id, owner_id, customer_id, state, held, revision, created_by_id, created_at)"
-        " select 'live', n::text, r.id, c.id, 'draft', false, 1, %s, now()"
+        "insert into quotas_deal (source, external_id, owner_id, customer_id, calendar_id, state, held, revision, created_by_id, created_at)"
+        " select 'live', n::text, r.id, c.id, (select min(id) from quotas_fiscalcalendar), 'draft', false, 1, %s, now()"
         f" from generate_series(1, {LIVE}) n"
         f" join (select id, row_number() over (order by id) k from quotas_rep where slug like 'r-%%') r on r.k = 1 + n * 7919::bigint %% {REPS}"
         " join (select id, row_number() over (order by id) k from marketplace_customer where slug like 'c-%%') c on c.k = 1 + n %% 20000",
@@ -155,8 +155,8 @@ def _live_deals(by: int) -> None:
 
 def _deals(deals: int, by: int) -> None:
     owner(
-        "insert into quotas_deal (source, external_id, owner_id, customer_id, state, held, revision, created_by_id, created_at)"
-        " select 'bench', n::text, r.id, c.id, 'draft', false, 1, %s, now()"
+        "insert into quotas_deal (source, external_id, owner_id, customer_id, calendar_id, state, held, revision, created_by_id, created_at)"
+        " select 'bench', n::text, r.id, c.id, (select min(id) from quotas_fiscalcalendar), 'draft', false, 1, %s, now()"
         f" from generate_series(1, {deals}) n"
         f" join (select id, row_number() over (order by id) k from quotas_rep where slug like 'r-%%') r on r.k = 1 + n * 7919::bigint %% {REPS}"
         " join (select id, row_number() over (order by id) k from marketplace_customer where slug like 'c-%%') c on c.k = 1 + n %% 20000",

@@ -84,3 +84,11 @@ class Job(models.Model):
     @property
     def finished(self) -> bool:
         return self.state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
+
+
+class JobProgress(models.Model):
+    """How far a long step has come, written beside its transaction so that others see it before it ends."""
+
+    job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="progress")
+    done = models.BigIntegerField()
+    total = models.BigIntegerField(null=True)

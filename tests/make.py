@@ -715,6 +715,7 @@ def deal(
     made = Deal.objects.create(
         owner=sold_by,
         customer=sold_to,
+        calendar=calendar(),
         source=source,
         external_id=external_id,
         created_by=author,

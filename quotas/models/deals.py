@@ -10,6 +10,7 @@ from django.db.models import F, Q
 
 from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
 from quotas.models.people import Rep
+from quotas.models.periods import FiscalCalendar
 
 LARGEST_AMOUNT_MINOR = 9_000_000_000_000
 ONE = 1_000_000  # all of something, in parts per million
@@ -41,6 +42,13 @@ class Deal(models.Model):
     external_id = models.CharField(max_length=80, blank=True, help_text="The source's own id.")
     owner = models.ForeignKey(Rep, models.PROTECT, related_name="owned_deals", db_index=False)
     customer = models.ForeignKey(Customer, models.PROTECT, related_name="+", db_index=False)
+    calendar = models.ForeignKey(
+        FiscalCalendar,
+        models.PROTECT,
+        related_name="+",
+        db_index=False,
+        help_text="Of the owner's business unit; its periods take the credit.",
+    )
     state = models.CharField(max_length=10, choices=DealState, default=DealState.DRAFT)
     held = models.BooleanField(default=False, help_text="Approved, but out of attainment until released.")
     latest_version = models.ForeignKey(
@@ -72,6 +80,14 @@ class Deal(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, null=True, related_name="+", db_index=False
     )
     decided_at = models.DateTimeField(null=True)
+    approved_under = models.ForeignKey(
+        "StraightThroughPolicy",
+        models.PROTECT,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="The policy that approved it instead of a person.",
+    )
     amended_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
         models.PROTECT,

@@ -6,6 +6,7 @@ from django.db import models
 from django.db.models import F, Q
 
 from marketplace.models import Customer
+from quotas.models.periods import FiscalCalendar
 
 
 class SalesRole(models.TextChoices):
@@ -23,6 +24,14 @@ class Team(models.Model):
 
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=120)
+    calendar = models.ForeignKey(
+        FiscalCalendar,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="teams",
+        help_text="Of the business unit that this team heads; empty is that of the team above, at the top the operator's.",
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -8,11 +8,28 @@ from marketplace.models import Currency
 
 
 class FiscalCalendar(models.Model):
-    """Months are the leaf grain and the only thing that closes; quarters, halves and years contain them."""
+    """The fiscal years of a business unit. Months are the leaf grain and the only thing that closes; quarters, halves and years contain them."""
 
     slug = models.SlugField(max_length=40, unique=True)
     name = models.CharField(max_length=80)
     time_zone = models.CharField(max_length=64, help_text="IANA name; a close date is a day in it.")
+    prefix = models.CharField(
+        max_length=4,
+        unique=True,
+        default="FY",
+        help_text="What the names of its periods begin with, so that a name says whose period it is: FY27-Q2, CY17-Q3.",
+    )
+    first_month = models.PositiveSmallIntegerField(
+        default=7,
+        help_text="The month in which a year begins, 1 to 12; a year is named after the one in which it ends.",
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(first_month__gte=1, first_month__lte=12), name="fiscal_year_begins_in_a_month"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name

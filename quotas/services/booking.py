@@ -154,6 +154,11 @@ class _Facts:
     taken: dict[tuple[int, int], dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     before: dict[int, _Before] = field(default_factory=dict)
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    calendar_id: int = 0
+
+    def calendar_of(self, draft: DealDraft) -> int:
+        """Of the owner's business unit on the close date."""
+        return self.calendar_id
 
 
 def problems(draft: DealDraft, *, at: datetime, amends: Deal | None = None) -> list[Problem]:
@@ -352,6 +357,7 @@ def record_deals(
                         external_id=draft.external_id,
                         owner_id=draft.owner_id,
                         customer_id=draft.customer_id,
+                        calendar_id=facts.calendar_of(draft),
                         state=state,
                         created_by_id=by.pk,
                         created_at=moment,
@@ -598,8 +604,9 @@ def facts_for(drafts: Sequence[DealDraft], *, amended: Sequence[Deal] = (), sett
             facts.agreed.setdefault(key, []).append(price)
     for membership in TeamMembership.objects.filter(rep__in=rep_ids, superseded_at=None):
         facts.memberships.setdefault(membership.rep_id, []).append(membership)
-    zone = FiscalCalendar.objects.order_by("id").values_list("time_zone", flat=True).first()
-    facts.zone = ZoneInfo(zone or "UTC")
+    calendar = FiscalCalendar.objects.order_by("id").first()
+    if calendar is not None:
+        facts.zone, facts.calendar_id = ZoneInfo(calendar.time_zone), calendar.pk
     return facts
 
 

@@ -640,6 +640,7 @@ def _write(drafts: Sequence[tuple[_Account, DealDraft]], *, by: User, at: dateti
                     external_id=draft.external_id,
                     owner_id=draft.owner_id,
                     customer_id=draft.customer_id,
+                    calendar_id=facts.calendar_of(draft),
                     state=DealState.SUBMITTED,
                     created_by_id=by.pk,
                     created_at=at,

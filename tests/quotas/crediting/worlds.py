@@ -362,6 +362,7 @@ def many_deals(rich: Rich, *, count: int, seed: int) -> list[int]:
             Deal(
                 owner=chance.choice(rich.reps),
                 customer=chance.choice(rich.customers),
+                calendar=make.calendar(),
                 state=DealState.SUBMITTED,
                 held=chance.random() < 0.05,
                 created_by=author,

@@ -12,6 +12,8 @@ from accounts.models import ApiKey, Role, RoleGrant, SavedView, User
 from accounts.scopes import Scope
 from config.refusals import Conflict, Invalid, NotFound, Problem, refuse_if_any
 
+COMMAND_LINE = "command-line@parity.invalid"
+
 
 @transaction.atomic
 def create_user(
@@ -39,6 +41,24 @@ def create_user(
         [RoleGrant(user=user, role=role, granted_by=by, granted_at=at) for role in wanted]
     )
     return user
+
+
+@transaction.atomic
+def command_line(*, at: datetime) -> User:
+    """The account of whoever operates the server: what a command checks without naming a person is on its record, not on somebody's.
+
+    It has no password and no key. Made the first time that it is asked for.
+    """
+    known = User.objects.filter(email=COMMAND_LINE).first()
+    return known or create_user(
+        email=COMMAND_LINE,
+        name="Command line",
+        by=None,
+        at=at,
+        roles=[Role.CATALOG_MANAGER],
+        is_service=True,
+        reason="Decisions that a command brings along",
+    )
 
 
 @transaction.atomic

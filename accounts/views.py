@@ -6,14 +6,14 @@ from django.conf import settings
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import trail
 from accounts.forms import LogInForm, TrailFilters
 from accounts.models import AuditEvent, Notification, User
-from config import clock
+from config import clock, exporting
 from config.rest.pagination import Keyset, Place
 from config.rest.problems import BadQuery
 
@@ -93,7 +93,7 @@ def mark_read(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def audit(request: HttpRequest) -> HttpResponse:
+def audit(request: HttpRequest) -> HttpResponseBase:
     """Who changed what, when and why. For comp admins and auditors; for everybody else there is no such page."""
     if not _mine(request).has_role(*REVIEWERS):
         raise Http404
@@ -101,6 +101,9 @@ def audit(request: HttpRequest) -> HttpResponse:
     order = Keyset(AuditEvent, NEWEST_FIRST)
     asked = form.cleaned_data if form.is_valid() else None
     found = trail.events(**asked) if asked is not None else AuditEvent.objects.none()
+    if (wanted := exporting.asked(request)) and asked is not None:
+        table = trail.as_table(found, NEWEST_FIRST)
+        return exporting.answer(request, wanted, name="audit trail", title="Audit trail", table=table)
     rows, before, behind = order.page(found, _place(request, order), PAGE)
     context = {
         "form": form,

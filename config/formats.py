@@ -121,6 +121,11 @@ def day(value: date | None, otherwise: str = NO_VALUE) -> str:
     return f"{value:%-d %b %Y}" if value is not None else otherwise
 
 
+def iso(value: date | None) -> str | None:
+    """A day, or a moment, as data has it: 2026-08-14; None stays None."""
+    return value.isoformat() if value is not None else None
+
+
 def rounded(value: Fraction) -> int:
     """The nearest integer; a half goes away from zero."""
     quotient, rest = divmod(abs(value.numerator), value.denominator)

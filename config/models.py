@@ -82,6 +82,17 @@ class Job(models.Model):
         ]
 
     @property
+    def so_far(self) -> int:
+        """Of total, what is done: the steps that ended, and how far a long one has come that has not."""
+        told = getattr(self, "progress", None)
+        return max(self.done, told.done) if told is not None and not self.finished else self.done
+
+    @property
+    def out_of(self) -> int | None:
+        told = getattr(self, "progress", None)
+        return told.total if self.total is None and told is not None else self.total
+
+    @property
     def finished(self) -> bool:
         return self.state in (JobState.DONE, JobState.FAILED, JobState.CANCELLED)
 

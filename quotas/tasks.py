@@ -1,21 +1,27 @@
 """Background work of crediting. Tasks carry ids, and are safe to deliver twice."""
 
 import logging
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from celery import shared_task
+from django.conf import settings
 from django.urls import reverse
 
 from accounts.models import Notification, Role, RoleGrant
 from config import clock
+from config.exports import format_named
 from config.outbox import handles
 from marketplace.extension import Change, listen
 from marketplace.models import Program
 from quotas.crediting.invariants import broken
-from quotas.models import Deal, DealAction, DealShare, PlanVersion
-from quotas.services import ending, recredit, simulating  # noqa: F401 -- their steps register themselves with the jobs
+from quotas.models import Deal, DealAction, DealShare, ImportOutcome, PlanVersion, SalesImport
+from quotas.services import ending, exporting, recredit, simulating  # noqa: F401 -- their steps register themselves with the jobs
 from quotas.services.approving import Approvers, waits
+from quotas.services.importing.desk import forget_files
+from quotas.services.importing.records import waiting_by_approver
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +30,7 @@ DECIDED = {
     "amendment_rejected": "rejected",
     "partly_cancelled": "cancelled in part",
 }
+FILES_KEPT: Final = timedelta(days=30)  # of imports, from their upload
 AMENDMENT = ("amendment_approved", "amendment_rejected")
 
 
@@ -32,6 +39,19 @@ def verify_ledger() -> None:
     """Check every invariant of the ledger, and say loudly which does not hold."""
     for name, rows in broken().items():
         log.error("ledger invariant broken: %s, first at %s", name, rows[0])
+
+
+@shared_task(name="quotas.export_night", acks_late=True)
+def export_night(**_newer: object) -> None:
+    """Write the night's files, once a day. It is asked for every quarter of an hour, so that a night missed is caught up with."""
+    at = clock.now()
+    if settings.EXPORT_DIR and at.astimezone(ZoneInfo(settings.TIME_ZONE)).hour >= settings.EXPORT_HOUR:
+        exporting.export_night(
+            directory=Path(settings.EXPORT_DIR),
+            at=at,
+            keep_days=settings.EXPORT_DAYS_KEPT,
+            form=format_named(settings.EXPORT_FORMAT),
+        )
 
 
 @listen
@@ -126,3 +146,40 @@ def tell_the_reviewers(payload: dict[str, Any], at: datetime) -> None:
         ],
         ignore_conflicts=True,
     )
+
+
+@handles("quotas.import_done")
+def tell_of_an_import(payload: dict[str, Any], at: datetime) -> None:
+    """A file was imported: tell who asked for it, and, each once, those who have deals of it to decide on."""
+    run = SalesImport.objects.get(pk=payload["run_id"])
+    rows = sum(
+        run.counts.get(each, 0)
+        for each in (ImportOutcome.NEW, ImportOutcome.CHANGED, ImportOutcome.CANCELLED)
+    )
+    told = [
+        Notification(
+            user_id=run.requested_by_id,
+            key=f"import-done:{run.pk}",
+            text=f"{run.file_name[:100]} was imported: {rows:,} of its {run.rows:,} rows changed something.",
+            url=reverse("quotas:import", args=[run.pk]),
+            created_at=at,
+        )
+    ]
+    for user, waiting in waiting_by_approver(run, clock.today()).items():
+        one = waiting == 1
+        told.append(
+            Notification(
+                user_id=user,
+                key=f"import-waits:{run.pk}",
+                text=f"{'A deal' if one else f'{waiting:,} deals'} of an import {'waits' if one else 'wait'} for your approval.",
+                url=reverse("quotas:approvals"),
+                created_at=at,
+            )
+        )
+    Notification.objects.bulk_create(told, ignore_conflicts=True)
+
+
+@shared_task(name="quotas.forget_import_files", acks_late=True)
+def forget_import_files(**_newer: object) -> None:
+    """What a file said stays in its report and in the deals; the file itself is not kept for ever."""
+    forget_files(before=clock.now() - FILES_KEPT)

@@ -110,18 +110,105 @@ def _clear_abandoned() -> None:
 # The worker's database.
 
 
+TABLES = """
+SELECT c.relname, pg_relation_size(c.oid) FROM pg_class c
+WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND pg_relation_size(c.oid) > 0
+"""
+SEQUENCES = "SELECT sequencename, last_value, start_value FROM pg_sequences WHERE schemaname = 'public'"
+SHAPE = " UNION ALL ".join(  # of everything that a statement about the schema can change
+    f"SELECT count(*), max(xmin::text::bigint) FROM {catalog}"  # noqa: S608
+    for catalog in ("pg_class", "pg_attribute", "pg_trigger", "pg_constraint", "pg_proc", "pg_index")
+)
+DIGEST = """
+SELECT md5(string_agg(said, '|' ORDER BY said)) FROM (
+  SELECT concat_ws(' ', oid::regclass, relkind, relowner, relacl, relispartition, reloptions) FROM pg_class
+  WHERE relnamespace = 'public'::regnamespace
+  UNION ALL SELECT concat_ws(' ', c.oid::regclass, attname, atttypid, attnotnull, atthasdef, attacl)
+  FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid WHERE c.relnamespace = 'public'::regnamespace AND attnum > 0
+  UNION ALL SELECT concat_ws(' ', tgrelid::regclass, tgname, tgenabled) FROM pg_trigger WHERE NOT tgisinternal
+  UNION ALL SELECT concat_ws(' ', conrelid::regclass, conname, convalidated) FROM pg_constraint
+  UNION ALL SELECT concat_ws(' ', oid::regprocedure, md5(prosrc), proacl) FROM pg_proc WHERE pronamespace = 'public'::regnamespace
+) AS x (said)
+"""
+PARTITIONS = "SELECT oid::regclass::text FROM pg_class WHERE relispartition AND relkind = 'r'"
+OTHERS = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+SWOLLEN = 200_000  # bytes of a table, mostly of rows that tests took back: nobody else clears those away here
+
+
 class Database:
     """This worker's clone of the template."""
 
     def __init__(self, server: Server, name: str) -> None:
         self.server = server
         self.name = name
+        self._shape: list[tuple[Any, ...]] = []
+        self._digest: object = None
+        self._partitions: set[str] = set()
+        self._full: dict[str, list[bytes]] = {}  # tables that migrations filled, to what they hold
+        self._numbers: dict[str, tuple[int | None, int]] = {}
 
     def address(self, role: str) -> str:
         return self.server.address(role, self.name)
 
+    def clear(self) -> None:
+        """As the template is: rows are removed, which takes a tenth of a new clone; anything else makes one.
+
+        The ledger's guard refuses the flush that Django would do, rightly; so this is a superuser past all triggers.
+        """
+        connections.close_all()
+        with psycopg.connect(self.server.address(database=self.name), autocommit=True) as admin:
+            admin.execute(OTHERS)
+            if not self._cleared(admin):
+                admin.close()
+                self.renew()
+
+    def _cleared(self, admin: psycopg.Connection) -> bool:
+        if admin.execute(SHAPE).fetchall() != self._shape:
+            # Mostly it is a period that was opened, which gives the ledger a partition.
+            opened = {name for (name,) in admin.execute(PARTITIONS)} - self._partitions
+            for name in opened:
+                admin.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+            if admin.execute(DIGEST).fetchone() != self._digest:
+                return False
+            self._shape = admin.execute(SHAPE).fetchall()
+        sizes: dict[str, int] = dict(admin.execute(TABLES).fetchall())
+        touched = [name for name in sizes if name not in self._full]
+        refilled = [name for name, rows in self._full.items() if self._rows(admin, name) != rows]
+        changed = {
+            name: before
+            for name, last, start in admin.execute(SEQUENCES)
+            if (before := self._numbers.get(name)) != (last, start) and before is not None
+        }
+        with admin.transaction():
+            admin.execute("SET LOCAL session_replication_role = replica")
+            for name in (*touched, *refilled):
+                admin.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(name)))
+            for name in refilled:
+                with (
+                    admin.cursor() as cursor,
+                    cursor.copy(sql.SQL("COPY {} FROM STDIN").format(sql.Identifier(name))) as copy,
+                ):
+                    for row in self._full[name]:
+                        copy.write(row)
+            for name, (last, start) in changed.items():
+                admin.execute(
+                    "SELECT setval(%s::regclass, %s, %s)",
+                    [f'"{name}"', start if last is None else last, last is not None],
+                )
+        if swollen := [sql.Identifier(name) for name, size in sizes.items() if size > SWOLLEN]:
+            admin.execute(sql.SQL("VACUUM {}").format(sql.SQL(", ").join(swollen)))
+        return True
+
+    @staticmethod
+    def _rows(admin: psycopg.Connection, table: str) -> list[bytes]:
+        ordered = sql.SQL("COPY (SELECT * FROM {} t ORDER BY t::text) TO STDOUT").format(
+            sql.Identifier(table)
+        )
+        with admin.cursor() as cursor, cursor.copy(ordered) as copy:
+            return [bytes(row) for row in copy]
+
     def renew(self) -> None:
-        """As the template is, whatever happened before. The ledger's guard refuses the flush Django would do, rightly."""
+        """As the template is, whatever happened before."""
         connections.close_all()
         with psycopg.connect(self.server.address(database="postgres"), autocommit=True) as admin:
             name, template = sql.Identifier(self.name), sql.Identifier(TEMPLATE)
@@ -131,6 +218,13 @@ class Database:
                     name, sql.Identifier(OWNER_ROLE), template
                 )
             )
+        with psycopg.connect(self.server.address(database=self.name), autocommit=True) as admin:
+            self._shape = admin.execute(SHAPE).fetchall()
+            self._digest = admin.execute(DIGEST).fetchone()
+            self._partitions = {name for (name,) in admin.execute(PARTITIONS)}
+            filled = [table for table, _size in admin.execute(TABLES)]
+            self._full = {table: rows for table in filled if (rows := self._rows(admin, table))}
+            self._numbers = {name: (last, start) for name, last, start in admin.execute(SEQUENCES)}
 
 
 def _point(alias: str, server: Server, role: str, name: str) -> None:
@@ -167,7 +261,7 @@ def worker_database(
         _point("default", server, APPLICATION_ROLE, name)
         _point("owner", server, OWNER_ROLE, name)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: database.renew())
+        patch.setattr(TransactionTestCase, "_fixture_teardown", lambda _case: database.clear())
         yield database
     with django_db_blocker.unblock():
         connections.close_all()

@@ -315,6 +315,15 @@ def calendar() -> FiscalCalendar:
     )[0]
 
 
+def calendar_years() -> FiscalCalendar:
+    """A second calendar, the same row every time: years from January to December, such as CY26, in UTC."""
+    calendar()
+    return FiscalCalendar.objects.get_or_create(
+        slug="calendar-years",
+        defaults={"name": "Calendar years", "time_zone": "UTC", "prefix": "CY", "first_month": 1},
+    )[0]
+
+
 @dataclass(frozen=True)
 class FiscalYear:
     year: Period
@@ -330,27 +339,31 @@ class FiscalYear:
         return next(p for p in (self.year, *self.halves, *self.quarters, *self.months) if p.name == name)
 
 
-def fiscal_year(*, year: int = 2027, states: Mapping[int, str] | None = None) -> FiscalYear:
+def fiscal_year(
+    *, year: int = 2027, states: Mapping[int, str] | None = None, of: FiscalCalendar | None = None
+) -> FiscalYear:
     """FY27 is 2026-07-01 to 2027-06-30. Months that have begun by TODAY are open, later ones future; *states* says otherwise.
 
     states  Number of the month (1 is July) to its state. A year that exists keeps its rows and gets these states.
+    of      The calendar; the operator's if none is given.
     """
-    cal = calendar()
-    name = f"FY{year % 100:02d}"
+    cal = of or calendar()
+    name = f"{cal.prefix}{year % 100:02d}"
     if not Period.objects.filter(calendar=cal, name=name).exists():
         _make_year(cal, year, name)
     for number, state in (states or {}).items():
         Period.objects.filter(calendar=cal, name=f"{name}-M{number:02d}").update(state=state)
     rows = Period.objects.filter(calendar=cal, name__startswith=name).order_by("starts")
-    of: dict[str, list[Period]] = {grain: [] for grain in Grain.values}
+    grains: dict[str, list[Period]] = {grain: [] for grain in Grain.values}
     for row in rows:
-        of[row.grain].append(row)
-    return FiscalYear(of[Grain.YEAR][0], of[Grain.HALF], of[Grain.QUARTER], of[Grain.MONTH])
+        grains[row.grain].append(row)
+    return FiscalYear(grains[Grain.YEAR][0], grains[Grain.HALF], grains[Grain.QUARTER], grains[Grain.MONTH])
 
 
 def _make_year(cal: FiscalCalendar, year: int, name: str) -> None:
     def first(month: int) -> date:
-        return date(year - 1 + (month + 5) // 12, (month + 5) % 12 + 1, 1)
+        since_january = cal.first_month - 2 + month
+        return date(year - (cal.first_month > 1) + since_january // 12, since_january % 12 + 1, 1)
 
     whole = Period.objects.create(calendar=cal, grain=Grain.YEAR, name=name, starts=first(1), ends=first(13))
     halves = Period.objects.bulk_create(
@@ -412,10 +425,17 @@ def fx(*, code: str = "EUR", to: str = "USD", rate: str = "1.0837", effective: S
 # Teams and the people who sell.
 
 
-def team(*, parent: Team | None = None, name: str = "", slug: str = "", effective: Span = ALWAYS) -> Team:
+def team(
+    *,
+    parent: Team | None = None,
+    name: str = "",
+    slug: str = "",
+    effective: Span = ALWAYS,
+    calendar: FiscalCalendar | None = None,
+) -> Team:
     """Placed under *parent*, or at the top."""
     n = _n()
-    made = Team.objects.create(slug=slug or f"team-{n}", name=name or f"Team {n}")
+    made = Team.objects.create(slug=slug or f"team-{n}", name=name or f"Team {n}", calendar=calendar)
     TeamPlacement.objects.create(team=made, parent=parent, effective=_days(effective), recorded_at=AT)
     return made
 
@@ -702,10 +722,12 @@ def deal(
     external_id: str = "",
     by: User | None = None,
     at: datetime = AT,
+    of: FiscalCalendar | None = None,
 ) -> Deal:
     """Rows of one deal in any state, with its first version. Uncredited: let approve_deal() do it where that matters.
 
     shares  Rep to parts per million; all of it is the owner's by default.
+    of      The calendar whose periods take its credit; the operator's if none is given.
     """
     sold_by = owner or _rep()
     sold_to = customer or _customer()
@@ -715,7 +737,7 @@ def deal(
     made = Deal.objects.create(
         owner=sold_by,
         customer=sold_to,
-        calendar=calendar(),
+        calendar=of or calendar(),
         source=source,
         external_id=external_id,
         created_by=author,

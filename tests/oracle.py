@@ -246,10 +246,9 @@ class Oracle:
     def _earn(self, deal: Deal, version: DealVersion) -> tuple[Credited, list[Part]]:
         """Everything but cuts, as if the deal were not held."""
         out, parts, on = Credited(), [], version.close_date
-        month = next((m for m in self.months if m.starts <= on < m.ends), None)
-        takes = month and next(
-            (m for m in self.months if m.state == "open" and m.starts >= month.starts), None
-        )
+        months = [m for m in self.months if m.calendar_id == deal.calendar_id]
+        month = next((m for m in months if m.starts <= on < m.ends), None)
+        takes = month and next((m for m in months if m.state == "open" and m.starts >= month.starts), None)
         lines = list(version.lines.order_by("line_no"))
         shares = self._shares(deal, version)
         covered = self._covered(deal.customer_id, on)

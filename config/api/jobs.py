@@ -25,8 +25,10 @@ class JobResource(serializers.Serializer[Any]):
     kind = serializers.CharField()
     title = serializers.CharField()
     state = serializers.ChoiceField(JobState.choices)
-    total = serializers.IntegerField(allow_null=True, help_text="Null until the first step knows.")
-    done = serializers.IntegerField()
+    total = serializers.IntegerField(
+        source="out_of", allow_null=True, help_text="Null until the first step knows."
+    )
+    done = serializers.IntegerField(source="so_far")
     unit = serializers.CharField(help_text="What total and done count, such as deals.")
     counts = serializers.DictField(child=serializers.IntegerField(), help_text="Outcomes by name, so far.")
     error = serializers.CharField(
@@ -65,7 +67,7 @@ class Jobs(Resources):
     def get_queryset(self) -> QuerySet[Job]:
         if getattr(self, "swagger_fake_view", False):
             return Job.objects.none()
-        return jobs_for(self.caller).select_related("requested_by")
+        return jobs_for(self.caller).select_related("requested_by", "progress")
 
     @extend_schema(summary="Stop a job after its present step", request=None, responses=JobResource)
     @action(detail=True, methods=["post"])

@@ -13,6 +13,10 @@ from django.middleware.gzip import GZipMiddleware
 from django.utils.http import parse_etags
 
 GZIPPED: Final = "-gzip"
+COMPRESSED: Final = (
+    "application/vnd.openxmlformats-",
+    "application/zip",
+)  # a second time costs and brings nothing
 
 
 def etag(content: bytes) -> str:
@@ -60,6 +64,8 @@ class CompressWithStrongTags(GZipMiddleware):
         self._exactly = _Exactly(get_response)
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if response.get("Content-Type", "").startswith(COMPRESSED):
+            return response
         strong = response.get("ETag", "")
         if not strong.startswith('"'):
             return super().process_response(request, response)

@@ -6,6 +6,7 @@ SITE_URL             where people reach it, for links in feeds and webhooks; els
 CELERY_BROKER_URL    redis:// or amqp://; without it files under LOCAL_DIR
 SECRET_KEY           generated once under LOCAL_DIR in demo mode
 PARITY_DEMO          1 (demo mode, the default here) or 0
+PARITY_EXPORT_DIR    where every night's files are written; without it no night is
 """
 
 import os
@@ -79,6 +80,11 @@ MIDDLEWARE = [
 ]
 
 REPS_SEE_PEERS_MONEY = False  # reps see colleagues' rank and per cent; money only where this says so
+
+EXPORT_DIR = os.environ.get("PARITY_EXPORT_DIR", "")
+EXPORT_FORMAT = os.environ.get("PARITY_EXPORT_FORMAT", "csv")  # or xlsx, jsonl
+EXPORT_DAYS_KEPT = int(os.environ.get("PARITY_EXPORT_DAYS", "14"))
+EXPORT_HOUR = 1  # of the operator's day, from which on the night's files are written
 
 ROOT_URLCONF = "config.urls"
 WSGI_APPLICATION = "config.wsgi.application"
@@ -236,7 +242,12 @@ SPECTACULAR_SETTINGS = {
         "ImportStateEnum": "marketplace.models.ImportState",
         "JobStateEnum": "config.models.JobState",
         "PlanStateEnum": "quotas.models.PlanState",
+        "PolicyStateEnum": "quotas.selectors.policies.PolicyState",
         "ProgramEnum": "marketplace.models.Program",
+        "SalesImportStateEnum": "quotas.models.SalesImportState",
+        "SalesImportOutcomeEnum": "quotas.models.ImportOutcome",
+        "OutcomeEnum": "marketplace.models.RowOutcome",
+        "SalesImportKindEnum": "quotas.models.ImportKind",
         "PrivateOfferStateEnum": "marketplace.models.PrivateOfferState",
     },
     "POSTPROCESSING_HOOKS": [
@@ -282,6 +293,8 @@ CELERY_BEAT_SCHEDULE = {
     "webhooks": {"task": "marketplace.deliver_webhooks", "schedule": 5.0},
     "deliveries": {"task": "marketplace.forget_deliveries", "schedule": 24 * 3600.0},
     "ledger": {"task": "quotas.verify_ledger", "schedule": 24 * 3600.0},
+    "import-files": {"task": "quotas.forget_import_files", "schedule": 24 * 3600.0},
+    "export": {"task": "quotas.export_night", "schedule": 900.0},
     "tidy": {"task": "config.tidy", "schedule": 3600.0},
 }
 

@@ -125,7 +125,18 @@ class Currency(Protocol):
 @register.simple_tag
 def icon(name: str, label: str = "") -> SafeString:
     """An icon of the sprite; decoration unless it has a label."""
-    return _icon(f"{static('ui/icons.svg')}#{name}", label)
+    return _icon(f"{_sprite()}#{name}", label)
+
+
+def _sprite() -> str:
+    files = settings.STORAGES["staticfiles"]["BACKEND"], settings.STATIC_URL, str(settings.STATIC_ROOT)
+    return _sprite_of(*files, settings.DEBUG)
+
+
+@lru_cache(maxsize=8)
+def _sprite_of(*_files: str | bool) -> str:
+    """Worked out once for a set of static files: a page names it a hundred times."""
+    return static("ui/icons.svg")
 
 
 @lru_cache(maxsize=1024)
@@ -273,7 +284,12 @@ def spark(values: Sequence[float], label: str, tone: charts.Tone = "accent") -> 
 def state(name: str, text: str = "") -> SafeString:
     """A state as a badge: icon, word, tone."""
     word, tone = STATES.get(name, (name.replace("_", " ").capitalize(), "muted"))
-    return badge(text or word, tone, TONE_ICONS.get(tone, ""))
+    return _state(text or word, tone, icon(TONE_ICONS[tone]))
+
+
+@lru_cache(maxsize=256)
+def _state(text: str, tone: str, picture: SafeString) -> SafeString:
+    return format_html('<span class="badge t-{}">{}{}</span>', tone, picture, text)
 
 
 @register.simple_tag
@@ -284,6 +300,7 @@ def badge(text: str, tone: str = "muted", icon_name: str = "") -> SafeString:
 
 
 @register.simple_tag
+@lru_cache(maxsize=4)
 def origin(name: str) -> SafeString:
     """Whose model it is. Both look alike on purpose: origin is a fact, not a rank."""
     first = name in ("first", "first_party")

@@ -17,6 +17,7 @@ from rest_framework.reverse import reverse
 
 from accounts.models import Role
 from config import clock
+from config.formats import iso
 from config.refusals import Invalid, NotFound, Problem
 from config.rest.filters import Choices, Words
 from config.rest.serializers import Strict
@@ -155,18 +156,14 @@ def listed_body(change_set: ChangeSet) -> dict[str, Any]:
         "revision": change_set.revision,
         "made_by": change_set.made_by.name,
         "made_at": change_set.made_at.isoformat(),
-        "submitted_at": _at(change_set.submitted_at),
-        "reviewed_at": _at(change_set.reviewed_at),
+        "submitted_at": iso(change_set.submitted_at),
+        "reviewed_at": iso(change_set.reviewed_at),
         "review_note": change_set.review_note,
-        "apply_on": _at(change_set.apply_on),
-        "applied_at": _at(change_set.applied_at),
+        "apply_on": iso(change_set.apply_on),
+        "applied_at": iso(change_set.applied_at),
         "problem": change_set.problem,
         "item_count": change_set.item_count,  # type: ignore[attr-defined]  # of selectors.listed
     }
-
-
-def _at(value: Any) -> str | None:
-    return value.isoformat() if value is not None else None
 
 
 def item_body(item: ChangeItem) -> dict[str, Any]:
@@ -188,7 +185,7 @@ def finding_body(finding: Finding) -> dict[str, Any]:
         "severity": finding.severity,
         "found_by": "validation" if finding.by_id is None else "reviewer",
         "at": finding.at.isoformat(),
-        "resolved_at": _at(finding.resolved_at),
+        "resolved_at": iso(finding.resolved_at),
     }
 
 

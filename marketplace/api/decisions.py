@@ -16,12 +16,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config import clock
+from config.formats import iso
 from config.refusals import Invalid, Problem, refuse_if_any
 from config.rest.filters import Choices
 from config.rest.problems import BadQuery
 from config.rest.serializers import Strict
 from config.rest.views import Resources
-from marketplace.api.resources import DAY, TEXT, day, rate
+from marketplace.api.resources import DAY, TEXT, rate
 from marketplace.models import (
     CommercialPath,
     EligibilityDecision,
@@ -89,8 +90,8 @@ class DecisionRecord(serializers.Serializer[Any]):
             "offering": offering.slug if offering is not None else None,
             "plan": plan.slug if plan is not None else None,
             "rate": rate(instance.rate_ppm),
-            "effective_from": day(instance.effective.lower),
-            "effective_until": day(instance.effective.upper),
+            "effective_from": iso(instance.effective.lower),
+            "effective_until": iso(instance.effective.upper),
             "reason": instance.reason,
             "evidence": instance.evidence,
             "assumed": instance.assumed,

@@ -14,11 +14,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config import clock
+from config.formats import iso
 from config.refusals import Forbidden, Invalid, Problem, refuse_if_any
 from config.rest.filters import Choices
 from config.rest.serializers import Strict
 from config.rest.views import Resources
-from marketplace.api.resources import DAY, TEXT, PriceRowShape, day, price_row_body
+from marketplace.api.resources import DAY, TEXT, PriceRowShape, price_row_body
 from marketplace.models import Customer, Plan, PrivateOffer, PrivateOfferState
 from marketplace.selectors.private_offers import may_see_customers, private_offers_for
 from marketplace.services import private_offers
@@ -59,9 +60,9 @@ class PrivateOfferResource(serializers.Serializer[Any]):
             "plan": instance.plan.slug,
             "customer": instance.customer.slug if inside else None,
             "currency": instance.price.currency_id,
-            "effective_from": day(instance.effective.lower),
-            "effective_until": day(instance.effective.upper),
-            "open_until": day(instance.open_until),
+            "effective_from": iso(instance.effective.lower),
+            "effective_until": iso(instance.effective.upper),
+            "open_until": iso(instance.open_until),
             "state": instance.state,
             "note": instance.note if inside else None,
             "rows": [price_row_body(row, instance.price) for row in instance.price.rows.all()],

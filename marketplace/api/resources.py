@@ -6,6 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
+from config.formats import iso
 from marketplace.models import (
     EligibilityDecision,
     Evaluation,
@@ -356,10 +357,6 @@ class ModelResource(serializers.Serializer[Any]):
 # --- rows into shapes
 
 
-def day(value: date | None) -> str | None:
-    return value.isoformat() if value is not None else None
-
-
 def publisher_body(publisher: Any) -> dict[str, Any]:
     return {"slug": publisher.slug, "name": publisher.name, "origin": publisher.origin}
 
@@ -371,7 +368,7 @@ def treatment_body(treatment: Treatment) -> dict[str, Any]:
         "why": treatment.why,
         "assumed": treatment.assumed,
         "decision": treatment.decision.pk if treatment.decision is not None else None,
-        "until": day(treatment.until),
+        "until": iso(treatment.until),
     }
 
 
@@ -398,8 +395,8 @@ def price_body(version: PriceVersion) -> dict[str, Any]:
         "plan": version.plan.slug,
         "market": version.market,
         "currency": version.currency_id,
-        "effective_from": day(version.effective.lower),
-        "effective_until": day(version.effective.upper),
+        "effective_from": iso(version.effective.lower),
+        "effective_until": iso(version.effective.upper),
         "source": version.source,
         "rows": [price_row_body(row, version) for row in version.rows.all()],
     }
@@ -412,12 +409,12 @@ def decision_body(decision: EligibilityDecision) -> dict[str, Any]:
         "level": {1: "path", 2: "publisher", 3: "offering", 4: "plan"}[decision.level],
         "decided_for": scope_name(decision),
         "rate": rate(decision.rate_ppm),
-        "effective_from": day(decision.effective.lower),
-        "effective_until": day(decision.effective.upper),
+        "effective_from": iso(decision.effective.lower),
+        "effective_until": iso(decision.effective.upper),
         "reason": decision.reason,
         "evidence": decision.evidence,
         "assumed": decision.assumed,
-        "checked_at": decision.checked_at.isoformat() if decision.checked_at else None,
+        "checked_at": iso(decision.checked_at),
     }
 
 
@@ -450,7 +447,7 @@ def _evaluation(evaluation: Evaluation, result: Result | None) -> dict[str, Any]
         "of": result.of if result is not None else None,
         "cost_usd": _plain(evaluation.cost_usd),
         "latency_s": _plain(evaluation.latency_s),
-        "dated": day(evaluation.dated),
+        "dated": iso(evaluation.dated),
         "source": evaluation.source,
         "licence": evaluation.licence,
         "evaluator": evaluation.evaluator,
@@ -499,7 +496,7 @@ def answer_body(answer: Answer) -> dict[str, Any]:
         "why": answer.why,
         "warnings": [{"code": c.code, "message": c.message} for c in answer.warnings],
         "lifecycle": answer.stage.value,
-        "until": day(answer.until),
+        "until": iso(answer.until),
         "until_why": answer.until_why,
         "endings": [
             {

@@ -20,7 +20,7 @@ DEEPEST: Final = 24
 MOST_ROWS: Final = 50_000
 LONGEST_NUMBER: Final = 400
 
-_MAGIC: Final = (
+MAGIC: Final = (
     (b"PK\x03\x04", "a ZIP archive or a spreadsheet"),
     (b"PK\x05\x06", "an empty ZIP archive"),
     (b"\x1f\x8b", "a gzip archive"),
@@ -54,7 +54,7 @@ def text_of(content: bytes) -> str:
         )
     if not content.strip():
         raise Unreadable("empty", "The file is empty.")
-    for magic, name in _MAGIC:
+    for magic, name in MAGIC:
         if content.startswith(magic):
             raise Unreadable(
                 "not_text", f"The file is {name}. Upload the text file that the source publishes."

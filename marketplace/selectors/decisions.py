@@ -278,12 +278,6 @@ def policy(user: User, on: date) -> Policy:
     )
 
 
-def span_text(decision: EligibilityDecision) -> str:
-    lower, upper = decision.effective.lower, decision.effective.upper
-    said = f"from {formats.day(lower)}" if lower else "since ever"
-    return f"{said} to before {formats.day(upper)}" if upper else f"{said} on"
-
-
 def about(decision: EligibilityDecision) -> str:
     """The scope in words that stand alone: a plan with its offering."""
     if decision.plan is not None:

@@ -168,12 +168,22 @@ class _Known:
                 | Q(offering__in=[o.pk for o in offerings])
                 | Q(plan__in=[p.pk for p in plans])
             )
-            .select_related("publisher", "offering", "plan", "made_by", "checked_by")
+            .select_related("publisher", "offering", "plan")
         ):
             self._by_scope[_scope_key(decision)].append(decision)
+        self._singled_out = {
+            about for _program, level, about in self._by_scope if level == ScopeLevel.OFFERING
+        }
+        self._alike: dict[tuple[str, int], dict[Program, Treatment]] = {}
 
     def of(self, offering: Offering, plan: Plan | None) -> dict[Program, Treatment]:
-        return {program: self._treated(program, offering, plan) for program in Program}
+        """Not to be changed: offerings that nothing singles out share theirs with all of their publisher on their path."""
+        if plan is not None or offering.pk in self._singled_out:
+            return {program: self._treated(program, offering, plan) for program in Program}
+        sort = offering.commercial_path, offering.publisher_id
+        if sort not in self._alike:
+            self._alike[sort] = {program: self._treated(program, offering, None) for program in Program}
+        return self._alike[sort]
 
     def _treated(self, program: Program, offering: Offering, plan: Plan | None) -> Treatment:
         scopes: list[tuple[str, int, object]] = [
@@ -249,7 +259,15 @@ def reached(
 def eligibility_strips(offerings: Sequence[Offering], on: date) -> dict[int, list[Chip]]:
     """The strip of each of *offerings*, by id. 1 query, whatever their number."""
     treated = bulk_treatments(offerings, on)
-    return {offering.pk: strip(offering, treated[offering.pk]) for offering in offerings}
+    known: dict[tuple[int, tuple[str, ...] | None], list[Chip]] = {}  # those alike share theirs
+    strips = {}
+    for offering in offerings:
+        billed = offering.billing_countries
+        alike = id(treated[offering.pk]), None if billed is None else tuple(billed)
+        if alike not in known:
+            known[alike] = strip(offering, treated[offering.pk])
+        strips[offering.pk] = known[alike]
+    return strips
 
 
 def rate_of(program: str, on: date) -> Subquery:
@@ -276,6 +294,13 @@ def scope_name(decision: EligibilityDecision) -> str:
     if decision.publisher is not None:
         return f"everything of {decision.publisher.name}"
     return f"the commercial path {CommercialPath(decision.commercial_path).label}"
+
+
+def span_text(decision: EligibilityDecision) -> str:
+    """Its days in words."""
+    lower, upper = decision.effective.lower, decision.effective.upper
+    said = f"from {formats.day(lower)}" if lower else "since ever"
+    return f"{said} to before {formats.day(upper)}" if upper else f"{said} on"
 
 
 def _scope_key(decision: EligibilityDecision) -> tuple[str, int, object]:
@@ -310,9 +335,5 @@ def _treatment(
 
 
 def _why(decision: EligibilityDecision) -> str:
-    since = decision.effective.lower
-    said = f"{decision.reason} Decided for {scope_name(decision)}"
-    said += f", from {since:%-d %b %Y}" if since else ""
-    said += f" to before {decision.effective.upper:%-d %b %Y}" if decision.effective.upper else ""
-    said += "."
+    said = f"{decision.reason} Decided for {scope_name(decision)}, {span_text(decision)}."
     return f"{said} {decision.evidence or 'Assumed.'}" if decision.assumed else said

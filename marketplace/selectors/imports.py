@@ -1,9 +1,5 @@
 """Imports, their rows and what sources disagree on. For the catalog's keepers and auditors; nobody else knows of them."""
 
-import csv
-import io
-import json
-from collections.abc import Iterator
 from typing import Any, Final
 
 from django.db.models import Count, Q, QuerySet
@@ -38,17 +34,6 @@ SAID: Final = {
     RowOutcome.REFUSED: "The row cannot be right. Nothing of it is taken.",
 }
 LARGE_PPM: Final = 100_000  # a tenth
-REPORT_HEAD: Final = (
-    "row",
-    "provider",
-    "key",
-    "outcome",
-    "reason",
-    "message",
-    "proposes",
-    "change_set",
-    "original",
-)
 
 
 def imports_for(user: User) -> QuerySet[CatalogImport]:
@@ -133,31 +118,3 @@ def proposes(row: StagedRow) -> str:
 
 def _counted(things: list[Any], noun: str) -> str:
     return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"
-
-
-def report(rows: QuerySet[StagedRow]) -> Iterator[str]:
-    """The rows as CSV, a line at a time, each with the original as the file had it. 1 query."""
-    yield _line(REPORT_HEAD)
-    for row in rows.iterator(chunk_size=500):
-        yield _line(
-            (
-                row.number,
-                row.provider,
-                row.key,
-                RowOutcome(row.outcome).label,
-                row.code,
-                row.message,
-                proposes(row),
-                f"CS-{row.change_set_id}" if row.change_set_id else "",
-                json.dumps(row.original, ensure_ascii=False),
-            )
-        )
-
-
-def _line(cells: tuple[object, ...]) -> str:
-    """A cell that a spreadsheet would take for a formula gets an apostrophe before it."""
-    written = io.StringIO()
-    csv.writer(written).writerow(
-        [f"'{cell}" if str(cell)[:1] in ("=", "+", "-", "@", "\t", "\r") else cell for cell in cells]
-    )
-    return written.getvalue()

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db.models import Prefetch, QuerySet
 
+from config.formats import iso
 from marketplace.models import ModelVersion, Offering, Plan, TaskArea
 from marketplace.selectors.on_sale import named_replacement
 
@@ -28,7 +29,7 @@ def plan_body(plan: Plan) -> dict[str, Any]:
         "regions": plan.regions,
         "pricing_form": plan.pricing_form,
         "is_public": plan.is_public,
-        "withdrawn_on": _day(plan.withdrawn_on),
+        "withdrawn_on": iso(plan.withdrawn_on),
     }
 
 
@@ -65,20 +66,16 @@ def offering_body(offering: Offering) -> dict[str, Any]:
         "path_assumed": offering.path_assumed,
         "publication": offering.publication,
         "billing_countries": offering.billing_countries,
-        "preview_on": _day(offering.preview_on),
-        "available_on": _day(offering.available_on),
-        "legacy_on": _day(offering.legacy_on),
-        "deprecated_on": _day(offering.deprecated_on),
-        "retires_on": _day(offering.retires_on),
+        "preview_on": iso(offering.preview_on),
+        "available_on": iso(offering.available_on),
+        "legacy_on": iso(offering.legacy_on),
+        "deprecated_on": iso(offering.deprecated_on),
+        "retires_on": iso(offering.retires_on),
         "replacement": instead.slug if instead is not None else None,
         "task_areas": [area.slug for area in offering.task_areas.all()],
         "plans": [plan_body(plan) for plan in offering.plans.all()],
         "revision": offering.revision,
     }
-
-
-def _day(value: Any) -> str | None:
-    return value.isoformat() if value is not None else None
 
 
 def version_facts(version: ModelVersion) -> dict[str, Any]:
@@ -91,5 +88,5 @@ def version_facts(version: ModelVersion) -> dict[str, Any]:
         "capabilities": version.capabilities,
         "languages": version.languages,
         "knowledge_cutoff": version.knowledge_cutoff or None,
-        "released_on": _day(version.released_on),
+        "released_on": iso(version.released_on),
     }

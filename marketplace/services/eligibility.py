@@ -28,8 +28,8 @@ from marketplace.models import (
     Publisher,
     ScopeLevel,
 )
-from marketplace.selectors.decisions import Replaced, change_of, replaced_by, span_text
-from marketplace.selectors.eligibility import ONE, scope_name
+from marketplace.selectors.decisions import Replaced, change_of, replaced_by
+from marketplace.selectors.eligibility import ONE, scope_name, span_text
 from marketplace.services.access import must_keep_the_catalog
 from marketplace.services.telling import tell
 

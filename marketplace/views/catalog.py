@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Count, F, Q, QuerySet
-from django.http import HttpResponse, HttpResponseRedirect, QueryDict
+from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
@@ -18,11 +18,12 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import SavedView, User
 from accounts.services import remove_view, save_view
-from config import clock, formats
+from config import clock, exporting, formats
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import Lifecycle, Offering, Program
+from marketplace.selectors import exports
 from marketplace.selectors.eligibility import Chip, eligibility_strips
 from marketplace.selectors.facets import Counted, Facet, counted
 from marketplace.selectors.headlines import NONE, Headline, headlines
@@ -73,6 +74,7 @@ class Row:
     """One offering as the list shows it. evidence: its share in words, where the list is sorted by it."""
 
     offering: Offering
+    href: str
     stage: Lifecycle
     chips: list[Chip]
     price: Headline
@@ -124,12 +126,17 @@ class Narrowing:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def catalog(request: HtmxRequest) -> HttpResponse:
+def catalog(request: HtmxRequest) -> HttpResponseBase:
     """About 15 queries, whatever the number of offerings."""
     user, today = signed_in(request), clock.today()
     given, ordering = asked(request.GET, day_asked(request))
     visible = offerings_for(user)
     criteria, corrected = read_as(visible, given)
+    if form := exporting.asked(request):
+        listed = with_sort_keys(find(visible, criteria), ordering, criteria)
+        table = exports.offerings(listed, ORDERINGS[ordering], criteria.on)
+        said = [("As on", criteria.on.isoformat())]
+        return exporting.answer(request, form, name="catalog", title="Offerings", table=table, said=said)
     keyset = Keyset(Offering, ORDERINGS[ordering])
     try:
         place = keyset.place(request.GET.get("cursor", ""))
@@ -254,9 +261,12 @@ def rows(offerings: Sequence[Offering], on: date, *, by_evidence: bool = False) 
     """What the list shows of *offerings*, whose publisher and window (of the index) are at hand. 2 queries."""
     chips = eligibility_strips(offerings, on)
     prices = headlines([o.pk for o in offerings], on)
+    # To find an address takes as long as all else of a row: once for all of them.
+    before, _some, behind = reverse("marketplace:offering", args=["some"]).rpartition("some")
     return [
         Row(
             o,
+            f"{before}{o.slug}{behind}",
             o.lifecycle_on(on),
             chips[o.pk],
             prices.get(o.pk, NONE),

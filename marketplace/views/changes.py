@@ -9,16 +9,17 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from config import clock
+from config import clock, exporting
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import CatalogChange
+from marketplace.selectors import exports
 from marketplace.selectors.changes import KINDS, Asked, announced, changes_for, chosen, page_of, weeks
 from marketplace.selectors.visibility import publishers_for
 from marketplace.selectors.webhooks import endpoints_for
@@ -53,7 +54,7 @@ class Line:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def changes(request: HtmxRequest) -> HttpResponse:
+def changes(request: HtmxRequest) -> HttpResponseBase:
     """About 10 queries, whatever the number of changes."""
     user = signed_in(request)
     today, on = clock.today(), day_asked(request)
@@ -72,6 +73,9 @@ def changes(request: HtmxRequest) -> HttpResponse:
     found = chosen(changes_for(user), asked)
     if on < today:
         found = found.filter(at__lt=_midnight_after(on))
+    if form := exporting.asked(request):
+        table, title = exports.changes(found), "Changes of the catalog"
+        return exporting.answer(request, form, name="catalog changes", title=title, table=table)
     page, before, behind = order.page(found, place, PAGE)
     coming = announced(user, on, asked)
     filters = {"kind": kind if asked.kinds else "", "publisher": publisher if asked.publishers else ""}

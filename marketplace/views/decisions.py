@@ -12,12 +12,12 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.charts import Tone
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
@@ -33,6 +33,7 @@ from marketplace.models import (
     ScopeLevel,
 )
 from marketplace.selectors import decisions as register
+from marketplace.selectors import exports
 from marketplace.selectors.decisions import DecisionState, Reach, Replaced, about, state_of
 from marketplace.selectors.eligibility import ONE, Treatment
 from marketplace.selectors.public_facts import FOOTING, facts_named
@@ -99,13 +100,18 @@ def _line(decision: EligibilityDecision, on: date) -> Line:
 
 @require_safe
 @login_required
-def decisions(request: HtmxRequest) -> HttpResponse:
+def decisions(request: HtmxRequest) -> HttpResponseBase:
     """7 queries, whatever the number of decisions."""
     user, on = signed_in(request), day_asked(request)
     rows = _filtered(register.decisions_for(user), request.GET)
     counts = register.counts_by_state(rows, on)
     state = request.GET.get("state", "in_force")
     state = state if state in register.STATES else "in_force"
+    insiders = not user.has_role(Role.PARTNER)
+    if form := exporting.asked(request):
+        table = exports.decisions(register.in_state(rows, state, on), on, people=insiders)
+        name, title = f"decisions {state}", "Eligibility decisions"
+        return exporting.answer(request, form, name=name, title=title, table=table)
     keyset = Keyset(EligibilityDecision, ("-id",))
     try:
         place = keyset.place(request.GET.get("cursor", ""))
@@ -138,7 +144,7 @@ def decisions(request: HtmxRequest) -> HttpResponse:
             "previous": _paged(request.GET, keyset.cursor(before)) if before else "",
             "next": _paged(request.GET, keyset.cursor(behind)) if behind else "",
             "may_decide": user.has_role(Role.CATALOG_MANAGER),
-            "insiders": not user.has_role(Role.PARTNER),
+            "insiders": insiders,
         },
     )
 

@@ -1,12 +1,13 @@
 """What is known by task: all tasks beside all publishers, and one task with every ranking. No overall winner anywhere."""
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from config import clock
+from config import clock, exporting
 from marketplace.models import Offering, TaskArea
+from marketplace.selectors import exports
 from marketplace.selectors.evidence import Cell, Result, task_evidence, task_matrix
 from marketplace.selectors.public_facts import TASKS, facts_named
 from marketplace.selectors.visibility import offerings_for, publishers_for
@@ -36,10 +37,13 @@ def tasks(request: HttpRequest) -> HttpResponse:
 
 @require_safe
 @login_required
-def task(request: HttpRequest, slug: str) -> HttpResponse:
+def task(request: HttpRequest, slug: str) -> HttpResponseBase:
     user, on = signed_in(request), day_asked(request)
     area = get_object_or_404(TaskArea, slug=slug)
     known = task_evidence(area, offerings_for(user), on)
+    if form := exporting.asked(request):
+        name, title = f"evidence {area.slug}", f"Evidence for {area.name.lower()}"
+        return exporting.answer(request, form, name=name, title=title, table=exports.evaluations(known))
 
     def entries(results: list[Result]) -> list[tuple[Result, list[Offering]]]:
         return [(r, known.sold_as.get(r.evaluation.model_version_id or 0, [])) for r in results]

@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.core.paginator import Paginator
 from django.db.models import F
 from django.db.models.functions import Abs
-from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock, jobs
+from config import clock, exporting, jobs
 from config.models import JobState
 from config.refusals import Refusal
 from config.uploads import too_long
@@ -29,6 +29,7 @@ from marketplace.models import (
     ImportState,
     RowOutcome,
 )
+from marketplace.selectors import exports
 from marketplace.selectors import imports as selectors
 from marketplace.services import importing
 from marketplace.views import HtmxRequest, signed_in, wants_part
@@ -69,11 +70,14 @@ def _reader(request: HttpRequest) -> User:
 
 @csrf_exempt  # the inner view checks it, once the length has been looked at: the check itself reads the whole body
 @login_required
-def imports(request: HtmxRequest) -> HttpResponse:
+def imports(request: HtmxRequest) -> HttpResponseBase:
     """The list, and the upload."""
+    if request.method == "GET" and (form := exporting.asked(request)):
+        table = exports.import_runs(selectors.imports_for(_reader(request)))
+        return exporting.answer(request, form, name="imports", title="Imports", table=table)
     if request.method == "POST" and too_long(request, LARGEST):
-        form = UploadForm(initial={"stated_on": clock.today()})
-        return _list(request, form, too_large=TOO_LARGE, status=413)
+        empty = UploadForm(initial={"stated_on": clock.today()})
+        return _list(request, empty, too_large=TOO_LARGE, status=413)
     return _imports(request)
 
 
@@ -208,15 +212,18 @@ def _may_choose(row: Any) -> bool:
 
 @require_safe
 @login_required
-def import_report(request: HttpRequest, pk: int) -> StreamingHttpResponse:
-    """The rows that the page's filters leave, as CSV with the originals."""
+def import_report(request: HttpRequest, pk: int) -> HttpResponseBase:
+    """The rows that the page's filters leave, with the originals: as CSV, or in the format that is asked for."""
     run = get_object_or_404(selectors.imports_for(_reader(request)), pk=pk)
     asked = {name: request.GET.get(name, "")[:200] for name in ("outcome", "provider", "code", "text")}
-    answer = StreamingHttpResponse(
-        selectors.report(selectors.rows_of(run, **asked)), content_type="text/csv; charset=utf-8"
+    return exporting.answer(
+        request,
+        exporting.asked(request) or "csv",
+        name=f"import {run.pk} {asked['outcome'] or 'rows'}",
+        title=f"Import {run.pk}",
+        table=exports.import_rows(selectors.rows_of(run, **asked)),
+        said=[("Source", run.get_source_display()), ("File", run.file_name), ("SHA-256", run.digest)],
     )
-    answer["Content-Disposition"] = f'attachment; filename="import-{run.pk}-{asked["outcome"] or "rows"}.csv"'
-    return answer
 
 
 @require_POST
@@ -260,7 +267,7 @@ def import_stop(request: HttpRequest, pk: int) -> HttpResponse:
 
 @require_safe
 @login_required
-def discrepancies(request: HttpRequest) -> HttpResponse:
+def discrepancies(request: HttpRequest) -> HttpResponseBase:
     """What sources disagree on with us. 5 queries and those of the frame."""
     user = _reader(request)
     tab = request.GET.get("tab", "open")
@@ -274,6 +281,10 @@ def discrepancies(request: HttpRequest) -> HttpResponse:
         rows = rows.exclude(difference_ppm__range=(-selectors.LARGE_PPM + 1, selectors.LARGE_PPM - 1))
     largest = Abs("difference_ppm").desc(nulls_last=True)
     order = F("decided_at").desc() if tab == "decided" else largest
+    if form := exporting.asked(request):
+        listed = rows.order_by(order, "offering__name", "field", "pk")
+        name, title = f"disagreements {tab}", "Disagreements"
+        return exporting.answer(request, form, name=name, title=title, table=exports.discrepancies(listed))
     page = Paginator(rows.order_by(order, "offering__name", "field", "pk"), PAGE).get_page(
         request.GET.get("page")
     )

@@ -6,14 +6,15 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
-from config import charts, clock, formats
+from config import charts, clock, exporting, formats
 from config.charts import Held
-from marketplace.models import Currency
+from marketplace.models import Currency, PriceVersion
+from marketplace.selectors import exports
 from marketplace.selectors.price_history import (
     Gap,
     MeterHistory,
@@ -76,10 +77,14 @@ class Coming:
 
 @require_safe
 @login_required
-def prices(request: HttpRequest, slug: str) -> HttpResponse:
+def prices(request: HttpRequest, slug: str) -> HttpResponseBase:
     user = signed_in(request)
     found = get_object_or_404(with_facts(offerings_for(user)), slug=slug)
     on = day_asked(request)
+    if form := exporting.asked(request):
+        listed = PriceVersion.objects.filter(plan__offering=found, private_offer=None)
+        name, title = f"prices {found.slug}", f"Prices of {found.name}"
+        return exporting.answer(request, form, name=name, title=title, table=exports.prices(listed))
     shown = {id(prices): _listed(prices, on) for prices in price_lists(found, on)}
     with_price = {listed.prices.plan.pk for listed in shown.values()}
     context: dict[str, Any] = {

@@ -9,17 +9,18 @@ from typing import Any, Final
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Q
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
 
 from accounts.models import User
-from config import clock, formats
+from config import clock, exporting, formats
 from config.refusals import Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
-from marketplace.models import Offering, Plan, PriceRow, PrivateOffer, PrivateOfferState
+from marketplace.models import Currency, Offering, Plan, PriceRow, PrivateOffer, PrivateOfferState
+from marketplace.selectors import exports
 from marketplace.selectors.prices import METERS, prices_on, row_text
 from marketplace.selectors.private_offers import may_see_customers, private_offers_for
 from marketplace.selectors.visibility import offerings_for
@@ -53,7 +54,7 @@ SAID: Final = {
 
 @require_safe
 @login_required
-def offers(request: HttpRequest) -> HttpResponse:
+def offers(request: HttpRequest) -> HttpResponseBase:
     user = signed_in(request)
     found = private_offers_for(user)
     state = request.GET.get("state", "")
@@ -64,6 +65,9 @@ def offers(request: HttpRequest) -> HttpResponse:
     if words:
         named = Q(plan__offering__name__icontains=words) | Q(plan__name__icontains=words)
         found = found.filter(named | Q(customer__name__icontains=words) if inside else named)
+    if form := exporting.asked(request):
+        table = exports.private_offers(found, customers=inside)
+        return exporting.answer(request, form, name="private offers", title="Private offers", table=table)
     keyset = Keyset(PrivateOffer, ("-id",))
     try:
         place = keyset.place(request.GET.get("cursor", ""))
@@ -240,6 +244,7 @@ class Form:
 
     values: dict[str, str]
     rows: list[RowEntry]
+    currencies: list[Currency]
     errors: dict[str, list[str]] = field(default_factory=dict)
 
     def say(self, name: str, message: str) -> None:
@@ -331,13 +336,21 @@ def _edit(
 
 
 def _form(request: HttpRequest, plan: Plan, before: PrivateOffer | None) -> Form:
-    """Filled with what was sent, else with the draft, else with the list price of the plan."""
+    """Filled with what was sent, else with the draft, else with the list price of the plan.
+
+    Another currency than the amounts were shown in shows its own list first: nobody offers dollars as euros.
+    """
     today = clock.today()
     sent = request.POST if request.method == "POST" else None
     start = before.effective.lower if before is not None else today
-    listed = _list_rows(plan, start, "USD")
-    rows = _rows(plan, listed, before)
+    currencies = list(Currency.objects.order_by("code"))
+    usual = before.price.currency_id if before is not None else "USD"
+    asked = (sent or request.GET).get("currency") or usual
+    currency = asked if asked in {each.code for each in currencies} else usual
+    listed = _list_rows(plan, start, currency)
+    rows = _rows(plan, listed, before if currency == usual else None)
     values = {
+        "currency": currency,
         "customer": before.customer.slug if before is not None else request.GET.get("customer", ""),
         "start": start.isoformat(),
         "end": before.effective.upper.isoformat() if before is not None and before.effective.upper else "",
@@ -347,9 +360,19 @@ def _form(request: HttpRequest, plan: Plan, before: PrivateOffer | None) -> Form
     }
     if sent is not None:
         values = {name: sent.get(name, "").replace("\x00", "").strip() for name in values}
-        for row in rows:
-            row.value = sent.get(row.name, "").replace("\x00", "").strip()
-    return Form(values, rows)
+        values["currency"] = currency
+        form = Form(values, rows, currencies)
+        if asked != currency:
+            form.say("currency", "Choose one of these currencies.")
+        elif sent.get("listed_in", currency) != currency:
+            form.say(
+                "currency", f"The amounts below are now the list's in {currency}: look at them, then save."
+            )
+        else:
+            for row in rows:
+                row.value = sent.get(row.name, "").replace("\x00", "").strip()
+        return form
+    return Form(values, rows, currencies)
 
 
 def _rows(
@@ -427,7 +450,7 @@ def _read(form: Form, plan: Plan, user: User) -> OfferDraft | None:
     return OfferDraft(
         plan_id=plan.pk,
         customer_id=customer.pk,
-        currency="USD",
+        currency=form.values["currency"],
         start=start,
         end=days.get("end"),
         open_until=open_until,

@@ -50,7 +50,7 @@ class PartnerDealFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
 
     def in_period(self, deals: Rows, _name: str, period: Period) -> Rows:
         """By close date, which is the credit date."""
-        return deals.filter(closes_in(period.starts, period.ends))
+        return deals.filter(closes_in(period.starts, period.ends), calendar=period.calendar_id)
 
 
 class DealFilters(PartnerDealFilters):
@@ -111,6 +111,7 @@ class PeriodFilters(FilterSet):  # type: ignore[misc]  # django-filter is untype
     grain = ChoiceFilter(choices=[(word, word) for word in GRAINS], method="of_grain")
     state = Choices(choices=PeriodState.choices, method="in_state", help_text="Months alone have a state.")
     on = DateFilter(method="holding", help_text="Periods that contain this day.")
+    calendar = CharFilter(field_name="calendar__slug", help_text="Slug of a fiscal calendar.")
 
     class Meta:
         model = Period

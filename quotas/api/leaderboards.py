@@ -104,13 +104,14 @@ class LeaderboardOf(Seen, Computed):
             raise BadQuery(
                 ("cursor", "invalid_cursor", "This cursor is not one of this list: start without it.")
             )
+        team = asked_team(given.get("team"))
         return _Asked(
             {
                 "measure": measure,
-                "period": asked_period(given.get("period"), self.viewer.on),
+                "period": asked_period(given.get("period"), self.viewer.on, team),
                 "by": given.get("by", "credit"),
                 "group": given.get("group", "rep"),
-                "team": asked_team(given.get("team")),
+                "team": team,
                 "limit": page_size(given.get("page_size")),
                 "after": cursor,
                 "around_rep": self._around(given.get("around")),

@@ -7,9 +7,13 @@ from quotas.models import Measure, Period, Posting, Team
 from quotas.selectors import periods
 
 
-def asked_period(name: str | None, today: date) -> Period:
-    """The period of that name; without one the current quarter. 1 query. Raises BadQuery."""
-    found = periods.period_named(name) if name else periods.current_period(today)
+def asked_period(name: str | None, today: date, team: Team | None = None) -> Period:
+    """The period of that name; without one the current quarter, of the team's calendar if one is given. 1 query, 5 at most. Raises BadQuery."""
+    if name:
+        found = periods.period_named(name)
+    else:
+        own = periods.calendar_of_team(team.pk, today) if team is not None else None
+        found = periods.current_period(today, calendar_id=own.pk if own else None)
     if found is None or (name and found.name != name):
         raise BadQuery(("period", "unknown_period", "There is no period of that name, such as FY27-Q2."))
     return found

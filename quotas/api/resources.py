@@ -340,6 +340,7 @@ class EstimateResource(Out):
 class PeriodResource(Out):
     id = serializers.IntegerField()
     name = serializers.CharField()
+    calendar = serializers.SlugField(source="calendar.slug")
     grain = serializers.SerializerMethodField()
     starts = serializers.DateField()
     ends = serializers.DateField(help_text="First day that is no longer in it.")

@@ -31,7 +31,7 @@ NAME = OpenApiParameter("name", OpenApiTypes.STR, OpenApiParameter.PATH)
 
 
 @extend_schema_view(
-    list=extend_schema(summary="Periods of the fiscal calendar, the oldest first"),
+    list=extend_schema(summary="Periods of the fiscal calendars, the oldest first"),
     retrieve=extend_schema(summary="One period by its name, such as FY27-Q2", parameters=[NAME]),
 )
 class Periods(Seen, Resources):
@@ -42,7 +42,7 @@ class Periods(Seen, Resources):
     lookup_value_regex = "[A-Z0-9-]{1,10}"
 
     def get_queryset(self) -> QuerySet[Period]:
-        return Period.objects.select_related("quarter", "half", "year")
+        return Period.objects.select_related("calendar", "quarter", "half", "year")
 
 
 @extend_schema_view(
@@ -106,7 +106,7 @@ class Attainments(Internal, Resources):
 
     @cached_property
     def period(self) -> Period:
-        return asked_period(self.request.query_params.get("period"), self.viewer.on)
+        return asked_period(self.request.query_params.get("period"), self.viewer.on, self.team)
 
     @cached_property
     def measure(self) -> Measure:

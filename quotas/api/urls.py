@@ -6,17 +6,21 @@ from rest_framework.routers import SimpleRouter
 from quotas.api.credits import Credits
 from quotas.api.deals import Deals
 from quotas.api.estimates import CreditEstimates
+from quotas.api.imports import SalesImports
 from quotas.api.leaderboards import LeaderboardOf, Leaderboards
 from quotas.api.parity import Parity
 from quotas.api.plans import PlanVersions
+from quotas.api.policies import Policies
 from quotas.api.recredits import Recredits
 from quotas.api.targets import Attainments, Customers, Periods, Quotas
 from quotas.api.usage import Usage
 
 router = SimpleRouter()
 router.register("recredits", Recredits, basename="recredit")
+router.register("sales-imports", SalesImports, basename="sales-import")
 router.register("deals", Deals, basename="deal")
 router.register("credits", Credits, basename="credit")
+router.register("straight-through-policies", Policies, basename="straight-through-policy")
 router.register("plan-versions", PlanVersions, basename="plan-version")
 router.register("quotas", Quotas, basename="quota")
 router.register("periods", Periods, basename="period")

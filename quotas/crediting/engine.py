@@ -53,15 +53,16 @@ class ByDeal:
 
 @dataclass(frozen=True)
 class BySpan:
-    """Deals whose credited version closes in [starts, ends)."""
+    """Deals whose credited version closes in [starts, ends), of every fiscal calendar or of one."""
 
     starts: date
     ends: date
+    calendar_id: int | None = None
     lines: ClassVar[str] = "lines_by_span"
     few: ClassVar[bool] = False
 
     def parameters(self) -> dict[str, Any]:
-        return {"starts": self.starts, "ends": self.ends}
+        return {"starts": self.starts, "ends": self.ends, "calendar": self.calendar_id}
 
 
 @dataclass(frozen=True)
@@ -421,7 +422,8 @@ def lock(source: ByDeal | BySpan) -> None:
         text = """
             with asked as materialized (
               select d.id, coalesce(v.refunds_id, d.id) root_id from quotas_deal d join quotas_dealversion v on v.id = d.credited_version_id
-              where v.close_date >= %(starts)s and v.close_date < %(ends)s)
+              where v.close_date >= %(starts)s and v.close_date < %(ends)s
+                and (%(calendar)s::bigint is null or d.calendar_id = %(calendar)s::bigint))
             select count(*) from (select id from quotas_deal where id in (
               select id from asked union select root_id from asked
               union select v.deal_id from quotas_dealversion v where v.refunds_id in (select root_id from asked)) order by id for update) locked"""
@@ -465,7 +467,8 @@ def _claim(*, key: str, digest: str, kind: str, by: User | None, at: datetime, r
 
 
 def _digest(kind: str, source: ByDeal | BySpan) -> str:
-    return hashlib.sha256(json.dumps([kind, source.parameters()], default=str).encode()).hexdigest()
+    asked = {name: value for name, value in source.parameters().items() if value is not None}
+    return hashlib.sha256(json.dumps([kind, asked], default=str).encode()).hexdigest()
 
 
 def _replay(key: str, digest: str) -> Outcome:

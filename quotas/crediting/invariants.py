@@ -32,7 +32,11 @@ INVARIANTS: dict[str, str] = {
     "an entry is posted in its origin period or later": """
         select e.id from quotas_creditentry e
         join quotas_period o on o.id = e.origin_period_id join quotas_period p on p.id = e.posting_period_id
-        where p.starts < o.starts or p.grain <> 'M'""",
+        where p.starts < o.starts or p.grain <> 'M' or p.calendar_id <> o.calendar_id""",
+    "what stands for a deal lies in its calendar": """
+        select e.id, e.deal_id, p.name from quotas_creditentry e
+        join quotas_period p on p.id = e.origin_period_id join quotas_deal d on d.id = e.deal_id
+        where p.calendar_id <> d.calendar_id and e.reverses_id is null and not exists (select from quotas_reversal r where r.entry_id = e.id)""",
     "totals equal the ledger, as reported": """
         with told as (
           select g.period_id, e.measure_id, e.team_id::bigint team_id, e.rep_id::bigint rep_id,

@@ -9,7 +9,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from itertools import pairwise
@@ -20,7 +20,7 @@ from django.db import OperationalError, connections, transaction
 from accounts.models import User
 from config.refusals import Conflict, Problem
 from quotas.crediting import engine
-from quotas.models import Grain, Period, PeriodState, Posting, PostingCount
+from quotas.models import FiscalCalendar, Grain, Period, PeriodState, Posting, PostingCount
 
 OWNER: Final = "owner"
 LEDGER: Final = "quotas_creditentry"
@@ -78,10 +78,12 @@ def load(
     at: datetime,
     reason: str = "",
     sessions: int = 2,
+    calendar_id: int | None = None,
 ) -> engine.Outcome:
     """Credit every deal that closes in [starts, ends), whole months that are open and empty. One posting, as engine.post would make it.
 
-    sessions  How many months are built at a time.
+    sessions     How many months are built at a time.
+    calendar_id  Whose months; the operator's calendar if none is given. Deals of other calendars are left to these.
     Nothing is written until everything is built; killed before that, it leaves tables behind that the next load removes.
     A refund that closes later is left to the load or posting of its own month.
     Raises PeriodNotLoadable, and PostingKeyReused for a key that came with something else.
@@ -90,22 +92,27 @@ def load(
         raise RuntimeError(
             "loading.load commits by itself: other sessions build, and have to see what it did."
         )
-    source = engine.BySpan(starts, ends)
+    operators = FiscalCalendar.objects.using(OWNER).order_by("pk").values_list("pk", flat=True).first() or 0
+    source = engine.BySpan(starts, ends, calendar_id or operators)
+    # Named as whoever posts these days of the operator's would name them.
+    digest = engine._digest(
+        "load", replace(source, calendar_id=None) if source.calendar_id == operators else source
+    )
     with _alone():
         if Posting.objects.using(OWNER).filter(key=key).exists():
-            return engine._replay(key, engine._digest("load", source))
-        months = _months(starts, ends)
+            return engine._replay(key, digest)
+        months = _months(source)
         _refuse_what_is_credited(source, months)
         _clear()
         ((posting_id,),) = _sql("select nextval(pg_get_serial_sequence('quotas_posting', 'id'))")
-        counts, sums = _build(months, posting_id, sessions)
+        counts, sums = _build(source, months, posting_id, sessions)
         for left in reversed(range(TRIES)):
             try:
                 with transaction.atomic(using=OWNER):
                     Posting.objects.using(OWNER).create(
                         id=posting_id,
                         key=key,
-                        digest=engine._digest("load", source),
+                        digest=digest,
                         kind="load",
                         by_id=by.pk if by else None,
                         recorded_at=at,
@@ -140,18 +147,12 @@ def _alone() -> Iterator[None]:
             _sql("select pg_advisory_unlock(%(lock)s, 0)", {"lock": engine.PERIOD_LOCK})
 
 
-def _months(starts: date, ends: date) -> list[_Month]:
-    """The months that make up the span, of the calendar that the engine reads. Raises PeriodNotLoadable."""
-    calendar = (
-        Period.objects.using(OWNER)
-        .filter(grain=Grain.MONTH, starts__lte=starts, ends__gt=starts)
-        .order_by("calendar_id")
-        .values_list("calendar_id", flat=True)
-        .first()
-    )
+def _months(source: engine.BySpan) -> list[_Month]:
+    """The months of the calendar that make up the span. Raises PeriodNotLoadable."""
+    starts, ends = source.starts, source.ends
     found = list(
         Period.objects.using(OWNER)
-        .filter(grain=Grain.MONTH, calendar_id=calendar, starts__gte=starts, ends__lte=ends)
+        .filter(grain=Grain.MONTH, calendar_id=source.calendar_id, starts__gte=starts, ends__lte=ends)
         .order_by("starts")
     )
     if not found or found[0].starts != starts or found[-1].ends != ends:
@@ -178,7 +179,7 @@ def _refuse_what_is_credited(source: engine.BySpan, months: Sequence[_Month]) ->
     ((credited,),) = _sql(
         f"""select count(*) from (
               select from {LEDGER} e join quotas_deal d on d.id = e.deal_id join quotas_dealversion v on v.id = d.credited_version_id
-              where v.close_date >= %(starts)s and v.close_date < %(ends)s limit 1) x""",  # noqa: S608 -- names of ours
+              where v.close_date >= %(starts)s and v.close_date < %(ends)s and d.calendar_id = %(calendar)s limit 1) x""",  # noqa: S608 -- names of ours
         source.parameters(),
     )
     if credited:
@@ -198,10 +199,15 @@ def _clear() -> None:
         _sql(f"drop schema {schema} cascade")
 
 
-def _build(months: Sequence[_Month], posting_id: int, sessions: int) -> tuple[Counter[str], list[_Sum]]:
+def _build(
+    source: engine.BySpan, months: Sequence[_Month], posting_id: int, sessions: int
+) -> tuple[Counter[str], list[_Sum]]:
     """Everything that the load will put in place. Returns the outcomes and the coarser periods, quarters before halves before years."""
     counts: Counter[str] = Counter()
-    _in_sessions(sessions, [partial(_build_month, month, posting_id, counts) for month in months])
+    of_month = {month: engine.BySpan(month.starts, month.ends, source.calendar_id) for month in months}
+    _in_sessions(
+        sessions, [partial(_build_month, month, of_month[month], posting_id, counts) for month in months]
+    )
     levels = _coarser(months)
     for level in levels:
         _in_sessions(sessions, [partial(_add_up, period) for period in level])
@@ -233,7 +239,7 @@ def _in_sessions(sessions: int, jobs: Sequence[Callable[[], None]]) -> None:
         raise failures[0]
 
 
-def _build_month(month: _Month, posting_id: int, counts: Counter[str]) -> None:
+def _build_month(month: _Month, deals: engine.BySpan, posting_id: int, counts: Counter[str]) -> None:
     """A month's entries, reasons and totals in tables of their own: filled first, indexed then. Adds its outcomes to *counts*."""
     with transaction.atomic(using=OWNER):
         _sql(f"create schema {month.schema}")
@@ -246,9 +252,9 @@ def _build_month(month: _Month, posting_id: int, counts: Counter[str]) -> None:
             "create table built_reason (deal_id bigint, line_no smallint, measure_id bigint, rep_id bigint, reason text)"
         )
         engine._run(
-            engine.BySpan(month.starts, month.ends),
+            deals,
             "load",
-            {**engine._scenarios(None), "posting": posting_id},
+            {**engine._scenarios(None), "posting": posting_id, "month": month.id},
             using=OWNER,
         )
         summed = ADDED_UP.format(
@@ -304,7 +310,8 @@ def _add_up(period: _Sum) -> None:
 def _write_reasons(source: engine.BySpan, months: Sequence[_Month]) -> None:
     _sql(
         """delete from quotas_uncreditedline u using quotas_deal d, quotas_dealversion v
-           where d.id = u.deal_id and v.id = d.credited_version_id and v.close_date >= %(starts)s and v.close_date < %(ends)s""",
+           where d.id = u.deal_id and v.id = d.credited_version_id and v.close_date >= %(starts)s and v.close_date < %(ends)s
+             and d.calendar_id = %(calendar)s""",
         source.parameters(),
     )
     for month in months:

@@ -14,6 +14,8 @@ EXCEPTION_REASON = "Offerings of third parties in the marketplace count only aft
 LAUNCH_SLUG, LAUNCH_NAME = "fy27-launch-plan", "FY27 launch plan"
 LAUNCH_SPAN = (date(2026, 7, 1), date(2027, 1, 1))
 LAUNCH_ROLES = (AE,)
+POLICY_NAME, POLICY_SOURCES = "CRM imports", ("salesforce", "hubspot")
+POLICY_MOST_MINOR, POLICY_LATE_AFTER_DAYS = 250_000_00, 92  # US cents; a quarter
 SHARES, BY_TERRITORY = 1, 2
 OVER_BY_THEN = "year-end-expansion-spiff"  # its dates end before the draft begins
 

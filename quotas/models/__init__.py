@@ -22,6 +22,7 @@ from quotas.models.imports import (
     SalesImportState,
     SourceRecord,
     SourceState,
+    SourceTodo,
     StraightThroughPolicy,
 )
 from quotas.models.ledger import (
@@ -114,6 +115,7 @@ __all__ = [
     "SalesRole",
     "SourceRecord",
     "SourceState",
+    "SourceTodo",
     "StraightThroughPolicy",
     "Team",
     "TeamMembership",

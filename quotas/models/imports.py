@@ -184,6 +184,11 @@ class SourceState(models.TextChoices):
     GONE = "gone", "Gone from its source"
 
 
+class SourceTodo(models.TextChoices):
+    APPROVE = "approve", "Approve under the import's policy"
+    CANCEL = "cancel", "Cancel"
+
+
 class SourceRecord(models.Model):
     """What a source last said of one deal, whether or not Parity could take it. One row per deal of a source; kept up, not a history."""
 
@@ -201,6 +206,12 @@ class SourceRecord(models.Model):
     close_date = models.DateField(null=True)
     currency = models.CharField(max_length=3, blank=True)
     amount_minor = models.BigIntegerField(null=True, help_text="Minor units of the currency.")
+    todo = models.CharField(
+        max_length=7,
+        choices=SourceTodo,
+        blank=True,
+        help_text="What the import that is under way has still to do with the deal.",
+    )
     code = models.CharField(max_length=60, blank=True, help_text="Why it was refused, where it was.")
     message = models.CharField(max_length=500, blank=True)
     run = models.ForeignKey(
@@ -218,4 +229,5 @@ class SourceRecord(models.Model):
         indexes = [
             models.Index(fields=["deal"], name="source_record_by_deal"),
             models.Index(fields=["close_date"], name="source_record_by_close_date"),
+            models.Index(fields=["run", "id"], condition=~Q(todo=""), name="source_record_to_do"),
         ]

@@ -158,6 +158,7 @@ def team_board(*, team: Team, period: Period, measure: Measure, at: datetime, vi
     asked: dict[str, Any] = {
         "teams": list(tree),
         "period": period.pk,
+        "calendar": period.calendar_id,
         "starts": period.starts,
         "ends": period.ends,
         "measure": measure.pk,
@@ -377,7 +378,7 @@ _PENDING: Final = sql.SQL(
       JOIN quotas_teammembership m ON m.rep_id = s.rep_id AND m.superseded_at IS NULL AND m.effective @> %(on)s::date
       JOIN quotas_dealline l ON l.version_id = v.id
       CROSS JOIN LATERAL ({value}) x
-     WHERE d.state = 'submitted' AND v.close_date >= %(starts)s AND v.close_date < %(ends)s
+     WHERE d.state = 'submitted' AND d.calendar_id = %(calendar)s AND v.close_date >= %(starts)s AND v.close_date < %(ends)s
        AND v.kind <> 'consumption' AND m.team_id = ANY(%(teams)s)
      GROUP BY GROUPING SETS ((m.{key}), ())
     """
@@ -405,7 +406,7 @@ _VALUES: Final[Mapping[str, sql.Composable]] = {
 _WEEKS: Final = sql.SQL(
     """
     SELECT {key}, (%(on)s::date - credit_date) / 7, sum(amount_minor)::bigint FROM quotas_creditentry
-     WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE grain = 'M' AND ends > %(since)s::date)
+     WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE calendar_id = %(calendar)s AND grain = 'M' AND ends > %(since)s::date)
        AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1
        AND credit_date > %(since)s AND credit_date <= %(on)s GROUP BY 1, 2
     """
@@ -442,7 +443,7 @@ _BY_DAY: Final = sql.SQL(
 _YEAR_AGO: Final = sql.SQL(
     """
     SELECT sum(amount_minor)::bigint FROM quotas_creditentry
-     WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE grain = 'M' AND starts >= %(starts)s AND ends <= %(ends)s)
+     WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE calendar_id = %(calendar)s AND grain = 'M' AND starts >= %(starts)s AND ends <= %(ends)s)
        AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1 AND credit_date < %(until)s
     """
 )

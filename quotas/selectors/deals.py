@@ -50,6 +50,7 @@ class Criteria:
     period: Period | None = None
     words: str = ""
     rep: str = ""
+    source: str = ""
     own_rep: int | None = None
 
 
@@ -109,8 +110,12 @@ def narrowed(
     if criteria.rep:
         shared = DealShare.objects.filter(rep__slug=criteria.rep).values("version")
         deals = deals.filter(Q(owner__slug=criteria.rep) | Q(latest_version__in=shared))
+    if criteria.source and names:
+        deals = deals.filter(source=criteria.source)
     if criteria.period is not None:
-        deals = deals.filter(closes_in(criteria.period.starts, criteria.period.ends))
+        deals = deals.filter(
+            closes_in(criteria.period.starts, criteria.period.ends), calendar=criteria.period.calendar_id
+        )
     for word in criteria.words.split()[:6]:
         deals = deals.filter(_matches(word, names=names))
     if not but_state:
@@ -308,7 +313,7 @@ def expected_credit(
         return found
     chosen = versions if versions is not None else [deal.latest for deal in deals]
     documents = [
-        document_of(version, customer_id=deal.customer_id)
+        document_of(version, customer_id=deal.customer_id, calendar_id=deal.calendar_id)
         for deal, version in zip(deals, chosen, strict=True)
     ]
     credits, uncredited = engine.desired(engine.Unsaved(documents))

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal
 
 from django.db.models import F, Sum
 
-from config import formats
 from config.models import Job
 from quotas.models import CreditTotal, Grain, Measure, PlanVersion, Rep, Team, TotalBasis
 from quotas.selectors.plans import history_digest
@@ -130,9 +128,3 @@ def _credited(run: Job) -> dict[int, int]:
         .annotate(together=Sum(F("direct_minor") + F("overlay_minor")))
         .values_list("measure_id", "together")
     }
-
-
-def plain(measure: Measure, minor: int) -> str:
-    """A number for a spreadsheet: major units with a full stop, no grouping."""
-    exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
-    return f"{Decimal(minor).scaleb(-exponent):f}"

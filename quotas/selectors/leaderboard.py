@@ -5,7 +5,7 @@ of a week ago. Nothing ranks everybody.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from itertools import groupby
@@ -27,6 +27,7 @@ BYS: Final[tuple[By, ...]] = get_args(By)
 GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 MOVEMENT_DAYS: Final = 7
 LARGEST_PAGE: Final = 200
+PAGE_OF_A_FILE: Final = 5_000
 STATUS: Final[Mapping[str, str]] = {
     "Ahead": "ahead",
     "On pace": "on_pace",
@@ -121,6 +122,33 @@ def leaderboard(
     At most 8 queries, whatever the number of reps. Raises Invalid.
     """
     start = _check(by, group, limit, after, around_rep)
+    return _read_page(measure, period, by, group, team, limit, start, around_rep, at)
+
+
+def whole_leaderboard(
+    *, measure: Measure, period: Period, by: By, group: Group, team: Team | None, at: datetime
+) -> Iterator[Leaderboard]:
+    """All of it, in large pages, for a file. At most 8 queries a page. Raises Invalid at the first."""
+    start = _check(by, group, LARGEST_PAGE, None, None)
+    while True:
+        page = _read_page(measure, period, by, group, team, PAGE_OF_A_FILE, start, None, at)
+        yield page
+        if page.cursor is None:
+            return
+        start = _Cursor.read(page.cursor)
+
+
+def _read_page(
+    measure: Measure,
+    period: Period,
+    by: By,
+    group: Group,
+    team: Team | None,
+    limit: int,
+    start: "_Cursor | None",
+    around_rep: int | None,
+    at: datetime,
+) -> Leaderboard:
     on = periods.last_day(period, at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
     board = _Board(measure, period, by, group, on, _members(group, team, on))
     if around_rep is not None:

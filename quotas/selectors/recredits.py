@@ -3,7 +3,7 @@
 What a change can touch is always told too widely, never too narrowly: the engine finds what really differs.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -84,21 +84,34 @@ def on_offerings(offerings: Iterable[int], starts: date, ends: date | None) -> Q
 
 def of_rep(rep_id: int, starts: date, ends: date | None) -> QuerySet[Deal]:
     """Deals of which a rep earns, or could by what they own and cover: shares, accounts, territories, and entries that stand."""
+    return of_people(reps=[rep_id], starts=starts, ends=ends)
+
+
+def of_people(
+    *,
+    reps: Collection[int],
+    territories: Collection[int] = (),
+    customers: Collection[int] = (),
+    starts: date,
+    ends: date | None,
+) -> QuerySet[Deal]:
+    """The same for several reps, beside every deal with a customer of these, or with one that lies in these territories."""
     days = DateRange(starts, ends)
-    shares = DealShare.objects.filter(rep=rep_id, version=OuterRef("credited_version"))
-    accounts = AccountOwnership.objects.filter(rep=rep_id, superseded_at=None, credits__overlap=days)
-    covered = TerritoryAssignment.objects.filter(rep=rep_id, superseded_at=None, effective__overlap=days)
-    kept = Territory.objects.filter(Q(house_rep=rep_id) | Q(pk__in=covered.values("territory")))
-    customers = CustomerTerritory.objects.filter(
-        territory__in=kept, superseded_at=None, effective__overlap=days
+    shares = DealShare.objects.filter(rep__in=reps, version=OuterRef("credited_version"))
+    accounts = AccountOwnership.objects.filter(rep__in=reps, superseded_at=None, credits__overlap=days)
+    covered = TerritoryAssignment.objects.filter(rep__in=reps, superseded_at=None, effective__overlap=days)
+    kept = Territory.objects.filter(
+        Q(house_rep__in=reps) | Q(pk__in=covered.values("territory")) | Q(pk__in=territories)
     )
-    earned = CreditEntry.objects.filter(rep=rep_id, credit_date__gte=starts)
+    inside = CustomerTerritory.objects.filter(territory__in=kept, superseded_at=None, effective__overlap=days)
+    earned = CreditEntry.objects.filter(rep__in=reps, credit_date__gte=starts)
     if ends is not None:
         earned = earned.filter(credit_date__lt=ends)
     return credited(starts, ends).filter(
         Exists(shares)
         | Q(credited_version__kind=DealKind.CONSUMPTION, customer__in=accounts.values("customer"))
-        | Q(customer__in=customers.values("customer"))
+        | Q(customer__in=inside.values("customer"))
+        | Q(customer__in=customers)
         | Q(pk__in=earned.values("deal"))
     )
 
@@ -261,9 +274,14 @@ def closed_months(starts: date, ends: date | None) -> list[Period]:
 
 
 def _entries_of(job: Job) -> QuerySet[CreditEntry]:
-    """What a run wrote. With every month named and ids between two, each partition is read by its key."""
+    """None of a run that is too large for a page to add up."""
+    return CreditEntry.objects.none() if written(job) > MOST_SUMMED else entries_of(job)
+
+
+def entries_of(job: Job) -> QuerySet[CreditEntry]:
+    """What a run wrote. With every month named and ids between two, each partition is read by its key. 2 queries."""
     first, last = job.result.get("entries", [0, 0])
-    if not last or written(job) > MOST_SUMMED:
+    if not last:
         return CreditEntry.objects.none()
     months = list(Period.objects.filter(grain=Grain.MONTH).values_list("pk", flat=True))
     postings = list(

@@ -19,10 +19,13 @@ from quotas.models import (
     DealLine,
     DealShare,
     DealState,
+    FiscalCalendar,
     Rep,
+    Team,
     TeamMembership,
 )
 from quotas.selectors.hierarchy import Hierarchy
+from quotas.selectors.periods import Calendars
 
 SEES_EVERYTHING = (Role.COMP_ADMIN, Role.AUDITOR)
 
@@ -114,6 +117,27 @@ def reps_for(user: User, on: date) -> QuerySet[Rep]:
         return Rep.objects.all()
     teams = managed_teams(user, on)
     return Rep.objects.filter(Q(user=user) | Q(pk__in=_members(teams, on).values("rep")))
+
+
+def calendars_of(
+    user: User, on: date, *, first: Team | None = None, known: Calendars | None = None
+) -> list[FiscalCalendar]:
+    """The fiscal calendars whose periods matter to a person: of the own team and the managed ones; all for who sells nowhere.
+
+    first  A team whose calendar comes before them.
+    1 query for one calendar; 4 to 7 where there are several.
+    """
+    known = known or Calendars()
+    if not known.several:
+        return known.every
+    found = [known.of_team(first.pk, on)] if first is not None else []
+    mine = rep_of(user) if user.has_role(Role.REP, Role.MANAGER) else None
+    if mine is not None:
+        found.append(known.of_member(list(mine.memberships.filter(superseded_at=None)), on))
+    found += [known.of_team(team, on) for team in sorted(managed_teams(user, on))]
+    if user.has_role(*SEES_EVERYTHING) or mine is None:
+        found += known.every
+    return list(dict.fromkeys(each for each in found if each is not None))
 
 
 def money_visible(user: User, rep: Rep, on: date) -> bool:

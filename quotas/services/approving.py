@@ -24,6 +24,7 @@ from quotas.models import (
     DealState,
     DealVersion,
     Rep,
+    StraightThroughPolicy,
     TeamMembership,
 )
 from quotas.selectors.deals import refunded_by, refunds_of
@@ -127,15 +128,19 @@ def approve_deals(
     at: datetime,
     reason: str = "",
     policy: str = "",
+    under: StraightThroughPolicy | None = None,
     decided_at_each: Sequence[datetime] | None = None,
 ) -> engine.Outcome:
     """Approve many submitted deals and waiting amendments, all or none, in one posting.
 
     policy           Names the straight-through policy under which a comp admin approves what a trusted source brought,
                      instead of each deal's own approver.
+    under            The published policy that decides, where what it asks for was looked at: nobody has approved the deals then,
+                     the deals and their history name the policy.
     decided_at_each  When each was decided, in the order of *deal_ids*; *at* for all of them otherwise.
     Raises           Conflict, Forbidden or Invalid that names the deals; then none is approved.
     """
+    policy = f"Policy {under}" if under is not None else policy
     engine.lock(engine.ByDeal(deal_ids))
     found = Deal.objects.select_related("latest_version", "credited_version", "amended_by").in_bulk(
         list(deal_ids)
@@ -170,6 +175,7 @@ def approve_deals(
         by=by,
         at=at,
         reason=f"{policy}: {reason}".strip(": ") if policy else reason,
+        under=under,
         decided_at_each=decided_at_each,
     )
 
@@ -441,6 +447,7 @@ def _approve(
     by: User,
     at: datetime,
     reason: str,
+    under: StraightThroughPolicy | None = None,
     decided_at_each: Sequence[datetime] | None = None,
 ) -> engine.Outcome:
     acting(by=by, at=at, reason=reason)
@@ -452,7 +459,8 @@ def _approve(
             deal.amended_by, deal.amended_at = None, None
         deal.state = DealState.APPROVED
         deal.credited_version = deal.latest_version
-        deal.decided_by, deal.decided_at = by, moment
+        deal.decided_by, deal.decided_at = None if under is not None else by, moment
+        deal.approved_under = under
         deal.revision += 1
     ids = [deal.pk for deal in deals]
     bulk.update(
@@ -465,7 +473,8 @@ def _approve(
             "submitted_at": ("timestamptz", [deal.submitted_at for deal in deals]),
             "amended_by_id": ("bigint", [None] * len(deals)),
             "amended_at": ("timestamptz", [None] * len(deals)),
-            "decided_by_id": ("bigint", [by.pk] * len(deals)),
+            "decided_by_id": ("bigint", [deal.decided_by_id for deal in deals]),
+            "approved_under_id": ("bigint", [deal.approved_under_id for deal in deals]),
             "decided_at": ("timestamptz", when),
             "revision": ("int", [deal.revision for deal in deals]),
         },

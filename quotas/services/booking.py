@@ -8,10 +8,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
 from zoneinfo import ZoneInfo
 
 from django.db import IntegrityError, transaction
-from django.db.models import Max, Q
+from django.db.models import F, Max, Q
 
 from accounts.audit import acting
 from accounts.models import Role, User
@@ -27,7 +28,7 @@ from marketplace.models import (
     PriceVersion,
     PrivateOfferState,
 )
-from marketplace.selectors.on_sale import why_not, why_not_plan
+from marketplace.selectors.on_sale import NotSellable, why_not, why_not_plan
 from quotas.models import (
     LARGEST_AMOUNT_MINOR,
     ONE,
@@ -39,7 +40,6 @@ from quotas.models import (
     DealShare,
     DealState,
     DealVersion,
-    FiscalCalendar,
     FxRate,
     Grain,
     Measure,
@@ -49,10 +49,19 @@ from quotas.models import (
     TeamMembership,
 )
 from quotas.selectors.deals import refunded_by
+from quotas.selectors.periods import Calendars
 from quotas.selectors.visibility import deals_for, may_log_for
+
+K = TypeVar("K")
 
 MOST_LINES = 100
 MOST_SHARES = 50
+# Columns in the order in which rows of them are written.
+_DEAL = ("id", "source", "external_id", "owner_id", "customer_id", "calendar_id", "state", "held", "latest_version_id", "revision", "created_by_id", "created_at", "submitted_by_id", "submitted_at")  # fmt: skip
+_VERSION = ("id", "deal_id", "number", "kind", "title", "close_date", "currency_id", "segment", "region", "new_customer", "refunds_id", "recorded_by_id", "recorded_at", "reason")  # fmt: skip
+_LINE = ("version_id", "line_no", "offering_id", "offering_revision_id", "plan_id", "price_version_id", "amount_minor", "quantity", "term_months", "billed_minor")  # fmt: skip
+_EVENT = ("deal_id", "version_id", "action", "by_id", "at", "reason")
+KINDS = frozenset(DealKind.values)
 EDITABLE = (DealState.DRAFT, DealState.RETURNED)
 
 
@@ -128,16 +137,28 @@ class _Before:
         )
 
 
+class _Where(NamedTuple):
+    """What a deal pins of its customer."""
+
+    segment: str
+    region: str
+
+
 @dataclass
-class _Facts:
-    """What drafts are checked against and pinned to, read for all of them at once.
+class Facts:
+    """What drafts are checked against and pinned to, read for all of them at once; more can be learned for more of them.
+
+    asked    What was looked for already, by kind, found or not.
+    weighed  How many drafts were weighed so far: each is its own number, below zero, until it has an id.
 
     agreed (plan, customer) to the prices of the private offers that the customer has accepted.
     sold   (original, offering) to what the original sold of it.
     taken  (original, offering) to refund to what that refund takes back of it, as an absolute amount.
     """
 
-    customers: dict[int, Customer] = field(default_factory=dict)
+    asked: dict[str, set[Any]] = field(default_factory=lambda: defaultdict(set))
+    weighed: int = 0
+    customers: dict[int, _Where] = field(default_factory=dict)
     currencies: dict[str, Currency] = field(default_factory=dict)
     offerings: dict[int, Offering] = field(default_factory=dict)
     plans: dict[int, Plan] = field(default_factory=dict)
@@ -153,12 +174,75 @@ class _Facts:
     sold: dict[tuple[int, int], int] = field(default_factory=lambda: defaultdict(int))
     taken: dict[tuple[int, int], dict[int, int]] = field(default_factory=lambda: defaultdict(dict))
     before: dict[int, _Before] = field(default_factory=dict)
-    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
-    calendar_id: int = 0
+    calendars: Calendars = field(default_factory=Calendars)
+    _calendars: dict[tuple[int, date], int] = field(default_factory=dict)
+    _months: dict[tuple[int, date], Period | None] = field(default_factory=dict)
+    _without_rate: dict[tuple[str, date], list[str]] = field(default_factory=dict)
+    _unsellable: dict[tuple[int, date], NotSellable | None] = field(default_factory=dict)
+    _placed: dict[tuple[int, date], bool] = field(default_factory=dict)
 
-    def calendar_of(self, draft: DealDraft) -> int:
-        """Of the owner's business unit on the close date."""
-        return self.calendar_id
+    def unasked(self, kind: str, keys: Iterable[K]) -> set[K]:
+        """Those of *keys* that nobody has looked for; they count as asked for from now on."""
+        new = set(keys) - self.asked[kind]
+        self.asked[kind] |= new
+        return new
+
+    def calendar_of(self, draft: DealDraft, deal: Deal | None = None) -> int:
+        """Of the owner's business unit on the close date; 0 where there is no calendar.
+
+        deal  What the draft is to be the facts of: it keeps its calendar as long as its owner stays.
+        """
+        if deal is not None and deal.owner_id == draft.owner_id:
+            return deal.calendar_id
+        key = (draft.owner_id, draft.close_date)
+        if key not in self._calendars:
+            found = self.calendars.of_member(self.memberships.get(draft.owner_id, ()), draft.close_date)
+            self._calendars[key] = found.pk if found is not None else 0
+        return self._calendars[key]
+
+    def today(self, calendar_id: int, at: datetime) -> date:
+        """The day it is in the calendar's own time zone."""
+        zone = self.calendars.numbered(calendar_id).time_zone if calendar_id else "UTC"
+        return at.astimezone(ZoneInfo(zone)).date()
+
+    def month_of(self, calendar_id: int, day: date) -> Period | None:
+        """The month of a calendar that holds the day."""
+        key = (calendar_id, day)
+        if key not in self._months:
+            self._months[key] = next(
+                (m for m in self.months if m.calendar_id == calendar_id and m.starts <= day < m.ends), None
+            )
+        return self._months[key]
+
+    def currencies_without_rate(self, currency: str, day: date) -> list[str]:
+        """Currencies of measures that an amount in *currency* could not be turned into on *day*."""
+        key = (currency, day)
+        if key not in self._without_rate:
+            self._without_rate[key] = sorted(
+                to
+                for to in self.measured_in - {currency}
+                if not any(
+                    r.from_currency_id == currency and r.to_currency_id == to and day in r.effective
+                    for r in self.rates
+                )
+            )
+        return self._without_rate[key]
+
+    def unsellable(self, offering_id: int, day: date) -> NotSellable | None:
+        """Why the offering cannot be sold on *day*."""
+        key = (offering_id, day)
+        if key not in self._unsellable:
+            self._unsellable[key] = why_not(self.offerings[offering_id], day)
+        return self._unsellable[key]
+
+    def in_a_team(self, rep_id: int, day: date) -> bool:
+        key = (rep_id, day)
+        if key not in self._placed:
+            spans = (m.effective for m in self.memberships.get(rep_id, ()))
+            self._placed[key] = any(  # by the bounds: Range's own test is many times slower
+                (s.lower is None or s.lower <= day) and (s.upper is None or day < s.upper) for s in spans
+            )
+        return self._placed[key]
 
 
 def problems(draft: DealDraft, *, at: datetime, amends: Deal | None = None) -> list[Problem]:
@@ -169,7 +253,7 @@ def problems(draft: DealDraft, *, at: datetime, amends: Deal | None = None) -> l
     if amends is None:
         return _problems_of(draft, facts_for([draft]), at=at)
     facts = facts_for([draft], amended=[amends])
-    return _problems_of(draft, facts, at=at, deal_id=amends.pk)
+    return _problems_of(draft, facts, at=at, deal=amends)
 
 
 def problems_in_deciding(deals: Sequence[Deal], *, at: datetime) -> list[list[Problem]]:
@@ -181,9 +265,7 @@ def problems_in_deciding(deals: Sequence[Deal], *, at: datetime) -> list[list[Pr
     facts = facts_for(drafts, amended=[deal for deal in deals if deal.amended_at is not None], settled=True)
     for deal, draft in zip(deals, drafts, strict=True):
         _take(draft, facts, deal.pk)
-    return [
-        _problems_of(draft, facts, at=at, deal_id=deal.pk) for deal, draft in zip(deals, drafts, strict=True)
-    ]
+    return [_problems_of(draft, facts, at=at, deal=deal) for deal, draft in zip(deals, drafts, strict=True)]
 
 
 @transaction.atomic
@@ -214,13 +296,15 @@ def edit_deal(
                 "not_your_deal", "You can edit deals of your own, or of the teams that you manage.", "/owner"
             )
     facts = facts_for([draft])
-    refuse_if_any(_problems_of(draft, facts, at=at))
+    refuse_if_any(_problems_of(draft, facts, at=at, deal=deal))
     acting(by=by, at=at)
-    version = write_versions([(deal, draft, deal.latest.number + 1, at)], facts, by=by)[0]
+    (version_id,) = write_versions([(deal.pk, draft, deal.latest.number + 1, at)], facts, by=by)
+    version = DealVersion.objects.get(pk=version_id)
+    deal.calendar_id = facts.calendar_of(draft, deal)
     deal.owner_id, deal.customer_id = draft.owner_id, draft.customer_id
     deal.latest_version = version
     deal.revision += 1
-    deal.save(update_fields=["owner", "customer", "latest_version", "revision"])
+    deal.save(update_fields=["owner", "customer", "calendar", "latest_version", "revision"])
     DealEvent.objects.create(deal=deal, version=version, action=DealAction.EDITED, by=by, at=at)
     return deal
 
@@ -239,8 +323,8 @@ def submit_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int 
         )
     draft = draft_of(deal)
     facts = facts_for([draft])
-    wrong = _problems_of(draft, facts, at=at)
-    if draft.close_date > at.astimezone(facts.zone).date():
+    wrong = _problems_of(draft, facts, at=at, deal=deal)
+    if draft.close_date > facts.today(deal.calendar_id, at):
         wrong.append(
             Problem(
                 "close_date_in_future",
@@ -299,13 +383,14 @@ def amend_deal(
     deal.amended_by, deal.amended_at = by, at
     facts = facts_for([draft], amended=[deal])
     before = facts.before[deal.pk]
-    refuse_if_any(_problems_of(draft, facts, at=at, deal_id=deal.pk))
-    numbered = _numbered(draft, before)
-    if _same_facts(numbered, draft_of(deal, version=before.version)):
+    refuse_if_any(_problems_of(draft, facts, at=at, deal=deal))
+    proposed = _numbered(draft, before)
+    if same_facts(proposed, draft_of(deal, version=before.version)):
         raise Conflict.of("nothing_changed", f"This is what {deal.reference} says already.")
     acting(by=by, at=at, reason=reason)
     newest = DealVersion.objects.filter(deal=deal).aggregate(newest=Max("number"))["newest"]
-    version = write_versions([(deal, numbered, newest + 1, at)], facts, by=by, reason=reason)[0]
+    (version_id,) = write_versions([(deal.pk, proposed, newest + 1, at)], facts, by=by, reason=reason)
+    version = DealVersion.objects.get(pk=version_id)
     deal.latest_version = version
     deal.revision += 1
     deal.save(update_fields=["latest_version", "amended_by", "amended_at", "revision"])
@@ -339,33 +424,21 @@ def record_deals(
     Raises            Invalid with every problem of every draft, its pointer led by the draft's place when there are several.
     """
     facts = facts_for(drafts)
-    found: list[Problem] = []
-    for place, draft in enumerate(drafts):
-        at_place = "" if len(drafts) == 1 else f"/{place}"
-        found += [replace(p, pointer=f"{at_place}{p.pointer}") for p in _problems_of(draft, facts, at=at)]
-        _take(draft, facts, -1 - place)
-    refuse_if_any(found)
+    refuse_if_any(
+        replace(p, pointer=f"{'' if len(drafts) == 1 else f'/{place}'}{p.pointer}")
+        for place, found in enumerate(weigh(drafts, facts, at=at))
+        for p in found
+    )
     acting(by=by, at=at)
-    when = recorded_at_each or [at] * len(drafts)
-    submitted = state == DealState.SUBMITTED
     try:
         with transaction.atomic():
-            deals = bulk.insert(
-                [
-                    Deal(
-                        source=draft.source,
-                        external_id=draft.external_id,
-                        owner_id=draft.owner_id,
-                        customer_id=draft.customer_id,
-                        calendar_id=facts.calendar_of(draft),
-                        state=state,
-                        created_by_id=by.pk,
-                        created_at=moment,
-                        submitted_by_id=(submitted_by or by).pk if submitted else None,
-                        submitted_at=moment if submitted else None,
-                    )
-                    for draft, moment in zip(drafts, when, strict=True)
-                ]
+            return write_deals(
+                drafts,
+                facts,
+                by=by,
+                state=state,
+                submitted_by=submitted_by or by,
+                recorded_at_each=recorded_at_each or [at] * len(drafts),
             )
     except IntegrityError as taken:
         if "deal_unique_in_its_source" in str(taken):
@@ -373,31 +446,190 @@ def record_deals(
                 "external_id_taken", "This source has a deal with that external id already.", "/external_id"
             ) from taken
         raise
-    versions = write_versions(
-        [(deal, draft, 1, moment) for deal, draft, moment in zip(deals, drafts, when, strict=True)],
+
+
+def weigh(
+    drafts: Sequence[DealDraft],
+    facts: Facts,
+    *,
+    at: datetime,
+    deals: Sequence[Deal | None] | None = None,
+) -> list[list[Problem]]:
+    """What is wrong with each draft, refunds of one deal counted one after the other. No query.
+
+    deals  What each of them would change; None for a draft that is not logged yet.
+    """
+    found = []
+    for place, draft in enumerate(drafts):
+        deal = deals[place] if deals is not None else None
+        wrong = _problems_of(draft, facts, at=at, deal=deal)
+        found.append(wrong)
+        if not wrong:  # what is refused takes nothing back
+            facts.weighed += 1
+            _take(draft, facts, deal.pk if deal is not None else -facts.weighed)
+    return found
+
+
+def write_deals(
+    drafts: Sequence[DealDraft],
+    facts: Facts,
+    *,
+    by: User,
+    state: str,
+    submitted_by: User,
+    recorded_at_each: Sequence[datetime],
+) -> list[int]:
+    """Deals that were weighed, with their first version. 7 statements, however many; returns ids in the order of *drafts*."""
+    ids, versions = bulk.reserve(Deal, len(drafts)), bulk.reserve(DealVersion, len(drafts))
+    submitted = state == DealState.SUBMITTED
+    bulk.copy(
+        Deal,
+        _DEAL,
+        (
+            (
+                pk,
+                draft.source,
+                draft.external_id,
+                draft.owner_id,
+                draft.customer_id,
+                facts.calendar_of(draft),
+                state,
+                False,
+                version,
+                1,
+                by.pk,
+                moment,
+                submitted_by.pk if submitted else None,
+                moment if submitted else None,
+            )
+            for pk, version, draft, moment in zip(ids, versions, drafts, recorded_at_each, strict=True)
+        ),
+    )
+    write_versions(
+        [(pk, draft, 1, moment) for pk, draft, moment in zip(ids, drafts, recorded_at_each, strict=True)],
         facts,
         by=by,
+        ids=versions,
     )
-    for deal, version in zip(deals, versions, strict=True):
-        deal.latest_version = version
-    bulk.update(Deal, [d.pk for d in deals], {"latest_version_id": ("bigint", [v.pk for v in versions])})
-    events = [
-        DealEvent(deal_id=d.pk, version_id=v.pk, action=DealAction.LOGGED, by_id=by.pk, at=m)
-        for d, v, m in zip(deals, versions, when, strict=True)
-    ]
-    if submitted:
-        events += [
-            DealEvent(
-                deal_id=d.pk,
-                version_id=v.pk,
-                action=DealAction.SUBMITTED,
-                by_id=(submitted_by or by).pk,
-                at=m,
+    steps = [(DealAction.LOGGED, by.pk), *([(DealAction.SUBMITTED, submitted_by.pk)] if submitted else [])]
+    bulk.copy(
+        DealEvent,
+        _EVENT,
+        (
+            (pk, version, action.value, who, moment, "")
+            for pk, version, moment in zip(ids, versions, recorded_at_each, strict=True)
+            for action, who in steps
+        ),
+    )
+    return ids
+
+
+def write_changes(
+    changes: Sequence[tuple[Deal, DealDraft]], facts: Facts, *, by: User, at: datetime, reason: str
+) -> None:
+    """New versions of deals that are logged, weighed before: an amendment of an approved one, an edit of any other. 7 statements.
+
+    Lines of an amendment keep their numbers, as in amend_deal; facts_for() was told of the approved deals.
+    """
+    if not changes:
+        return
+    deals = [deal for deal, _ in changes]
+    newest = dict(
+        DealVersion.objects.filter(deal__in=deals)
+        .order_by()
+        .values_list("deal_id")
+        .annotate(newest=Max("number"))
+    )
+    drafts = [numbered(deal, draft, facts) for deal, draft in changes]
+    versions = write_versions(
+        [(deal.pk, draft, newest[deal.pk] + 1, at) for deal, draft in zip(deals, drafts, strict=True)],
+        facts,
+        by=by,
+        reason=reason,
+    )
+    amends = [deal.state == DealState.APPROVED for deal in deals]
+    bulk.update(
+        Deal,
+        [deal.pk for deal in deals],
+        {
+            "owner_id": ("bigint", [draft.owner_id for draft in drafts]),
+            "customer_id": ("bigint", [draft.customer_id for draft in drafts]),
+            "calendar_id": (
+                "bigint",
+                [facts.calendar_of(draft, deal) for deal, draft in zip(deals, drafts, strict=True)],
+            ),
+            "latest_version_id": ("bigint", versions),
+            "revision": ("int", [deal.revision + 1 for deal in deals]),
+            "amended_by_id": ("bigint", [by.pk if amended else None for amended in amends]),
+            "amended_at": ("timestamptz", [at if amended else None for amended in amends]),
+        },
+    )
+    bulk.copy(
+        DealEvent,
+        _EVENT,
+        (
+            (
+                deal.pk,
+                version,
+                (DealAction.AMENDED if amended else DealAction.EDITED).value,
+                by.pk,
+                at,
+                reason,
             )
-            for d, v, m in zip(deals, versions, when, strict=True)
-        ]
-    bulk.insert(events)
-    return [deal.pk for deal in deals]
+            for deal, version, amended in zip(deals, versions, amends, strict=True)
+        ),
+    )
+
+
+def hand_in(deal_ids: Sequence[int], *, by: User, at: datetime) -> None:
+    """Submit drafts and returned deals whose latest version was weighed. 2 statements."""
+    if not deal_ids:
+        return
+    deals = Deal.objects.filter(bulk.any_of("pk", deal_ids))
+    bulk.copy(
+        DealEvent,
+        _EVENT,
+        [
+            (pk, version, DealAction.SUBMITTED.value, by.pk, at, "")
+            for pk, version in deals.order_by("pk").values_list("pk", "latest_version_id")
+        ],
+    )
+    deals.update(
+        state=DealState.SUBMITTED,
+        submitted_by=by,
+        submitted_at=at,
+        decided_by=None,
+        decided_at=None,
+        revision=F("revision") + 1,
+    )
+
+
+def take_back(deals: Sequence[Deal], *, by: User, at: datetime, reason: str) -> None:
+    """Withdraw amendments that wait, of deals that are locked: what stands goes on standing. 2 statements."""
+    if not deals:
+        return
+    bulk.copy(
+        DealEvent,
+        _EVENT,
+        [
+            (deal.pk, deal.latest_version_id, DealAction.AMENDMENT_REJECTED.value, by.pk, at, reason)
+            for deal in deals
+        ],
+    )
+    Deal.objects.filter(bulk.any_of("pk", [deal.pk for deal in deals])).update(
+        latest_version=F("credited_version"), amended_by=None, amended_at=None, revision=F("revision") + 1
+    )
+
+
+def by_hand(version: DealVersion, source: str) -> bool:
+    """Whether a version of a deal that *source* brought was made by people, not by an import of that source."""
+    return version.number > 1 and not version.reason.startswith(f"{source}: I-")
+
+
+def numbered(deal: Deal, draft: DealDraft, facts: Facts) -> DealDraft:
+    """A change of a deal with its lines numbered as they will be written."""
+    before = facts.before.get(deal.pk)
+    return _numbered(draft, before) if before is not None else draft
 
 
 def deal_for_change(*, deal_id: int, by: User, at: datetime, expected_revision: int | None) -> Deal:
@@ -538,7 +770,9 @@ def _which(line: DealLine | LineDraft) -> object:
     return line.offering_id
 
 
-def _same_facts(one: DealDraft, other: DealDraft) -> bool:
+def same_facts(one: DealDraft, other: DealDraft) -> bool:
+    """Whether two drafts of one deal say the same, line by line by their numbers."""
+
     def facts(draft: DealDraft) -> object:
         lines = sorted((line.line_no or 0, _all_of(line)) for line in draft.lines)
         return (
@@ -550,78 +784,109 @@ def _same_facts(one: DealDraft, other: DealDraft) -> bool:
     return facts(one) == facts(other)
 
 
-def facts_for(drafts: Sequence[DealDraft], *, amended: Sequence[Deal] = (), settled: bool = False) -> _Facts:
+def facts_for(
+    drafts: Sequence[DealDraft],
+    *,
+    amended: Sequence[Deal] = (),
+    settled: bool = False,
+    known: Facts | None = None,
+) -> Facts:
     """Everything the drafts refer to. 13 queries, however many drafts, and 2 to 4 more where there are refunds or amendments.
 
+    2 more where there are several fiscal calendars.
     amended  The deals that the drafts amend.
     settled  Whether of other refunds only those count that are approved; else those that wait count too.
+    known    Facts of earlier drafts, read in the same transaction, to add to; what is in them is not read again.
     """
+    facts = known or Facts()
     lines = [line for draft in drafts for line in draft.lines]
-    plan_ids = {line.plan_id for line in lines if line.plan_id is not None}
-    rep_ids = {share.rep_id for draft in drafts for share in draft.shares} | {
-        draft.owner_id for draft in drafts
-    }
-    facts = _Facts(
-        customers=Customer.objects.in_bulk({draft.customer_id for draft in drafts}),
-        currencies=Currency.objects.in_bulk({draft.currency for draft in drafts}),
-        offerings=Offering.objects.select_related("replacement").in_bulk(
-            {line.offering_id for line in lines}
-        ),
-        plans=Plan.objects.in_bulk(plan_ids),
-        reps=set(Rep.objects.filter(pk__in=rep_ids).values_list("pk", flat=True)),
-        months=list(Period.objects.filter(grain=Grain.MONTH).order_by("starts")),
-        measured_in=set(Measure.objects.exclude(currency=None).values_list("currency_id", flat=True)),
-        rates=list(
-            FxRate.objects.filter(superseded_at=None, from_currency__in={draft.currency for draft in drafts})
-        ),
-        refunded=Deal.objects.select_related("credited_version").in_bulk(
-            {draft.refunds_id for draft in drafts if draft.refunds_id is not None}
-        ),
+    customer_ids = facts.unasked("customer", (draft.customer_id for draft in drafts))
+    plan_ids = facts.unasked("plan", (line.plan_id for line in lines if line.plan_id is not None))
+    offering_ids = facts.unasked("offering", (line.offering_id for line in lines))
+    rep_ids = facts.unasked(
+        "rep",
+        {share.rep_id for draft in drafts for share in draft.shares} | {draft.owner_id for draft in drafts},
     )
+    codes = facts.unasked("currency", (draft.currency for draft in drafts))
+    facts.customers |= {
+        pk: _Where(segment, region)
+        for pk, segment, region in Customer.objects.filter(bulk.any_of("pk", customer_ids)).values_list(
+            "pk", "segment", "region"
+        )
+    }
+    facts.currencies |= Currency.objects.in_bulk(codes)
+    facts.offerings |= Offering.objects.select_related("replacement").in_bulk(offering_ids)
+    facts.plans |= Plan.objects.in_bulk(plan_ids)
+    facts.reps |= set(Rep.objects.filter(bulk.any_of("pk", rep_ids)).values_list("pk", flat=True))
+    facts.rates += FxRate.objects.filter(superseded_at=None, from_currency__in=codes)
+    facts.refunded = Deal.objects.select_related("credited_version").in_bulk(
+        {draft.refunds_id for draft in drafts if draft.refunds_id is not None}
+    )
+    if known is None:
+        facts.months = list(Period.objects.filter(grain=Grain.MONTH).order_by("starts"))
+        facts.measured_in = set(Measure.objects.exclude(currency=None).values_list("currency_id", flat=True))
+    elif facts.calendars.several:  # teams may have been made since
+        facts.calendars, facts._calendars = Calendars(), {}
     _add_families(facts, amended, settled=settled)
-    facts.revisions = {
+    facts.revisions |= {
         offering_id: pk
-        for pk, offering_id, number in OfferingRevision.objects.filter(offering__in=list(facts.offerings))
+        for pk, offering_id, number in OfferingRevision.objects.filter(bulk.any_of("offering", offering_ids))
         .order_by("number")
         .values_list("id", "offering_id", "number")
     }
-    for price in (
-        PriceVersion.objects.filter(plan__in=plan_ids, superseded_at=None)
+    _add_prices(facts, drafts)
+    for membership in TeamMembership.objects.filter(bulk.any_of("rep", rep_ids), superseded_at=None):
+        facts.memberships.setdefault(membership.rep_id, []).append(membership)
+    return facts
+
+
+def _add_prices(facts: Facts, drafts: Sequence[DealDraft]) -> None:
+    """List prices of the plans, and what the customers have accepted privately for them. 1 query."""
+    pairs = facts.unasked(
+        "price",
+        {(line.plan_id, draft.customer_id) for draft in drafts for line in draft.lines if line.plan_id},
+    )
+    listed = facts.unasked("listed", (plan_id for plan_id, _ in pairs))
+    prices = (
+        PriceVersion.objects.filter(
+            bulk.any_of("plan", {plan_id for plan_id, _ in pairs}), superseded_at=None
+        )
         .filter(
             Q(private_offer=None)
             | Q(
+                bulk.any_of("private_offer__customer", {customer_id for _, customer_id in pairs}),
                 private_offer__state=PrivateOfferState.ACCEPTED,
-                private_offer__customer__in=list(facts.customers),
             )
         )
         .select_related("private_offer")
         .order_by("id")
-    ):
+    )
+    for price in prices:
         if price.private_offer is None:
-            facts.prices.setdefault(price.plan_id, []).append(price)
-        else:
+            if price.plan_id in listed:
+                facts.prices.setdefault(price.plan_id, []).append(price)
+        elif (price.plan_id, price.private_offer.customer_id) in pairs:
             key = price.plan_id, price.private_offer.customer_id
             facts.agreed.setdefault(key, []).append(price)
-    for membership in TeamMembership.objects.filter(rep__in=rep_ids, superseded_at=None):
-        facts.memberships.setdefault(membership.rep_id, []).append(membership)
-    calendar = FiscalCalendar.objects.order_by("id").first()
-    if calendar is not None:
-        facts.zone, facts.calendar_id = ZoneInfo(calendar.time_zone), calendar.pk
-    return facts
 
 
-def _add_families(facts: _Facts, amended: Sequence[Deal], *, settled: bool) -> None:
-    """What originals sold and their refunds take back, and what amendments start from."""
-    roots = {*facts.refunded, *(deal.pk for deal in amended)}
-    if not roots:
-        return
-    sold = DealLine.objects.filter(
-        version__in=[deal.credited_version_id for deal in facts.refunded.values()]
-    ).values_list("version__deal_id", "offering_id", "amount_minor")
-    for root, offering, amount in sold:
-        facts.sold[root, offering] += amount
-    for root, offering, refund, amount in refunded_by(roots, settled=settled):
-        facts.taken[root, offering][refund] = -amount
+def _add_families(facts: Facts, amended: Sequence[Deal], *, settled: bool) -> None:
+    """What originals sold and their refunds take back, and what amendments start from.
+
+    Of each original once: refunds that are weighed count from then on, and would count a second time as what is written of them.
+    """
+    sold_by = facts.unasked("sold", facts.refunded)
+    roots = facts.unasked("taken", {*facts.refunded, *(deal.pk for deal in amended)})
+    facts.before = {}
+    if sold_by:
+        sold = DealLine.objects.filter(
+            version__in=[facts.refunded[root].credited_version_id for root in sold_by]
+        ).values_list("version__deal_id", "offering_id", "amount_minor")
+        for root, offering, amount in sold:
+            facts.sold[root, offering] += amount
+    if roots:
+        for root, offering, refund, amount in refunded_by(roots, settled=settled):
+            facts.taken[root, offering][refund] = -amount
     if not amended:
         return
     in_force = {deal.credited_version_id: deal for deal in amended}
@@ -645,7 +910,7 @@ def _add_families(facts: _Facts, amended: Sequence[Deal], *, settled: bool) -> N
         )
 
 
-def _take(draft: DealDraft, facts: _Facts, refund_id: int) -> None:
+def _take(draft: DealDraft, facts: Facts, refund_id: int) -> None:
     """Let a refund count for those that are looked at after it."""
     if draft.refunds_id is not None:
         for offering, amount in _by_offering(draft).items():
@@ -659,19 +924,19 @@ def _by_offering(draft: DealDraft) -> dict[int, int]:
     return amounts
 
 
-def _problems_of(
-    draft: DealDraft, facts: _Facts, *, at: datetime, deal_id: int | None = None
-) -> list[Problem]:
-    """What is wrong with a draft; deal_id is the deal that it is or amends, None for one that is not logged yet."""
+def _problems_of(draft: DealDraft, facts: Facts, *, at: datetime, deal: Deal | None = None) -> list[Problem]:
+    """What is wrong with a draft; deal is the one that it is or amends, None for one that is not logged yet."""
     found: list[Problem] = []
     say = found.append
-    today = at.astimezone(facts.zone).date()
+    deal_id = deal.pk if deal is not None else None
+    calendar_id = facts.calendar_of(draft, deal)
+    today = facts.today(calendar_id, at)
     before = facts.before.get(deal_id or 0)
     if draft.owner_id not in facts.reps:
         say(Problem("unknown_rep", "There is no such rep.", "/owner"))
     if draft.customer_id not in facts.customers:
         say(Problem("unknown_customer", "There is no such customer.", "/customer"))
-    if draft.kind not in DealKind.values:
+    if draft.kind not in KINDS:
         say(Problem("unknown_kind", f"A deal's kind is one of {', '.join(DealKind.values)}.", "/kind"))
     if len(draft.title) > 160:
         say(Problem("title_too_long", "A title has at most 160 characters.", "/title"))
@@ -681,7 +946,7 @@ def _problems_of(
         say(Problem("only_a_refund_refunds", "Only a deal of kind refund names another deal.", "/refunds"))
     if before is not None:
         found.extend(_amendment_problems(draft, facts, before, today))
-    month = next((m for m in facts.months if m.starts <= draft.close_date < m.ends), None)
+    month = facts.month_of(calendar_id, draft.close_date)
     if month is None:
         say(Problem("no_period", f"No fiscal period holds {draft.close_date}.", "/close_date"))
     elif month.state in (PeriodState.CLOSED, PeriodState.CLOSING) and not _may_close_in(month, before):
@@ -701,16 +966,7 @@ def _problems_of(
             )
         )
     elif draft.close_date <= today:
-        without = sorted(
-            to
-            for to in facts.measured_in - {draft.currency}
-            if not any(
-                r.from_currency_id == draft.currency
-                and r.to_currency_id == to
-                and draft.close_date in r.effective
-                for r in facts.rates
-            )
-        )
+        without = facts.currencies_without_rate(draft.currency, draft.close_date)
         if without:
             say(
                 Problem(
@@ -731,7 +987,7 @@ def _may_close_in(month: Period, before: _Before | None) -> bool:
     )
 
 
-def _refund_problems(draft: DealDraft, facts: _Facts, deal_id: int | None) -> Iterable[Problem]:
+def _refund_problems(draft: DealDraft, facts: Facts, deal_id: int | None) -> Iterable[Problem]:
     """A refund takes back at most what is left of each offering of its original, in the same currency. RULES 8.4."""
     original = facts.refunded.get(draft.refunds_id or 0)
     sold = original.credited_version if original is not None else None
@@ -790,7 +1046,7 @@ def _refund_problems(draft: DealDraft, facts: _Facts, deal_id: int | None) -> It
             )
 
 
-def _amendment_problems(draft: DealDraft, facts: _Facts, before: _Before, today: date) -> Iterable[Problem]:
+def _amendment_problems(draft: DealDraft, facts: Facts, before: _Before, today: date) -> Iterable[Problem]:
     """What an amendment cannot change: whose deal it is, with whom, what a refund refunds, and what was refunded already."""
     deal, version = before.deal, before.version
     if draft.customer_id != deal.customer_id:
@@ -844,7 +1100,7 @@ def below_refunds(
             )
 
 
-def _line_problems(draft: DealDraft, facts: _Facts, before: _Before | None) -> Iterable[Problem]:
+def _line_problems(draft: DealDraft, facts: Facts, before: _Before | None) -> Iterable[Problem]:
     if not draft.lines:
         yield Problem("no_lines", "A deal has at least one line.", "/lines")
     if len(draft.lines) > MOST_LINES:
@@ -857,7 +1113,7 @@ def _line_problems(draft: DealDraft, facts: _Facts, before: _Before | None) -> I
         elif draft.kind not in (DealKind.REFUND, DealKind.CONSUMPTION) and not (
             before is not None and before.sold_then(line, draft)
         ):
-            reason = why_not(offering, draft.close_date)
+            reason = facts.unsellable(line.offering_id, draft.close_date)
             if reason is not None:
                 yield NotOnSale(
                     reason.code, reason.message, f"{at}/offering", replacement=reason.replacement_slug or None
@@ -909,7 +1165,7 @@ def _line_problems(draft: DealDraft, facts: _Facts, before: _Before | None) -> I
             yield Problem("term_out_of_range", "A term is between 1 and 600 months.", f"{at}/term_months")
 
 
-def _share_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
+def _share_problems(draft: DealDraft, facts: Facts) -> Iterable[Problem]:
     if draft.kind == DealKind.CONSUMPTION:
         if draft.shares:
             yield Problem(
@@ -929,7 +1185,7 @@ def _share_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
             yield Problem("unknown_rep", "There is no such rep.", f"/shares/{place}/rep")
         elif times[share.rep_id] > 1:
             yield Problem("rep_twice", "Each rep has one share.", f"/shares/{place}/rep")
-        elif not any(draft.close_date in m.effective for m in facts.memberships.get(share.rep_id, ())):
+        elif not facts.in_a_team(share.rep_id, draft.close_date):
             yield Problem(
                 "rep_without_team", f"This rep was in no team on {draft.close_date}.", f"/shares/{place}/rep"
             )
@@ -950,77 +1206,93 @@ def _share_problems(draft: DealDraft, facts: _Facts) -> Iterable[Problem]:
 
 
 def write_versions(
-    wanted: Sequence[tuple[Deal, DealDraft, int, datetime]], facts: _Facts, *, by: User, reason: str = ""
-) -> list[DealVersion]:
-    """Versions, lines and shares of deals that were checked; 3 statements a few thousand rows.
+    wanted: Sequence[tuple[int, DealDraft, int, datetime]],
+    facts: Facts,
+    *,
+    by: User,
+    reason: str = "",
+    ids: Sequence[int] | None = None,
+) -> list[int]:
+    """Versions, lines and shares of deals that were checked, each as (deal id, draft, number, recorded at). 3 statements, however many.
 
     An amendment keeps what the version in force pinned: the customer's segment and region, revision and price of the lines that stay.
+    ids      Of the versions, where they are reserved already.
+    Returns  Ids of the versions in the order of *wanted*.
     """
-    versions = bulk.insert(
-        [
-            DealVersion(
-                deal_id=deal.pk,
-                number=number,
-                kind=draft.kind,
-                title=draft.title,
-                close_date=draft.close_date,
-                currency_id=draft.currency,
-                segment=_whose(facts, deal, draft).segment,
-                region=_whose(facts, deal, draft).region,
-                new_customer=draft.new_customer,
-                refunds_id=draft.refunds_id,
-                recorded_by_id=by.pk,
-                recorded_at=at,
-                reason=reason,
-            )
-            for deal, draft, number, at in wanted
-        ]
-    )
-    pairs = list(zip(versions, (draft for _, draft, _, _ in wanted), strict=True))
-    bulk.insert(
-        [
-            _line(version, place, line, draft, facts)
-            for version, draft in pairs
+    made = list(ids) if ids is not None else bulk.reserve(DealVersion, len(wanted))
+    bulk.copy(DealVersion, _VERSION, _version_rows(made, wanted, facts, by.pk, reason))
+    bulk.copy(
+        DealLine,
+        _LINE,
+        (
+            _line(version, deal_id, place, line, draft, facts)
+            for version, (deal_id, draft, _, _) in zip(made, wanted, strict=True)
             for place, line in enumerate(draft.lines, start=1)
-        ]
+        ),
     )
-    bulk.insert(
-        [
-            DealShare(version_id=version.pk, ordinal=ordinal, rep_id=share.rep_id, ppm=share.ppm)
-            for version, draft in pairs
+    bulk.copy(
+        DealShare,
+        ("version_id", "ordinal", "rep_id", "ppm"),
+        (
+            (version, ordinal, share.rep_id, share.ppm)
+            for version, (_, draft, _, _) in zip(made, wanted, strict=True)
             for ordinal, share in enumerate(draft.shares, start=1)
-        ]
+        ),
     )
-    return versions
+    return made
 
 
-def _whose(facts: _Facts, deal: Deal, draft: DealDraft) -> Customer | DealVersion:
-    """Who says segment and region: the customer as they are now, or, of an amendment, the version in force."""
-    before = facts.before.get(deal.pk)
-    return before.version if before is not None else facts.customers[draft.customer_id]
+def _version_rows(
+    ids: Sequence[int],
+    wanted: Sequence[tuple[int, DealDraft, int, datetime]],
+    facts: Facts,
+    by_id: int,
+    reason: str,
+) -> Iterable[tuple[Any, ...]]:
+    for pk, (deal_id, draft, number, at) in zip(ids, wanted, strict=True):
+        before = facts.before.get(deal_id)
+        where = before.version if before is not None else facts.customers[draft.customer_id]
+        yield (
+            pk,
+            deal_id,
+            number,
+            draft.kind,
+            draft.title,
+            draft.close_date,
+            draft.currency,
+            where.segment,
+            where.region,
+            draft.new_customer,
+            draft.refunds_id,
+            by_id,
+            at,
+            reason,
+        )
 
 
-def _line(version: DealVersion, place: int, line: LineDraft, draft: DealDraft, facts: _Facts) -> DealLine:
-    before = facts.before.get(version.deal_id)
+def _line(
+    version_id: int, deal_id: int, place: int, line: LineDraft, draft: DealDraft, facts: Facts
+) -> tuple[Any, ...]:
+    before = facts.before.get(deal_id)
     old = before.lines.get(line.line_no or 0) if before is not None else None
     price = line.price_version_id
     if price is None and old is not None and old.plan_id == line.plan_id:
         price = old.price_version_id
-    return DealLine(
-        version_id=version.pk,
-        line_no=(line.line_no or place) if before is not None else place,
-        offering_id=line.offering_id,
-        offering_revision_id=old.offering_revision_id if old else facts.revisions.get(line.offering_id),
-        plan_id=line.plan_id,
-        price_version_id=price or _price_in_effect(facts, line.plan_id, draft),
-        amount_minor=line.amount_minor,
-        quantity=line.quantity,
-        term_months=line.term_months,
-        billed_minor=line.billed_minor,
+    return (
+        version_id,
+        (line.line_no or place) if before is not None else place,
+        line.offering_id,
+        old.offering_revision_id if old else facts.revisions.get(line.offering_id),
+        line.plan_id,
+        price or _price_in_effect(facts, line.plan_id, draft),
+        line.amount_minor,
+        line.quantity,
+        line.term_months,
+        line.billed_minor,
     )
 
 
-def _price_in_effect(facts: _Facts, plan_id: int | None, draft: DealDraft) -> int | None:
+def _price_in_effect(facts: Facts, plan_id: int | None, draft: DealDraft) -> int | None:
     """The price to pin on the close date: what the customer has accepted privately, else the list's.
 
     Of several list prices the one in the deal's currency, else any.

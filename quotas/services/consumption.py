@@ -34,7 +34,6 @@ from quotas.models import (
     DealKind,
     DealLine,
     DealState,
-    DealVersion,
     FxRate,
     Grain,
     Measure,
@@ -659,20 +658,24 @@ def _write(drafts: Sequence[tuple[_Account, DealDraft]], *, by: User, at: dateti
     ]
     versions = write_versions(
         [
-            (deal, draft, number + 1, at)
+            (deal.pk, draft, number + 1, at)
             for deal, (_, draft), number in zip(deals, drafts, numbers, strict=True)
         ],
         facts,
         by=by,
         reason=POLICY,
     )
-    ids, latest = [deal.pk for deal in deals], [version.pk for version in versions]
+    ids, latest = [deal.pk for deal in deals], versions
     bulk.update(
         Deal,
         ids,
         {
             "state": ("text", [DealState.APPROVED.value] * len(deals)),
             "owner_id": ("bigint", [draft.owner_id for _, draft in drafts]),
+            "calendar_id": (
+                "bigint",
+                [facts.calendar_of(draft, deal) for deal, (_, draft) in zip(deals, drafts, strict=True)],
+            ),
             "latest_version_id": ("bigint", latest),
             "credited_version_id": ("bigint", latest),
             "decided_at": ("timestamptz", [deal.decided_at or at for deal in deals]),
@@ -687,7 +690,7 @@ def _write(drafts: Sequence[tuple[_Account, DealDraft]], *, by: User, at: dateti
 def _events(
     drafts: Sequence[tuple[_Account, DealDraft]],
     deals: Sequence[Deal],
-    versions: Sequence[DealVersion],
+    versions: Sequence[int],
     *,
     by: User,
     at: datetime,
@@ -702,5 +705,5 @@ def _events(
         )
         for action, reason in actions:
             yield DealEvent(
-                deal_id=deal.pk, version_id=version.pk, action=action, by_id=by.pk, at=at, reason=reason
+                deal_id=deal.pk, version_id=version, action=action, by_id=by.pk, at=at, reason=reason
             )

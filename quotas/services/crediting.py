@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import Sum
@@ -13,9 +14,10 @@ from config.clock import day_of
 from marketplace.models import Customer
 from quotas.crediting import engine
 from quotas.models import CreditEntry, Deal, Grain, Measure, Period, ReceiverClass
+from quotas.selectors.periods import calendar_of_rep
 from quotas.selectors.targets import quotas_of_reps
 from quotas.selectors.visibility import reps_for
-from quotas.services.booking import DealDraft
+from quotas.services.booking import DealDraft, Facts
 
 EstimatedCredit = engine.Desired
 EstimatedGap = engine.Uncredited
@@ -59,7 +61,8 @@ def estimate(
     amends   The approved deal that the draft would amend: the credits are what would stand then, the standings move by the difference.
     seen_by  Leaves out overlay credit of reps whose numbers this person may not see; None leaves out nothing.
     """
-    credits, uncredited = engine.desired(engine.Unsaved([document(draft, amends=amends)]))
+    asked = document(draft, amends=amends)
+    credits, uncredited = engine.desired(engine.Unsaved([asked]))
     overlay = {c.rep_id for c in credits if c.receiver_class == ReceiverClass.OVERLAY}
     if seen_by is not None and overlay:
         seen = set(reps_for(seen_by, day_of(at)).filter(pk__in=overlay).values_list("pk", flat=True))
@@ -74,15 +77,25 @@ def estimate(
         if amends is not None
         else {}
     )
-    return Estimate(credits, uncredited, _standings(draft, credits, amends), stands)
+    standings = _standings(draft, credits, amends, asked["calendar_id"])
+    return Estimate(credits, uncredited, standings, stands)
 
 
-def document(draft: DealDraft, *, amends: Deal | None = None) -> dict[str, object]:
-    """A draft in the shape of lines_from_json.sql; the customer's segment and region as they would be pinned."""
+def document(draft: DealDraft, *, amends: Deal | None = None, facts: Facts | None = None) -> dict[str, Any]:
+    """A draft in the shape of lines_from_json.sql; calendar and the customer's segment and region as they would be pinned.
+
+    facts  Those that the draft was weighed by, so that nothing is read again.
+    """
     customer = (
-        amends.in_force if amends is not None else Customer.objects.filter(pk=draft.customer_id).first()
+        amends.in_force
+        if amends is not None
+        else facts.customers.get(draft.customer_id)
+        if facts is not None
+        else Customer.objects.filter(pk=draft.customer_id).first()
     )
+    calendar_id = facts.calendar_of(draft, amends) if facts is not None else _calendar_id(draft, amends)
     return {
+        "calendar_id": calendar_id,
         "customer_id": draft.customer_id,
         "kind": draft.kind,
         "close_date": draft.close_date.isoformat(),
@@ -110,12 +123,20 @@ def document(draft: DealDraft, *, amends: Deal | None = None) -> dict[str, objec
     }
 
 
-def _standings(draft: DealDraft, credits: list[EstimatedCredit], amends: Deal | None) -> list[StandingChange]:
-    quarter = (
-        Period.objects.filter(grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date)
-        .order_by("calendar_id")
-        .first()
-    )
+def _calendar_id(draft: DealDraft, amends: Deal | None) -> int | None:
+    """The deal's own, else that of its owner on the close date."""
+    if amends is not None:
+        return amends.calendar_id
+    found = calendar_of_rep(draft.owner_id, draft.close_date)
+    return found.pk if found else None
+
+
+def _standings(
+    draft: DealDraft, credits: list[EstimatedCredit], amends: Deal | None, calendar_id: int | None
+) -> list[StandingChange]:
+    quarter = Period.objects.filter(
+        calendar=calendar_id, grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date
+    ).first()
     if quarter is None or not credits:
         return []
     gained: dict[tuple[int, int], int] = defaultdict(int)

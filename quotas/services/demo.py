@@ -8,15 +8,18 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import partial
 
 from django.contrib.auth.hashers import make_password
 from django.db import connection, transaction
 from django.db.backends.postgresql.psycopg_any import DateRange
+from django.db.models import Count
 
 from accounts.audit import acting
 from accounts.models import RoleGrant, User
-from config import bulk
+from config import bulk, jobs
 from config.clock import day_of
+from config.models import JobState
 from marketplace.models import (
     CommercialPath,
     Customer,
@@ -32,7 +35,7 @@ from marketplace.selectors.on_sale import ON_SALE
 from marketplace.services.demo import stage_demo
 from marketplace.services.loading import load_catalog
 from quotas.crediting import engine
-from quotas.demo import calendar, plan
+from quotas.demo import calendar, crm, plan
 from quotas.demo.market import OfferingFact, PlanFact
 from quotas.demo.organisation import DOMAIN, HOME, LOG_INS, PARTNERS
 from quotas.demo.selling import (
@@ -54,9 +57,12 @@ from quotas.models import (
     CreditingRule,
     CustomerTerritory,
     Deal,
+    DealKind,
+    DealLine,
     DealState,
     FiscalCalendar,
     FxRate,
+    ImportKind,
     Measure,
     ParityException,
     Period,
@@ -75,6 +81,7 @@ from quotas.models import (
     TerritoryAssignment,
     ValueBasis,
 )
+from quotas.services import importing
 from quotas.services.approving import (
     MOST_AT_ONCE,
     approve_deals,
@@ -93,6 +100,7 @@ from quotas.services.booking import (
     record_deals,
 )
 from quotas.services.consumption import UsageRow, record_usage
+from quotas.services.policies import draft_policy, publish_policy
 
 PASSWORD = "demo"  # noqa: S105 -- it stands on the log-in page
 POLICY = "Straight-through v1"
@@ -100,6 +108,8 @@ SOURCES = {"crm": "CRM import", "metering": "Metering import"}
 FOUNDED = datetime(2025, 6, 16, 16, tzinfo=UTC)
 TREE_SINCE = date(2010, 1, 1)
 LOCK = 0x44454D4F
+CRM_SOURCE = "salesforce"  # as the map of the file says
+CRM_ROWS = 36  # of the file that a CRM has exported
 A_BATCH = 4_000  # deals approved together at least: each posting passes over all facts once
 
 
@@ -145,7 +155,10 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _calendar(ids, made)
     _quotas(ids, made)
     _plan(ids, made)
+    _policies(ids)
     _deals(ids, made)
+    deals = Deal.objects.count()
+    imported = _crm_file(ids, today)
     staged = stage_demo(people=ids.users, at=_morning(today - timedelta(days=1)))
     return Loaded(
         {
@@ -153,7 +166,8 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
             "teams": len(made.organisation.teams),
             "customers": len(made.customers),
             "quotas": Quota.objects.count(),
-            "deals": Deal.objects.count(),
+            "deals": deals,
+            "deals out of a CRM's file": imported,
             "credit entries": CreditEntry.objects.count(),
             **staged,
         },
@@ -449,6 +463,20 @@ def _exception(ids: _Ids) -> None:
     )
 
 
+def _policies(ids: _Ids) -> None:
+    """What comes from the CRMs is approved as it comes, within limits that two comp admins have agreed on."""
+    drafted = draft_policy(
+        name=plan.POLICY_NAME,
+        sources=plan.POLICY_SOURCES,
+        currency="USD",
+        most_minor=plan.POLICY_MOST_MINOR,
+        late_after_days=plan.POLICY_LATE_AFTER_DAYS,
+        by=ids.users["admin"],
+        at=FOUNDED,
+    )
+    publish_policy(policy_id=drafted.pk, by=ids.users["checker"], at=FOUNDED + timedelta(days=2))
+
+
 def _version(
     ids: _Ids, of: CompPlan, number: int, span: tuple[date, date], at: datetime, note: str
 ) -> PlanVersion:
@@ -718,6 +746,59 @@ def _undo(ids: _Ids, fact: DealFact) -> None:
     assert fact.undone_at is not None  # noqa: S101 -- cancelled and held deals say when
     act = cancel_deal if fact.outcome == CANCELLED else hold_deal
     act(deal_id=ids.deals[_key(fact)], by=ids.users["admin"], at=fact.undone_at, reason=fact.reason)
+
+
+def _crm_file(ids: _Ids, today: date) -> int:
+    """A file of the CRM, imported by the comp admin under the policy; returns how many deals it brought.
+
+    Some of its rows are refused, and reconciliation has something to explain.
+    """
+    once = Rep.objects.values("name").annotate(times=Count("pk")).filter(times=1).values("name")
+    alike = list(
+        Deal.objects.filter(
+            state=DealState.APPROVED,
+            latest_version__close_date__range=(today - timedelta(days=40), today - timedelta(days=3)),
+            latest_version__currency="USD",
+            latest_version__kind__in=[DealKind.NEW_BUSINESS, DealKind.EXPANSION],
+            owner__name__in=once,
+        )
+        .select_related("owner", "customer", "latest_version")
+        .order_by("pk")
+    )
+    deals = alike[:: max(1, len(alike) // CRM_ROWS)][:CRM_ROWS]
+    first = {
+        line.version_id: line
+        for line in DealLine.objects.filter(
+            version__in=[d.latest_version_id for d in deals], line_no=1
+        ).select_related("offering")
+    }
+    sold = [
+        crm.Sold(
+            account=deal.customer.name,
+            owner=deal.owner.name,
+            offering=first[deal.latest.pk].offering.name,
+            amount_minor=first[deal.latest.pk].amount_minor,
+            closed=deal.latest.close_date,
+        )
+        for deal in deals
+    ]
+    if not sold:
+        return 0
+    at, by = _morning(today - timedelta(days=1)), ids.users["admin"]
+    run = importing.upload(
+        kind=ImportKind.DEALS, file_name=crm.FILE_NAME, pieces=[crm.opportunities(sold)], by=by, at=at
+    )
+    importing.set_map(run_id=run.pk, text=crm.MAP, by=by, at=at)
+    importing.save_map(name="Salesforce, weekly", kind=ImportKind.DEALS, text=crm.MAP, by=by, at=at)
+    options = importing.Options(policy=plan.POLICY_NAME)
+    for start in (
+        partial(importing.check, run_id=run.pk, options=options, by=by, at=at),
+        partial(importing.carry_out, run_id=run.pk, by=by, at=at),
+    ):
+        job = jobs.work_off(job_id=start().pk, now=lambda: at)
+        if job.state != JobState.DONE:
+            raise RuntimeError(f"{job.title} has not worked: {job.error}")
+    return Deal.objects.filter(source=CRM_SOURCE).count()
 
 
 def _close(ids: _Ids, names: Sequence[str], *, at: datetime) -> None:

@@ -38,6 +38,7 @@ from quotas.models import (
     Rep,
     TeamMembership,
 )
+from quotas.selectors.periods import calendar_of_rep
 from quotas.selectors.plans import OPEN_STATES, SIMULATE, begins_in_the_past, history_digest, past_part
 
 MOST_MONTHS: Final = 60
@@ -117,7 +118,9 @@ def try_deal(*, version: PlanVersion, tryout: Tryout, at: datetime) -> Tried:
     rep = _holder(tryout.role, day)
     if tryout.kind == DealKind.CONSUMPTION:
         customer, rep = _account(tryout) or (customer, rep)
+    calendar = calendar_of_rep(rep.pk, day) if rep else None
     document = {
+        "calendar_id": calendar.pk if calendar else None,
         "customer_id": customer.pk if customer else None,
         "kind": tryout.kind,
         "close_date": day.isoformat(),

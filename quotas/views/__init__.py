@@ -1,6 +1,6 @@
 """Pages: parse, one call, render. A part of a page is asked for by the page's own address."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -10,7 +10,7 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Role, User
 from config import formats
-from quotas.models import Measure, Period
+from quotas.models import FiscalCalendar, Measure, Period
 from quotas.selectors import periods
 
 SALES = (Role.REP, Role.MANAGER, Role.COMP_ADMIN, Role.AUDITOR, Role.SOURCING_LEAD)
@@ -45,10 +45,19 @@ def given(asked: Mapping[str, str], name: str) -> str:
     return asked.get(name, "").replace("\x00", "").strip()[:100]
 
 
-def chosen_period(asked: Mapping[str, str], on: date) -> Period:
-    """The period of the address, else the quarter of the day. Raises Http404 for a name that no period has."""
+def chosen_period(
+    asked: Mapping[str, str], on: date, calendar: Callable[[], FiscalCalendar | None] | None = None
+) -> Period:
+    """The period of the address, else the quarter of the day. Raises Http404 for a name that no period has.
+
+    calendar  Whose quarter is meant; the operator's if none is given.
+    """
     name = given(asked, "period")
-    found = periods.period_named(name) if name else periods.current_period(on)
+    if name:
+        found = periods.period_named(name)
+    else:
+        own = calendar() if calendar else None
+        found = periods.current_period(on, calendar_id=own.pk if own else None)
     if found is None:
         raise Http404
     return found

@@ -6,14 +6,15 @@ from typing import Any, Final
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models.functions import Coalesce
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.refusals import Refusal
 from quotas.models import Deal, Measure
+from quotas.selectors import exports
 from quotas.selectors.deals import (
     Duplicate,
     Expected,
@@ -46,9 +47,13 @@ class Row:
 
 @require_safe
 @login_required
-def approvals(request: HtmxRequest) -> HttpResponse:
+def approvals(request: HtmxRequest) -> HttpResponseBase:
     user = _approver(request)
     now = clock.now()
+    measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
+    if form := exporting.asked(request):
+        table = exports.approvals(approvals_waiting_for(user, clock.today()), measure, now)
+        return exporting.answer(request, form, name="approvals", title="Approvals", table=table)
     waiting = with_facts(approvals_waiting_for(user, clock.today()))
     total = waiting.count()
     page = list(waiting.order_by(Coalesce("amended_at", "submitted_at"), "pk")[:PAGE])
@@ -60,7 +65,6 @@ def approvals(request: HtmxRequest) -> HttpResponse:
         Measure.objects.select_related("currency").in_bulk(),
         people=reps_for(user, clock.today()),
     )
-    measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
     rows = [
         Row(
             deal=deal,

@@ -1,7 +1,7 @@
 """The quota board of a team, for those in it, those above it and those beside it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
@@ -9,7 +9,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.safestring import SafeString
@@ -17,11 +17,12 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import charts, clock, formats
+from config import charts, clock, exporting, formats
+from config.exports import Column, Table, ratio
 from quotas.models import ONE, Period, Team
-from quotas.selectors import pace, periods, teams
+from quotas.selectors import exports, pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
-from quotas.selectors.visibility import rep_of
+from quotas.selectors.visibility import calendars_of, rep_of
 from quotas.selectors.weighted import WeightedAttainment, WeightedComponent, weighted_attainments
 from quotas.services.approving import approvals_waiting_for
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
@@ -59,24 +60,29 @@ class Line:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def board(request: HtmxRequest, slug: str = "") -> HttpResponse:
+def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
     user = sales_user(request)
     at = clock.now()
     today = clock.today()
     if not slug:
         return redirect(_home(user) + ("?" + request.GET.urlencode() if request.GET else ""))
     team = get_object_or_404(Team, slug=slug)
-    period = chosen_period(request.GET, today)
+    known = periods.Calendars()
+    period = chosen_period(request.GET, today, lambda: known.of_team(team.pk, today))
     measure, measures = chosen_measure(request.GET)
     shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user)
     lines = [_line(row, shown) for row in shown.rows]
     rows = _filtered(lines, request.GET.get("q", ""), request.GET.get("show", ""))
+    if form := exporting.asked(request):
+        table = _table(_sorted(rows, request.GET.get("sort", "")), shown)
+        name, title = f"board {team.slug} {measure.slug} {period}", f"{team.name}, quota board"
+        return exporting.answer(request, form, name=name, title=title, table=table, said=_told(shown))
     context = {
         "board": shown,
         "team": team,
         "measure": measure,
         "measures": measures,
-        "switch": periods.switch(period, today),
+        "switch": periods.switch(period, today, calendars_of(user, today, first=team, known=known)),
         "lines": _sorted(rows, request.GET.get("sort", "")),
         "sort": request.GET.get("sort", "")
         if request.GET.get("sort", "").lstrip("-") in SORTS
@@ -160,6 +166,75 @@ def _sorted(lines: list[Line], sort: str) -> list[Line]:
         "landing": lambda line: line.landing_ppm,
     }
     return sorted(lines, key=keys[name], reverse=down) if name in keys else lines
+
+
+# --- as a file --------------------------------------------------------------------------------------------
+
+
+def _table(lines: Sequence[Line], shown: Board) -> Table:
+    """A row a line of the board; an amount that the viewer may not see is empty."""
+    columns = [
+        Column("rank", "Rank", "whole"),
+        Column("movement", "Places won in a week", "whole"),
+        Column("name", "Team" if shown.of_teams else "Rep"),
+        Column("slug", "Slug"),
+        Column("detail", "What"),
+        Column("attainment_percent", "Attainment %", "percent"),
+        *(
+            Column(name, label, "money", exports.SHARED)
+            for name, label in (
+                ("attained", "Attained"),
+                ("credited", "Credited"),
+                ("overlay", "Overlay"),
+                ("elsewhere", "In other teams"),
+                ("pending", "Pending"),
+                ("last_week", "Credited in the last week"),
+                ("quota", "Quota"),
+            )
+        ),
+        Column("against_pace_percent", "Against pace, % points", "percent"),
+        Column("landing_percent", "Landing %", "percent"),
+        Column("status", "Status"),
+    ]
+    write = exports.of_measure(shown.measure)
+
+    def rows() -> Iterator[Sequence[Any]]:
+        for line in lines:
+            row = line.row
+            amounts = (
+                *(row.attained_minor, row.credited_minor, row.overlay_minor, row.elsewhere_minor),
+                *(row.pending_minor, row.last_week_minor, row.quota_minor),
+            )
+            attained = ratio(row.attained_minor, line.quota)
+            stands = charts.standing(row.attained_minor, line.quota, shown.pace_ppm)
+            yield (
+                *(row.rank, row.movement, row.name, row.slug, row.detail, attained),
+                *(write(minor) if row.money else None for minor in amounts),
+                exports.against_pace(attained, shown.pace_ppm),
+                Fraction(line.landing_ppm, ONE) if line.landing_ppm >= 0 else None,
+                stands.word,
+            )
+
+    return Table(columns, rows)
+
+
+def _told(shown: Board) -> list[tuple[str, str]]:
+    """What stands round the rows of the board."""
+    write = Writer.of(shown.measure)
+    told = [
+        ("Measure", shown.measure.name),
+        ("Period", shown.period.name),
+        ("Linear pace", formats.percent(shown.pace_ppm, ONE)),
+    ]
+    if shown.plan_version:
+        told.append(("Plan", shown.plan_version))
+    if shown.money:
+        told.append(("Credited together", write(shown.credited_minor)))
+        if shown.quota_minor is not None:
+            told.append(("Quota of the team", write(shown.quota_minor)))
+    else:
+        told.append(("Amounts", "Those of others are not shown to you."))
+    return told
 
 
 # --- weighted attainment ----------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -33,7 +33,7 @@ from quotas.models import (
     Period,
     UncreditedLine,
 )
-from quotas.selectors import periods
+from quotas.selectors import exports, periods
 from quotas.selectors.deals import (
     Criteria,
     complete,
@@ -47,6 +47,7 @@ from quotas.selectors.deals import (
 )
 from quotas.selectors.visibility import (
     SEES_EVERYTHING,
+    calendars_of,
     deals_for,
     entries_for,
     may_log_for,
@@ -90,7 +91,7 @@ class Row:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def deals(request: HtmxRequest) -> HttpResponse:
+def deals(request: HtmxRequest) -> HttpResponseBase:
     user = sales_user(request, Role.PARTNER)
     today = clock.today()
     publisher = _only_publisher(user)
@@ -99,6 +100,15 @@ def deals(request: HtmxRequest) -> HttpResponse:
     criteria = _criteria(request.GET, me.pk if me else None)
     visible = deals_for(user, today)
     found = narrowed(visible, criteria, names=names)
+    if form := exporting.asked(request):
+        return exporting.answer(
+            request,
+            form,
+            name=" ".join(filter(None, ["deals", str(criteria.period or ""), request.GET.get("state", "")])),
+            title="Deals",
+            table=exports.deals(found, entries=entries_for(user, today), publisher=publisher),
+            total=found.count(),
+        )
     counts = counts_by_state(narrowed(visible, criteria, but_state=True, names=names))
     stateless = narrowed(visible, criteria, but_state=True, names=names)
     held = stateless.filter(held=True).count()
@@ -130,7 +140,7 @@ def deals(request: HtmxRequest) -> HttpResponse:
         + ([("amended", "Amendment waits", amended)] if names and (amended or criteria.amended) else []),
         "chosen": "held" if criteria.held else "amended" if criteria.amended else criteria.state,
         "criteria": criteria,
-        "choices": _periods(criteria.period),
+        "choices": _periods(user, criteria.period),
         "names": names,
         "me": me,
         "scopes": me is not None and user.has_role(Role.MANAGER, *SEES_EVERYTHING),
@@ -160,13 +170,15 @@ def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
         period=period,
         words=given(asked, "q"),
         rep=given(asked, "rep"),
+        source=given(asked, "source"),
         own_rep=own,
     )
 
 
-def _periods(chosen: Period | None) -> list[Period]:
+def _periods(user: User, chosen: Period | None) -> list[Period]:
     on = clock.today()
-    return [p for p in reversed(periods.all_periods()) if (p.grain in "QY" and p.starts <= on) or p == chosen]
+    every = reversed(periods.all_periods(calendars_of(user, on)[::-1]))
+    return [p for p in every if (p.grain in "QY" and p.starts <= on) or p == chosen]
 
 
 def _row(deal: Deal, publisher: int | None, credit: Sequence[tuple[Measure, int]] = ()) -> Row:

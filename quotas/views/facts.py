@@ -9,17 +9,18 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import Model
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.refusals import Refusal
 from marketplace.models import Currency, Customer
 from quotas.forms import choices, named
 from quotas.models import Deal, Measure, Period, Rep, SalesRole, Team, Territory
+from quotas.selectors import exports
 from quotas.selectors import facts as dated
 from quotas.selectors import recredits as selectors
 from quotas.selectors.visibility import deals_for
@@ -395,9 +396,12 @@ BY_HAND: Final = Kind(
 
 @require_safe
 @login_required
-def index(request: HtmxRequest) -> HttpResponse:
+def index(request: HtmxRequest) -> HttpResponseBase:
     user = reviewer(request.user)
     on = clock.today()
+    if form := exporting.asked(request):
+        table = exports.territories(on)
+        return exporting.answer(request, form, name="territories", title="Territories", table=table)
     context = {
         "kinds": [kind for kind in KINDS if kind.slug != "territory"],
         "territories": dated.territories(on),

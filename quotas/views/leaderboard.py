@@ -3,19 +3,19 @@
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
-from config import clock
+from config import clock, exporting
 from config.refusals import Refusal
 from quotas.models import Team
-from quotas.selectors import periods, teams
+from quotas.selectors import exports, periods, teams
 from quotas.selectors.boards import sees_all_money
-from quotas.selectors.leaderboard import BYS, GROUPS, Leaderboard, leaderboard
-from quotas.selectors.visibility import managed_teams, rep_of, reps_for
+from quotas.selectors.leaderboard import BYS, GROUPS, By, Leaderboard, leaderboard, whole_leaderboard
+from quotas.selectors.visibility import calendars_of, managed_teams, rep_of, reps_for
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
 
 PAGE: Final = 50
@@ -27,7 +27,7 @@ SOLD: Final = ("publisher", "offering")
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def board(request: HtmxRequest) -> HttpResponse:
+def board(request: HtmxRequest) -> HttpResponseBase:
     """Everybody may look at the ranks; people's names are for those who sell."""
     user = signed_in(request)
     inside = user.has_role("rep", "manager", "comp_admin", "auditor", "sourcing_lead")
@@ -36,20 +36,35 @@ def board(request: HtmxRequest) -> HttpResponse:
     if group not in GROUPS or by not in BYS or not (inside or group in SOLD):
         raise Http404
     today = clock.today()
-    period = chosen_period(request.GET, today)
-    measure, measures = chosen_measure(request.GET)
     team = (
         get_object_or_404(Team, slug=given(request.GET, "team"))
         if request.GET.get("team") and inside
         else None
     )
+    calendars = calendars_of(user, today, first=team)
+    period = chosen_period(request.GET, today, lambda: calendars[0] if calendars else None)
+    measure, measures = chosen_measure(request.GET)
+    ranked: By = "credit" if group in SOLD or by == "credit" else "attainment"
+    if form := exporting.asked(request):
+        table = exports.standings(
+            lambda: whole_leaderboard(
+                measure=measure, period=period, by=ranked, group=group, team=team, at=clock.now()
+            ),
+            measure,
+            group=group,
+            seen=lambda page: _money(user, page),
+            money_shown=_may_show_money(user, group),
+        )
+        name = f"leaderboard {group}s {measure.slug} {period} {team.slug if team else ''}"
+        said = [("Measure", measure.name), ("Period", period.name), ("Ranked by", ranked)]
+        return exporting.answer(request, form, name=name, title="Leaderboard", table=table, said=said)
     me = rep_of(user)
     around = request.GET.get("around") == "me" and me is not None and group == "rep"
     try:
         shown = leaderboard(
             measure=measure,
             period=period,
-            by="credit" if group in SOLD or by == "credit" else "attainment",
+            by=ranked,
             group=group,
             team=team,
             limit=AROUND if around else PAGE,
@@ -63,7 +78,7 @@ def board(request: HtmxRequest) -> HttpResponse:
         "board": shown,
         "measure": measure,
         "measures": measures,
-        "switch": periods.switch(period, today),
+        "switch": periods.switch(period, today, calendars),
         "tabs": TABS if inside else [tab for tab in TABS if tab[0] in SOLD],
         "team": team,
         "path": teams.path_to(team.pk, shown.on) if team else [],
@@ -77,6 +92,11 @@ def board(request: HtmxRequest) -> HttpResponse:
     if wants_part(request) and request.htmx.target == "ranks":
         return render(request, "quotas/leaderboard.html#ranks", context)
     return render(request, "quotas/leaderboard.html", context)
+
+
+def _may_show_money(user: User, group: str) -> bool:
+    """Whether a column of amounts can have any: a publisher's or offering's are the organisation's as a whole."""
+    return group not in SOLD or sees_all_money(user) or user.has_role("manager", "sourcing_lead")
 
 
 def _money(user: User, shown: Leaderboard) -> set[int]:

@@ -6,19 +6,19 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse, QueryDict
+from django.http import Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import Publisher
 from marketplace.selectors.visibility import publishers_for
 from quotas.models import ParityException, ParityProof, ParityVerdict
+from quotas.selectors import exports, periods
 from quotas.selectors import parity as proofs
-from quotas.selectors import periods
 from quotas.services import parity as services
 from quotas.views import HtmxRequest, chosen_period, given, signed_in
 
@@ -28,7 +28,7 @@ READS_ALL: Final = (Role.COMP_ADMIN, Role.AUDITOR)
 
 @require_safe
 @login_required
-def parity(request: HtmxRequest) -> HttpResponse:
+def parity(request: HtmxRequest) -> HttpResponseBase:
     """Of the period and comparison in the address; ?proof= shows what was found once, ?ask= opens the form of an exception."""
     user = _reader(request)
     return _page(request, user, request.GET)
@@ -41,7 +41,7 @@ def _page(
     *,
     wrong: tuple[Problem, ...] = (),
     entered: Mapping[str, str] | None = None,
-) -> HttpResponse:
+) -> HttpResponseBase:
     today = clock.today()
     number = given(asked, "proof")
     proof: ParityProof | None
@@ -53,6 +53,10 @@ def _page(
         period, then = chosen_period(asked, today), False
         report, proof = proofs.current_report(period, between=_between(asked), on=today)
     sees_all = user.has_role(*READS_ALL)
+    if form := exporting.asked(request):
+        table, title = exports.parity(report.findings, lines=sees_all), f"Parity of {period}"
+        said = [("Between", str(report.between)), ("In short", _summary(report))]
+        return exporting.answer(request, form, name=f"parity {period}", title=title, table=table, said=said)
     context: dict[str, Any] = {
         "period": period,
         "switch": periods.switch(period, today),
@@ -99,7 +103,7 @@ def prove(request: HtmxRequest) -> HttpResponse:
 
 @require_POST
 @login_required
-def ask(request: HtmxRequest) -> HttpResponse:
+def ask(request: HtmxRequest) -> HttpResponseBase:
     """Ask for an exception of a rule or of a decision, named as rule:7 or decision:7."""
     user = _reader(request)
     what, _, number = given(request.POST, "ask").partition(":")

@@ -3,23 +3,22 @@
 Published versions are for everybody who is measured by them; drafts are for comp admins and auditors.
 """
 
-import csv
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
-from io import StringIO
 from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
+from config.exports import Format
 from config.models import Job
 from config.refusals import NotFound, Problem, Refusal, Stale
 from quotas.models import (
@@ -33,7 +32,6 @@ from quotas.models import (
     Rep,
     RuleVersion,
     SalesRole,
-    Team,
 )
 from quotas.plan_forms import (
     EVERYBODY,
@@ -47,6 +45,7 @@ from quotas.plan_forms import (
     last_day,
     next_day,
 )
+from quotas.selectors import exports
 from quotas.selectors import impact as impacts
 from quotas.selectors.linter import Weight
 from quotas.selectors.plans import (
@@ -797,12 +796,14 @@ def _measures(tried: simulating.Tried) -> list[TriedMeasure]:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def impact(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
+def impact(request: HtmxRequest, slug: str, number: int) -> HttpResponseBase:
     """What the version would have moved on the deals of the past: the newest preview, or the one of ?run=."""
     _reviewer(request)
     found = _version(request, slug, number)
     runs = list(_runs(found)[:RUNS])
     run = _chosen(request, found, runs)
+    if form := exporting.asked(request):
+        return _impact_file(request, form, found, run)
     starts, last = _usual(found)
     context = _frame(request, found, "impact") | {
         "form": SpanForm(initial={"starts": starts, "last": last}),
@@ -848,28 +849,25 @@ def impact_start(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
 
 @require_safe
 @login_required
-def impact_csv(request: HtmxRequest, slug: str, number: int, run: int) -> HttpResponse:
-    """Everybody who moves, as a table."""
+def impact_csv(request: HtmxRequest, slug: str, number: int, run: int) -> HttpResponseBase:
+    """Everybody who moves, as CSV, or in the format that is asked for."""
     _reviewer(request)
     found = _version(request, slug, number)
     job = _runs(found).filter(pk=run).first()
-    if job is None or "moves" not in job.result:
+    return _impact_file(request, exporting.asked(request) or "csv", found, job)
+
+
+def _impact_file(request: HtmxRequest, form: Format, found: PlanVersion, run: Job | None) -> HttpResponseBase:
+    if run is None or "moves" not in run.result:
         raise Http404
-    text = StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["measure", "team", "rep", "before", "after", "change"])
-    measures = Measure.objects.select_related("currency").in_bulk()
-    moves = job.result["moves"]
-    teams = dict(Team.objects.filter(pk__in={m[1] for m in moves}).values_list("pk", "slug"))
-    reps = dict(Rep.objects.filter(pk__in={m[2] for m in moves}).values_list("pk", "slug"))
-    for measure_id, team_id, rep_id, before, after in moves:
-        measure = measures[measure_id]
-        amounts = [impacts.plain(measure, minor) for minor in (before, after, after - before)]
-        writer.writerow([measure.slug, teams.get(team_id, ""), reps.get(rep_id, ""), *amounts])
-    answer = HttpResponse(text.getvalue(), content_type="text/csv; charset=utf-8")
-    name = f"impact-{found.plan.slug}-v{found.number}-{job.pk}.csv"
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    return exporting.answer(
+        request,
+        form,
+        name=f"impact {found.plan.slug} v{found.number} {run.pk}",
+        title=f"Impact of {found}",
+        table=exports.plan_impact(run),
+        said=[("Credit dates", " to ".join(day.isoformat() for day in _span(run)))],
+    )
 
 
 def _runs(found: PlanVersion) -> Any:

@@ -5,15 +5,16 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.models import Job, JobState
 from config.refusals import Refusal
+from quotas.selectors import exports
 from quotas.selectors import recredits as selectors
 from quotas.services.recredit import Cause, cancel_run
 from quotas.views import HtmxRequest, given, wants_part
@@ -24,7 +25,7 @@ PAGE: Final = 30
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def recredits(request: HtmxRequest) -> HttpResponse:
+def recredits(request: HtmxRequest) -> HttpResponseBase:
     user = reviewer(request.user)
     cause, state, before = (given(request.GET, name) for name in ("cause", "state", "before"))
     rows = selectors.runs()
@@ -32,6 +33,9 @@ def recredits(request: HtmxRequest) -> HttpResponse:
         rows = rows.filter(parameters__cause=cause)
     if state in JobState.values:
         rows = rows.filter(state=state)
+    if form := exporting.asked(request):
+        table = exports.recredit_runs(rows)
+        return exporting.answer(request, form, name="recredit runs", title="Recredit runs", table=table)
     if before.isdecimal() and len(before) < 18:
         rows = rows.filter(pk__lt=int(before))
     page = list(rows[: PAGE + 1])
@@ -51,9 +55,12 @@ def recredits(request: HtmxRequest) -> HttpResponse:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def recredit(request: HtmxRequest, pk: int) -> HttpResponse:
+def recredit(request: HtmxRequest, pk: int) -> HttpResponseBase:
     user = reviewer(request.user)
     job = get_object_or_404(selectors.runs(), pk=pk)
+    if form := exporting.asked(request):
+        table, title = exports.recredit_moves(job), f"What run {pk} moved"
+        return exporting.answer(request, form, name=f"recredit run {pk}", title=title, table=table)
     context: dict[str, Any] = {
         "run": Run(job),
         "job": job,

@@ -1,16 +1,16 @@
-"""The rules of crediting, and the periods they work in. To be read by everybody who is measured by them."""
+"""The rules of crediting. To be read by everybody who is measured by them."""
 
 from datetime import date, timedelta
 
 from django.contrib.auth.decorators import login_required
-from django.http import HttpResponse
+from django.http import HttpResponseBase
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.models import Role
-from config import clock
-from quotas.models import Grain, PlanAssignment, PlanVersion
-from quotas.selectors import periods as period_selectors
+from config import clock, exporting
+from quotas.models import PlanAssignment, PlanVersion
+from quotas.selectors import exports
 from quotas.selectors.plans import in_force
 from quotas.selectors.rules import VersionShown, versions_for, word
 from quotas.views import HtmxRequest, sales_user
@@ -18,11 +18,14 @@ from quotas.views import HtmxRequest, sales_user
 
 @require_safe
 @login_required
-def plans(request: HtmxRequest) -> HttpResponse:
+def plans(request: HtmxRequest) -> HttpResponseBase:
     """Every plan with the version in force today, for whom it is, and its other versions. A fixed number of queries."""
     user = sales_user(request)
     today = clock.today()
     versions = versions_for(drafts=user.has_role(Role.COMP_ADMIN, Role.AUDITOR))
+    if form := exporting.asked(request):
+        table = exports.rules(versions)
+        return exporting.answer(request, form, name="crediting rules", title="Crediting rules", table=table)
     current = {version.pk for version in in_force(today, [shown.version for shown in versions]).values()}
     whom = _whom(today)
     grouped: dict[int, list[VersionShown]] = {}
@@ -73,30 +76,3 @@ def _whom(on: date) -> dict[int, str]:
         everybody = any(not role and rep is None for role, rep in each)
         found[plan_id] = "everybody" if everybody else ", ".join([*roles, *single])
     return found
-
-
-@require_safe
-@login_required
-def periods(request: HtmxRequest) -> HttpResponse:
-    sales_user(request)
-    every = period_selectors.all_periods()
-    years = [
-        {
-            "year": year,
-            "quarters": [
-                {
-                    "quarter": quarter,
-                    "months": [m for m in every if m.grain == Grain.MONTH and m.quarter_id == quarter.pk],
-                }
-                for quarter in every
-                if quarter.grain == Grain.QUARTER and quarter.year_id == year.pk
-            ],
-        }
-        for year in reversed(every)
-        if year.grain == Grain.YEAR
-    ]
-    return render(
-        request,
-        "quotas/periods.html",
-        {"years": years, "today": clock.today(), "calendar": period_selectors.calendar()},
-    )

@@ -7,18 +7,18 @@ from typing import Any, Final
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, exporting
 from config.refusals import Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from quotas.models import Deal, DealKind, DealState, Period
-from quotas.selectors import periods
+from quotas.selectors import exports, periods
 from quotas.selectors.deals import owners_of_usage
 from quotas.selectors.visibility import deals_for
 from quotas.services.consumption import COLUMNS, may_record_usage, record_usage_file
@@ -52,8 +52,14 @@ class Row:
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
-def usage(request: HtmxRequest) -> HttpResponse:
-    return _page(request, _reader(request))
+def usage(request: HtmxRequest) -> HttpResponseBase:
+    user = _reader(request)
+    if form := exporting.asked(request):
+        month = _month(request.GET)
+        found = _found(user, month, given(request.GET, "q"), request.GET.get("billed", ""))
+        name = f"usage {month or ''}"
+        return exporting.answer(request, form, name=name, title="Usage", table=exports.usage(found))
+    return _page(request, user)
 
 
 def _reader(request: HttpRequest) -> User:
@@ -132,7 +138,7 @@ def _found(user: User, month: Period | None, words: str, billed: str) -> QuerySe
 
 def _rows(page: Sequence[Deal]) -> list[Row]:
     """2 queries, whatever their number."""
-    months = [p for p in periods.all_periods() if p.grain == "M"]
+    months = list(Period.objects.filter(grain="M", calendar__in={deal.calendar_id for deal in page}))
     owners = owners_of_usage(page)
     rows = []
     for deal in page:
@@ -143,7 +149,14 @@ def _rows(page: Sequence[Deal]) -> list[Row]:
         rows.append(
             Row(
                 deal=deal,
-                month=next((m for m in months if m.starts <= version.close_date < m.ends), None),
+                month=next(
+                    (
+                        m
+                        for m in months
+                        if m.calendar_id == deal.calendar_id and m.starts <= version.close_date < m.ends
+                    ),
+                    None,
+                ),
                 consumed_minor=sum(line.amount_minor for line in lines),
                 # What is not billed yet counts with its estimate, so that the two columns can be compared.
                 billed_minor=sum(

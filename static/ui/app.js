@@ -63,4 +63,15 @@ function keepTables(within) {
 keepTables(document);
 document.addEventListener("htmx:load", event => keepTables(event.target.parentElement ?? document));
 
+// A menu closes once something is chosen, elsewhere is clicked or Escape is pressed.
+for (const kind of ["click", "keydown"]) document.addEventListener(kind, event => {
+  if (event.key && event.key !== "Escape") return;
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    const inside = menu.contains(event.target);
+    if (inside && !event.key && !event.target.closest("a")) continue;
+    menu.open = false;
+    if (inside) menu.firstElementChild.focus();
+  }
+});
+
 listen({ palette: openPalette, theme: switchTheme });

@@ -5,17 +5,16 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from accounts.models import Notification, User
 from accounts.services import grant_role, withdraw_role
 from tests import make
+from tests.accessibility import violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 AT = datetime(2026, 8, 14, 18, tzinfo=UTC)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
@@ -41,8 +40,7 @@ def test_the_pages_are_accessible(
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)
     page.goto(path)
-    found = Axe().run(page, options=RULES)
-    assert found.violations_count == 0, found.generate_report()
+    assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out sideways"
 
 

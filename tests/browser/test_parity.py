@@ -4,18 +4,17 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 
 from accounts.models import Role
 from quotas.models import DealState, ParityProof
 from tests import make
+from tests.accessibility import violations
 from tests.make import Line, Rule, World
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 ADDRESS = "/quotas/parity/?period=FY27-Q1"
 
 
@@ -42,10 +41,6 @@ def world() -> World:
         ]
     )
     return built
-
-
-def violations(page: "Page") -> list[str]:
-    return [found["id"] for found in Axe().run(page, options=RULES).response["violations"]]
 
 
 def verdict(page: "Page", name: str) -> str:

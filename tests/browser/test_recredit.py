@@ -5,7 +5,6 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 
 from config import jobs
@@ -14,12 +13,12 @@ from quotas.models import CreditEntry, DealState
 from quotas.services import recredit
 from quotas.services.recredit import start_run
 from tests import make
+from tests.accessibility import violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 JUL = date(2026, 7, 1)
 SIZES: tuple[Any, ...] = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
 
@@ -57,8 +56,7 @@ def accessible(page: "Page") -> None:
     for scheme, size in zip(schemes, SIZES, strict=True):
         page.emulate_media(color_scheme=scheme)
         page.set_viewport_size(size)
-        found = Axe().run(page, options=RULES)
-        assert found.violations_count == 0, found.generate_report()
+        assert violations(page) == []
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     page.set_viewport_size(SIZES[0])
 

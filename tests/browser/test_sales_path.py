@@ -5,19 +5,18 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from django.urls import reverse
 
 from quotas.models import CreditEntry, Deal, DealState
 from quotas.services import approving, booking
 from tests import make
+from tests.accessibility import violations
 from tests.make import Line, World
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 SignIn = Callable[[Any], None]
 
 
@@ -197,7 +196,6 @@ def pages_of(world: World) -> list[tuple[Any, str]]:
 def test_no_page_breaks_a_rule_of_accessibility_or_scrolls_sideways(
     page: "Page", world: World, sign_in: SignIn, live_server: Any, context: Any, theme: str
 ) -> None:
-    axe = Axe()
     context.add_cookies([{"name": "theme", "value": theme, "url": live_server.url}])
     found: list[str] = []
     for user, address in pages_of(world):
@@ -206,8 +204,7 @@ def test_no_page_breaks_a_rule_of_accessibility_or_scrolls_sideways(
         answer = page.goto(address)
         assert answer is not None
         assert answer.status == 200, address
-        result = axe.run(page, options=RULES)
-        found += [f"{address}: {v['id']} at {v['nodes'][0]['target']}" for v in result.response["violations"]]
+        found += [f"{address}: {broken}" for broken in violations(page)]
         for width in (320, 390, 768, 1440) if theme == "light" else ():  # a theme moves nothing
             page.set_viewport_size({"width": width, "height": 800})
             wide = page.evaluate(

@@ -199,14 +199,14 @@ def test_the_report_has_every_row_with_its_original_and_no_formula(
     run: CatalogImport, keeper: User, browser_of: Browser
 ) -> None:
     answer = browser_of(keeper).get(f"/catalog/imports/{run.pk}/rows.csv?outcome=refused")
-    [row] = csv.DictReader(StringIO(answer.getvalue().decode()))
-    assert (row["row"], row["key"], row["outcome"], row["reason"]) == (
+    [row] = csv.DictReader(StringIO(answer.getvalue().decode("utf-8-sig")))
+    assert (row["Row"], row["Key"], row["Outcome"], row["Reason"]) == (
         "2",
         "'=cmd()",
         "Refused",
         "price_unknown",
     )
-    assert json.loads(row["original"]) == PRICES["=cmd()"]
+    assert json.loads(row["Original"]) == PRICES["=cmd()"]
 
 
 def test_chosen_rows_become_one_change_set(run: CatalogImport, keeper: User, browser_of: Browser) -> None:

@@ -483,3 +483,27 @@ def test_the_way_through_the_pages(browser_of: Callable[[User], Client]) -> None
     assert rep.get(form).status_code == 404
     assert rep.post(f"{step}/withdraw/").status_code == 404
     assert rep.get(f"{step}/").status_code == 200
+
+
+def test_an_offer_in_another_currency_starts_from_its_own_list(browser_of: Callable[[User], Client]) -> None:
+    plan = make.plan()
+    make.customer(name="Fabrikam")
+    make.price(plan=plan)
+    make.price(plan=plan, code="EUR", rows={"input-tokens": "2.75"})
+    client = browser_of(keeper())
+    form = f"/catalog/private-offers/new/{plan.offering.slug}/{plan.slug}/"
+    terms = {"customer": "fabrikam", "start": "2026-09-01", "open_until": "2026-12-31", "currency": "EUR"}
+    # What was typed while the dollars were shown is not taken for euros.
+    shown = client.post(form, {**terms, "listed_in": "USD", "amount-input-tokens-0-0": "2.5"})
+    assert shown.status_code == 422
+    said = shown.content.decode()
+    assert "The amounts below are now the list&#x27;s in EUR: look at them, then save." in said
+    assert 'value="2.75"' in said
+    assert not PrivateOffer.objects.exists()
+    assert client.post(form, {**terms, "currency": "XXX", "listed_in": "USD"}).status_code == 422
+    client.post(form, {**terms, "listed_in": "EUR", "amount-input-tokens-0-0": "2.2"})
+    price = PrivateOffer.objects.get().price
+    assert (price.currency_id, [row.amount for row in price.rows.all()]) == ("EUR", [Decimal("2.2")])
+    again = client.get(f"/catalog/private-offers/{PrivateOffer.objects.get().pk}/edit/").content.decode()
+    assert 'value="2.2"' in again
+    assert '<option value="EUR" selected>' in again

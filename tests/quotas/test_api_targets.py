@@ -26,6 +26,7 @@ def test_periods_are_named_and_only_months_have_a_state(world: make.World) -> No
     assert month == {
         "id": world.year.month(2).pk,
         "name": "FY27-M02",
+        "calendar": "fiscal",
         "grain": "month",
         "starts": "2026-08-01",
         "ends": "2026-09-01",

@@ -876,9 +876,9 @@ def test_the_movers_come_as_a_table_too(world: World) -> None:
     job = previewed(version, world.admin)
     of = (version.plan.slug, version.number)
     table = page(world.auditor, "plan-impact-csv", *of, job.pk)
-    assert table.content.decode().splitlines() == [
-        "measure,team,rep,before,after,change",
-        f"{world.bookings.slug},{world.team.slug},{world.ana.slug},10000.00,12000.00,2000.00",
+    assert table.getvalue().decode("utf-8-sig").splitlines() == [
+        "Measure,Team,Rep,Slug of the rep,Before,After,Change,Currency",
+        f"{world.bookings.name},{world.team.name},{world.ana.name},{world.ana.slug},10000.00,12000.00,2000.00,USD",
     ]
     assert page(world.auditor, "plan-impact-csv", *of, job.pk + 1).status_code == 404
     assert "+$2.0K" in page(world.auditor, "plan-impact", *of).content.decode()

@@ -9,11 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models import User
 from config import clock, jobs
+from config.exports import Export, write
 from config.refusals import Refusal
 from marketplace.importers import own
 from marketplace.importers.files import LARGEST
 from marketplace.models import CatalogImport, ImportSource, ImportState, RowOutcome
-from marketplace.selectors.imports import counts, report, rows_of
+from marketplace.selectors.exports import import_rows
+from marketplace.selectors.imports import counts, rows_of
 from marketplace.services import importing
 from marketplace.services.loading import load_catalog
 
@@ -93,8 +95,9 @@ class Command(BaseCommand):
         for outcome, number in counts(run).items():
             self.stdout.write(f"{RowOutcome(outcome).label.lower()}: {number}")
         if options["report"]:
-            with Path(options["report"]).open("w", encoding="utf-8", newline="") as file:
-                file.writelines(report(rows_of(run)))
+            rows = Export(f"import {run.pk}", f"Import {run.pk}", import_rows(rows_of(run)), clock.now())
+            with Path(options["report"]).open("wb") as file:
+                write(rows, "csv", file)
             self.stdout.write(f"report: {options['report']}")
         if options["propose"]:
             try:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from config import formats
+from config.formats import iso
 from marketplace.importers import benchmarks, genai_prices, litellm, models_dev
 from marketplace.importers.providers import Place, Seller, maker_of, place_of, seller_of
 from marketplace.importers.rows import (
@@ -294,12 +295,12 @@ class _Reader:
             "commercial_path": "marketplace",
             "path_basis": f"{ASSUMED} ({self.label})"[:200],
             "path_assumed": True,
-            "available_on": None if retired else _iso(facts.available_on or self.on),
+            "available_on": None if retired else iso(facts.available_on or self.on),
             "model": self.model_body(facts, publisher, name, own_name),
             "plans": [self.plan_body(plan, row, retires_on=facts.retires_on) for plan in plans],
         }
         if facts.retires_on is not None:
-            body["retires_on"] = _iso(facts.retires_on)
+            body["retires_on"] = iso(facts.retires_on)
         alias = self.alias_body(row)
         body["aliases"] = [alias] if alias is not None else []
         return body
@@ -329,8 +330,8 @@ class _Reader:
                 {
                     "market": "world",
                     "currency": "USD",
-                    "start": _iso(span.start),
-                    "end": _iso(end),
+                    "start": iso(span.start),
+                    "end": iso(end),
                     "source": self.stated(row),
                     "rows": [_line_body(line) for line in span.lines],
                 }
@@ -361,7 +362,7 @@ class _Reader:
         if name.lower() in self.names or name.lower() in self.now.aliases:
             return None
         self.names.add(name.lower())
-        return {"used_by": str(self.source), "name": name, "start": _iso(self.on), **stands_for}
+        return {"used_by": str(self.source), "name": name, "start": iso(self.on), **stands_for}
 
     def stated(self, row: Row) -> str:
         return f"{self.theirs_from(row)[:180]}, as of {self.on.isoformat()}"
@@ -541,8 +542,8 @@ class _Reader:
                 "plan": plan.slug,
                 "market": "world",
                 "currency": "USD",
-                "start": _iso(start),
-                "end": _iso(after.end if after is not None else end),
+                "start": iso(start),
+                "end": iso(after.end if after is not None else end),
                 "source": self.stated(row),
                 "rows": rows,
                 "ends_previous": after is not None,
@@ -662,7 +663,7 @@ class _Reader:
                 [
                     _item(
                         Operation.OFFERING_RETIRE,
-                        {"slug": offering.slug, "retires_on": _iso(theirs), "replacement": None},
+                        {"slug": offering.slug, "retires_on": iso(theirs), "replacement": None},
                     )
                 ],
             )
@@ -912,10 +913,6 @@ def _json(value: Any) -> Any:
         case Mapping():
             return {k: _json(v) for k, v in value.items()}
     return value
-
-
-def _iso(day: date | None) -> str | None:
-    return day.isoformat() if day is not None else None
 
 
 def _sentences(said: Iterable[str]) -> str:

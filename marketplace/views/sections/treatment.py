@@ -78,6 +78,7 @@ def _reasons(rows: Iterable[Row], known: Iterable[EligibilityDecision], on: date
     """What decides in the order of the programs, each followed by what it overrides."""
     rows, known = list(rows), list(known)
     scopes = {decision.pk: about(decision) for decision in known}
+    with_names = {decision.pk: decision for decision in known}
     found: list[Reason] = []
     for place, program in enumerate(Program):
         holding: dict[object, list[Row]] = {}
@@ -92,7 +93,7 @@ def _reasons(rows: Iterable[Row], known: Iterable[EligibilityDecision], on: date
                     program=program.label,
                     text=cell.decision.reason if cell.decision else cell.why,
                     value=cell.value,
-                    decision=cell.decision,
+                    decision=with_names[cell.decision.pk] if cell.decision else None,
                     scope=scopes[cell.decision.pk] if cell.decision else "",
                     decides=True,
                     plans=named if len(its) < len(rows) else "",

@@ -129,7 +129,12 @@ class Families:
         ids = [self.deals[pk].credited_version_id or 0 for pk in never]
         versions = list(with_document(DealVersion.objects.filter(pk__in=ids)))
         wanted, _ = engine.desired(
-            engine.Unsaved([document_of(v, customer_id=v.deal.customer_id) for v in versions])
+            engine.Unsaved(
+                [
+                    document_of(v, customer_id=v.deal.customer_id, calendar_id=v.deal.calendar_id)
+                    for v in versions
+                ]
+            )
         )
         for entry in wanted:
             if entry.component in (Component.CREDIT, Component.UPLIFT) and entry.rule_id in rules:

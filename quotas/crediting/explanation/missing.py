@@ -87,7 +87,10 @@ def missing(gaps: Sequence[UncreditedLine]) -> list[Missing]:
     deals = Deal.objects.in_bulk({gap.deal_id for gap in gaps})
     ids = {d.credited_version_id or d.latest_version_id or 0 for d in deals.values()}
     versions = with_document(DealVersion.objects.filter(pk__in=ids))
-    documents = {v.deal_id: document_of(v, customer_id=v.deal.customer_id) for v in versions}
+    documents = {
+        v.deal_id: document_of(v, customer_id=v.deal.customer_id, calendar_id=v.deal.calendar_id)
+        for v in versions
+    }
     return _tell(
         [_Gap(g.deal_id, g.line_no, g.measure_id, g.rep_id, g.reason) for g in gaps], documents, saved=True
     )
@@ -111,7 +114,9 @@ def missing_pending(deal: Deal) -> list[Missing]:
     version = with_document(DealVersion.objects.filter(pk=deal.latest_version_id or 0)).first()
     if version is None:
         return []
-    document = document_of(version, customer_id=version.deal.customer_id)
+    document = document_of(
+        version, customer_id=version.deal.customer_id, calendar_id=version.deal.calendar_id
+    )
     _, gaps = engine.desired(engine.Unsaved([document]))
     return missing_unsaved(gaps, [document])
 
@@ -163,7 +168,7 @@ class _Teller:
             self._decisions() if reasons & {Reason.NOT_ELIGIBLE, Reason.RATE_ZERO, Reason.NOTHING} else []
         )
         self.months = (
-            list(Period.objects.filter(grain=Grain.MONTH).order_by("starts"))
+            list(Period.objects.filter(grain=Grain.MONTH).order_by("calendar_id", "starts"))
             if Reason.NO_PERIOD in reasons
             else []
         )
@@ -358,8 +363,11 @@ class _Teller:
         )
 
     def _no_period(self, gap: _Gap) -> tuple[str, str]:
-        on = _on(self.documents[gap.deal_id])
-        month = next((m for m in self.months if m.starts <= on < m.ends), None)
+        document = self.documents[gap.deal_id]
+        on = _on(document)
+        # As the engine does: a document that names no calendar means the operator's, the first one.
+        calendar = document.get("calendar_id") or (self.months[0].calendar_id if self.months else None)
+        month = next((m for m in self.months if m.calendar_id == calendar and m.starts <= on < m.ends), None)
         if month is None:
             return f"The fiscal calendar has no month for {day(on)}.", "A comp admin sets up fiscal years."
         state = PeriodState(month.state).label.lower()

@@ -15,9 +15,10 @@ def with_document(versions: QuerySet[DealVersion]) -> QuerySet[DealVersion]:
     )
 
 
-def document_of(version: DealVersion, *, customer_id: int) -> dict[str, Any]:
-    """A stored version in the shape of lines_from_json.sql; its customer is the deal's."""
+def document_of(version: DealVersion, *, customer_id: int, calendar_id: int) -> dict[str, Any]:
+    """A stored version in the shape of lines_from_json.sql; its customer and calendar are the deal's."""
     return {
+        "calendar_id": calendar_id,
         "customer_id": customer_id,
         "kind": version.kind,
         "close_date": version.close_date.isoformat(),

@@ -83,11 +83,11 @@ eligible as materialized (
     from edge cross join lateral (
       select d.id, d.rate_ppm from decision d where d.starts <= edge.first_day and d.ends > edge.first_day order by d.level desc, d.id desc limit 1) x
     where edge.next_day is not null) e),
--- One row per credit date: its leaf period, the open one that takes the posting, and the rules in force.
+-- One row per credit date and calendar: its leaf period, the open one that takes the posting, and the rules in force.
 days as materialized (
-  select d.close_date, p.id period_id, (
+  select d.close_date, d.calendar_id, p.id period_id, (
       select q.id from quotas_period q
-      where q.calendar_id = p.calendar_id and q.grain = 'M' and q.state = 'open' and q.starts >= p.starts order by q.starts limit 1) posting_period_id,
+      where q.calendar_id = d.calendar_id and q.grain = 'M' and q.state = 'open' and q.starts >= p.starts order by q.starts limit 1) posting_period_id,
     coalesce((
       select bit_or(r.b) from rules r
       join (
@@ -96,10 +96,10 @@ days as materialized (
       join scenario s on s.scenario = f.scenario and s.plan_id = f.plan_id and s.number = f.number and s.plan_version_id = r.plan_version_id
       where r.effective is null or r.effective @> d.close_date), n.z) mask
   from none n
-  cross join (select distinct close_date from head) d
+  cross join (select distinct close_date, calendar_id from head) d
   left join lateral (
-    select p.id, p.calendar_id, p.starts from quotas_period p
-    where p.grain = 'M' and p.starts <= d.close_date and p.ends > d.close_date order by p.calendar_id limit 1) p on true),
+    select p.id, p.starts from quotas_period p
+    where p.calendar_id = d.calendar_id and p.grain = 'M' and p.starts <= d.close_date and p.ends > d.close_date limit 1) p on true),
 -- One row per credit date, currency and measure: the fraction that turns the deal's minor units into the measure's.
 rates as materialized (
   select d.close_date, d.currency, m.measure_id, m.scenario,
@@ -177,7 +177,7 @@ placed as (
 dated as (
   select h.*, d.period_id, d.posting_period_id, d.mask & k.mask mask
   from head h
-  left join days d on d.close_date = h.close_date
+  left join days d on d.close_date = h.close_date and d.calendar_id = h.calendar_id
   left join kinds k on k.kind = h.kind and k.sold_as = h.sold_as and k.segment = h.segment and k.region = h.region offset 0),
 judged as materialized (
   select h.deal_id, h.version_id, h.kind, case h.kind when 'refund' then -1 else 1 end sign, h.close_date, h.currency, h.new_customer, h.period_id, h.posting_period_id, h.silent,

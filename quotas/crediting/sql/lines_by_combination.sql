@@ -20,7 +20,8 @@ turning as materialized (
     select unnest(array[lower(effective), upper(effective)]) from quotas_parityexception where approved_at is not null) x
   where d > %(starts)s::date and d < %(ends)s::date),
 head as materialized (
-  select 0::bigint deal_id, 0::bigint version_id, 0::bigint root_id, 0::bigint nth_of_family, 0::bigint customer_id, h.kind, h.sold_as, h.close_date, 'USD'::varchar(3) currency,
+  select 0::bigint deal_id, 0::bigint version_id, 0::bigint root_id, 0::bigint nth_of_family,
+    (select min(id) from quotas_fiscalcalendar) calendar_id, 0::bigint customer_id, h.kind, h.sold_as, h.close_date, 'USD'::varchar(3) currency,
     h.segment, h.region, false new_customer, 0 silent
   from (
     select close_date, 'new_business' kind, 'new_business' sold_as, '' segment, '' region from turning

@@ -12,7 +12,7 @@ scope as materialized (
   select d.id from roots r join quotas_dealversion v on v.refunds_id = r.root_id join quotas_deal d on d.credited_version_id = v.id),
 head as materialized (
   select d.id deal_id, v.id version_id, coalesce(v.refunds_id, d.id) root_id, case when v.refunds_id is null then 0 else d.id end nth_of_family,
-    d.customer_id, v.kind, case when v.refunds_id is null then v.kind
+    d.calendar_id, d.customer_id, v.kind, case when v.refunds_id is null then v.kind
       else (select ov.kind from quotas_deal o join quotas_dealversion ov on ov.id = coalesce(o.credited_version_id, o.latest_version_id) where o.id = v.refunds_id) end sold_as,
     v.close_date, v.currency_id currency, v.segment, v.region, v.new_customer, s.silent + d.held::int silent
   from (

@@ -1,10 +1,10 @@
--- Source: deals by span of credit dates, [starts, ends), and the refunds of their families wherever these close.
+-- Source: deals by span of credit dates, [starts, ends), of one calendar or of all, and the refunds of their families wherever these close.
 -- One row of head per approved deal; one that is only looked at, to know what is left of a cap, is silent.
 -- Cost: one pass over versions, lines and shares of the span; every offering and plan is matched once, not once per line.
 asked as materialized (
   select d.id deal_id, coalesce(v.refunds_id, d.id) root_id
   from quotas_deal d join quotas_dealversion v on v.id = d.credited_version_id
-  where v.close_date >= %(starts)s::date and v.close_date < %(ends)s::date),
+  where v.close_date >= %(starts)s::date and v.close_date < %(ends)s::date and (%(calendar)s::bigint is null or d.calendar_id = %(calendar)s::bigint)),
 refund as materialized (
   select d.id deal_id, v.refunds_id root_id
   from quotas_dealversion v join quotas_deal d on d.credited_version_id = v.id where v.refunds_id is not null),
@@ -14,7 +14,7 @@ scope as materialized (
   select r.deal_id from refund r where r.root_id in (select root_id from asked) and r.deal_id not in (select deal_id from asked)),
 head as materialized (
   select d.id deal_id, v.id version_id, coalesce(v.refunds_id, d.id) root_id, case when v.refunds_id is null then 0 else d.id end nth_of_family,
-    d.customer_id, v.kind, case when v.refunds_id is null then v.kind
+    d.calendar_id, d.customer_id, v.kind, case when v.refunds_id is null then v.kind
       else (select ov.kind from quotas_deal o join quotas_dealversion ov on ov.id = coalesce(o.credited_version_id, o.latest_version_id) where o.id = v.refunds_id) end sold_as,
     v.close_date, v.currency_id currency, v.segment, v.region, v.new_customer, s.silent + d.held::int silent
   from (

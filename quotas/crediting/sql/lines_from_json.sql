@@ -1,4 +1,5 @@
--- Source: deals that are not saved, as a JSON array. One row of head per element; its position, from 1, stands for the id.
+-- Source: deals that are not saved, as a JSON array. One row of head per element; its position, from 1, stands for the id. Without a calendar
+-- it is the operator's.
 -- The saved family of a refund is looked at under negative ids, to know what is left of a cap; the refund comes after all of it.
 -- Cost: what the array holds; no fact of a deal is read but of families of refunds.
 scope as materialized (select null::bigint deal_id where false),
@@ -8,16 +9,16 @@ asked as (select deal_id from document),
 unsaved as materialized (
   select d.deal_id, h.*
   from document d, jsonb_to_record(d.j) h(
-    customer_id bigint, kind text, close_date date, currency text, segment text, region text, new_customer boolean, refunds_id bigint)),
+    calendar_id bigint, customer_id bigint, kind text, close_date date, currency text, segment text, region text, new_customer boolean, refunds_id bigint)),
 head as materialized (
   select deal_id, 0::bigint version_id, coalesce(refunds_id, -deal_id) root_id, case when refunds_id is null then 0 else 9000000000000000000 + deal_id end nth_of_family,
-    customer_id, kind, coalesce((
+    coalesce(calendar_id, (select min(id) from quotas_fiscalcalendar)) calendar_id, customer_id, kind, coalesce((
       select ov.kind from quotas_deal o join quotas_dealversion ov on ov.id = coalesce(o.credited_version_id, o.latest_version_id) where o.id = unsaved.refunds_id), kind) sold_as,
     close_date, currency, segment, region, new_customer, 0 silent
   from unsaved
   union all
   select -d.id, v.id, coalesce(v.refunds_id, d.id), case when v.refunds_id is null then 0 else d.id end,
-    d.customer_id, v.kind, case when v.refunds_id is null then v.kind
+    d.calendar_id, d.customer_id, v.kind, case when v.refunds_id is null then v.kind
       else (select ov.kind from quotas_deal o join quotas_dealversion ov on ov.id = coalesce(o.credited_version_id, o.latest_version_id) where o.id = v.refunds_id) end sold_as,
     v.close_date, v.currency_id, v.segment, v.region, v.new_customer, 2
   from (

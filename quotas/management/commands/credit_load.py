@@ -27,11 +27,14 @@ class Command(BaseCommand):
 
     def handle(self, *_args: Any, first: str, last: str, sessions: int, reason: str, **_options: Any) -> None:
         began = monotonic()
-        starts, ends = self._month(first).starts, self._month(last).ends
+        begin, end = self._month(first), self._month(last)
+        if begin.calendar_id != end.calendar_id:
+            raise CommandError(f"{first} and {last} are months of two calendars: load each by itself.")
         try:
             outcome = load(
-                starts=starts,
-                ends=ends,
+                starts=begin.starts,
+                ends=end.ends,
+                calendar_id=begin.calendar_id,
                 key=f"load:{first}:{last}",
                 by=None,
                 at=clock.now(),

@@ -33,11 +33,16 @@ EDGES = [
 
 
 class Rich:
-    """What all drawn worlds share. Months 1 and 2 of FY26 are closed; all later ones that have begun are open."""
+    """What all drawn worlds share. Months 1 and 2 of FY26 are closed; all later ones that have begun are open.
+
+    Two of the reps sell by a second calendar, in whose CY26 the months 3, 6 and 7 are closed; it has no CY25.
+    """
 
     def __init__(self) -> None:
         make.fiscal_year(year=2026, states={1: "closed", 2: "closed"})
         make.fiscal_year(year=2027)
+        self.second = make.calendar_years()
+        make.fiscal_year(year=2026, states=dict.fromkeys((3, 6, 7), "closed"), of=self.second)
         for code in ("USD", "EUR", "JPY", "KWD", "GBP"):
             make.currency(code=code)
         make.fx(code="EUR", rate="1.083700001", effective=(date(2025, 7, 1), date(2026, 3, 1)))
@@ -88,6 +93,9 @@ class Rich:
         gone = make.rep(team=top, role=SalesRole.SPECIALIST, effective=(None, date(2026, 7, 25)))
         _superseded(gone.memberships.get())
         self.reps.append(gone)  # in no team at all
+        self.calendar_of = {
+            rep.pk: self.second if n in (2, 4) else make.calendar() for n, rep in enumerate(self.reps)
+        }
         self.customers = [
             make.customer(segment=s, region=r)
             for s in ("enterprise", "public-sector")
@@ -270,8 +278,10 @@ def deals(draw: st.DrawFn, rich: Rich) -> Deal:
     )
     offered = draw(st.lists(st.sampled_from(rich.offerings), min_size=1, max_size=3))
     shares = _shares(draw, rich)
+    owner = next(iter(shares))
     made = make.deal(
-        owner=next(iter(shares)),
+        owner=owner,
+        of=rich.calendar_of[owner.pk],
         customer=draw(st.sampled_from(rich.customers)),
         kind=kind,
         close_date=draw(DAYS),
@@ -317,8 +327,10 @@ def refunds(draw: st.DrawFn, rich: Rich, original: Deal) -> Deal:
             )
     reps = {r.pk: r for r in rich.reps}
     alike = {reps[s.rep_id]: s.ppm for s in version.shares.order_by("ordinal")}
+    owner = next(iter(alike))
     made = make.deal(
-        owner=next(iter(alike)),
+        owner=owner,
+        of=rich.calendar_of[owner.pk],
         customer=draw(st.sampled_from(rich.customers)) if draw(st.integers(0, 4)) == 0 else original.customer,
         kind=DealKind.REFUND,
         refunds=original,
@@ -360,15 +372,15 @@ def many_deals(rich: Rich, *, count: int, seed: int) -> list[int]:
     deals = bulk.insert(
         [
             Deal(
-                owner=chance.choice(rich.reps),
+                owner=owner,
                 customer=chance.choice(rich.customers),
-                calendar=make.calendar(),
+                calendar=rich.calendar_of[owner.pk],
                 state=DealState.SUBMITTED,
                 held=chance.random() < 0.05,
                 created_by=author,
                 created_at=make.AT,
             )
-            for _ in range(count)
+            for owner in chance.choices(rich.reps, k=count)
         ]
     )
     sold: list[tuple[Deal, DealVersion, list[DealLine], list[DealShare]]] = []

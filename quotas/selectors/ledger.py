@@ -1,0 +1,103 @@
+"""A span of the ledger: which entries somebody asks for, and what they come to."""
+
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Final
+
+from django.db.models import Count, Max, Q, QuerySet, Sum
+
+from config.clock import first_moment
+from quotas.models import CreditEntry, Grain, Measure, Period, Rep, Team
+from quotas.selectors import periods, teams
+
+MOST_REPS: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a span of the ledger is narrowed to; empty is everything.
+
+    period   Its months take the entries; with origin, they are the months in which the credit is dated.
+    first    First and last operator's day on which entries were posted.
+    team     With every team below it on the day asked.
+    rep      A slug, an employee number or a part of a name.
+    """
+
+    period: Period | None = None
+    origin: bool = False
+    first: date | None = None
+    last: date | None = None
+    measure: Measure | None = None
+    team: Team | None = None
+    rep: str = ""
+    deal: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What the entries of one measure come to; minor units of the measure."""
+
+    measure: Measure
+    entries: int
+    reversals: int
+    net_minor: int
+
+
+def entries_in(span: Span, entries: QuerySet[CreditEntry], on: date) -> QuerySet[CreditEntry]:
+    """Those of *entries* that the span asks for. 1 to 4 queries; every partition that can hold one is named by its month."""
+    months = Period.objects.filter(grain=Grain.MONTH)
+    if span.period is not None:
+        leaves = [leaf.pk for leaf in periods.leaves_of(span.period)]
+        if span.origin:
+            months = months.filter(calendar=span.period.calendar_id, ends__gt=span.period.starts)
+            entries = entries.filter(origin_period__in=leaves)
+        else:
+            months = months.filter(pk__in=leaves)
+    found = entries.filter(posting_period__in=list(months.values_list("pk", flat=True)))
+    if span.first is not None:
+        found = found.filter(posting__recorded_at__gte=first_moment(span.first))
+    if span.last is not None:
+        found = found.filter(posting__recorded_at__lt=first_moment(span.last + timedelta(days=1)))
+    if span.measure is not None:
+        found = found.filter(measure=span.measure)
+    if span.team is not None:
+        found = found.filter(team__in=list(teams.below(span.team.pk, on)))
+    if span.rep:
+        named = Q(slug=span.rep) | Q(employee_no=span.rep) | Q(name__icontains=span.rep)
+        found = found.filter(rep__in=list(Rep.objects.filter(named).values_list("pk", flat=True)[:MOST_REPS]))
+    if span.deal is not None:
+        found = found.filter(deal=span.deal)
+    return found
+
+
+def sums(found: QuerySet[CreditEntry]) -> list[Sums]:
+    """By measure, in their order. 2 queries."""
+    counted = (
+        found.order_by()
+        .values_list("measure")
+        .annotate(
+            n=Count("pk"), undone=Count("pk", filter=Q(reverses_id__isnull=False)), net=Sum("amount_minor")
+        )
+    )
+    by_measure = {measure: rest for measure, *rest in counted}
+    known = Measure.objects.filter(pk__in=by_measure).select_related("currency").order_by("position", "pk")
+    return [Sums(measure, *by_measure[measure.pk]) for measure in known]
+
+
+def last_entry(found: QuerySet[CreditEntry]) -> int:
+    """The newest of them, 0 without any; what is posted later is no part of a file begun now. 1 query."""
+    return found.order_by().aggregate(last=Max("pk"))["last"] or 0
+
+
+def with_names(found: QuerySet[CreditEntry]) -> QuerySet[CreditEntry]:
+    """With whatever a row of the page names, in the same query."""
+    return found.select_related(
+        "rep",
+        "team",
+        "measure__currency",
+        "posting",
+        "posting_period",
+        "origin_period",
+        "deal__customer",
+        "rule_version",
+    )

@@ -1,0 +1,139 @@
+"""The ledger as it stands: a span of its entries with what they come to, each one a click from its explanation. And every list as a file."""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Final
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponseBase
+from django.shortcuts import get_object_or_404, render
+from django.views.decorators.http import require_safe
+from django.views.decorators.vary import vary_on_headers
+
+from config import clock, exporting
+from config.rest.pagination import Keyset
+from config.rest.problems import BadQuery
+from quotas.models import CreditEntry, Measure, Period, Team
+from quotas.selectors import exports, periods
+from quotas.selectors.ledger import Span, entries_in, last_entry, sums, with_names
+from quotas.selectors.visibility import entries_for
+from quotas.services.exporting import DATASETS, kept_nights
+from quotas.views import HtmxRequest, given, wants_part, with_query
+from quotas.views.recredits import reviewer
+
+PAGE: Final = 50
+EVERY: Final = "all"
+
+
+@require_safe
+@login_required
+@vary_on_headers("HX-Request")
+def ledger(request: HtmxRequest) -> HttpResponseBase:
+    """Without a period in the address that of today's quarter; counts first, then 50 entries a page. A fixed number of queries."""
+    user = reviewer(request.user)
+    today, asked = clock.today(), request.GET
+    span = _span(asked, today)
+    found = entries_in(span, entries_for(user, today), today)
+    if form := exporting.asked(request):
+        counted = sums(found)
+        return exporting.answer(
+            request,
+            form,
+            name=f"ledger {span.period or ''} {span.first or ''} {span.last or ''}",
+            title="Ledger",
+            table=exports.ledger(found, until=last_entry(found)),
+            said=[("Period", f"{span.period or 'All'}, {'of origin' if span.origin else 'of posting'}")],
+            total=sum(each.entries for each in counted),
+        )
+    keyset = Keyset(CreditEntry, ("-id",))
+    try:
+        place = keyset.place(asked.get("cursor", ""))
+    except BadQuery:  # an old or altered address: start at the beginning
+        place = None
+    page, before, behind = keyset.page(with_names(found), place, PAGE)
+    counted = sums(found)
+    context = {
+        "entries": page,
+        "span": span,
+        "sums": counted,
+        "total": sum(each.entries for each in counted),
+        "reversals": sum(each.reversals for each in counted),
+        "rep": span.rep,
+        "deal": f"D-{span.deal:06d}" if span.deal else "",
+        "periods": _choices(span.period, today),
+        "measures": Measure.objects.order_by("position", "pk"),
+        "teams": Team.objects.order_by("name"),
+        "narrowed": bool(
+            span.measure
+            or span.team
+            or span.rep
+            or span.deal
+            or span.first
+            or span.last
+            or span.period is None
+        ),
+        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
+        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
+        "today": today,
+    }
+    if wants_part(request) and request.htmx.target == "entries":
+        return render(request, "quotas/ledger.html#list", context)
+    return render(request, "quotas/ledger.html", context)
+
+
+def _span(asked: Mapping[str, str], today: date) -> Span:
+    """What the address asks for. Raises Http404 for a name that nothing has; what makes no sense else is left aside."""
+    name, measure, team = (given(asked, what) for what in ("period", "measure", "team"))
+    period = None if name == EVERY else periods.period_named(name) if name else periods.current_period(today)
+    if name and name != EVERY and period is None:
+        raise Http404
+    number = given(asked, "deal").upper().removeprefix("D-")
+    return Span(
+        period=period,
+        origin=asked.get("by") == "origin",
+        first=_day(asked, "from"),
+        last=_day(asked, "to"),
+        measure=get_object_or_404(Measure, slug=measure) if measure else None,
+        team=get_object_or_404(Team, slug=team) if team else None,
+        rep=given(asked, "rep"),
+        deal=int(number) if number.isascii() and number.isdecimal() and len(number) < 16 else None,
+    )
+
+
+def _day(asked: Mapping[str, str], name: str) -> date | None:
+    try:
+        return date.fromisoformat(given(asked, name))
+    except ValueError:
+        return None
+
+
+def _choices(chosen: Period | None, today: date) -> list[Period]:
+    """Months and what contains them, from the newest that has begun."""
+    begun = [period for period in periods.all_periods() if period.starts <= today or period == chosen]
+    found = sorted(begun, key=lambda period: (period.ends, period.starts), reverse=True)
+    return found if chosen is None or chosen in found else [chosen, *found]
+
+
+@require_safe
+@login_required
+def exports_page(request: HtmxRequest) -> HttpResponseBase:
+    """Every list of the organisation as a file, and the nights that were written."""
+    reviewer(request.user)
+    shown = [each for each in DATASETS if not each.catalog]
+    return render(
+        request, "quotas/exports.html", {"datasets": shown, "nights": kept_nights(), "today": clock.today()}
+    )
+
+
+@require_safe
+@login_required
+def export(request: HtmxRequest, slug: str) -> HttpResponseBase:
+    """One of them."""
+    reviewer(request.user)
+    chosen = next((each for each in DATASETS if each.slug == slug and not each.catalog), None)
+    form = exporting.asked(request)
+    if chosen is None or form is None:
+        raise Http404
+    return exporting.answer(
+        request, form, name=chosen.slug, title=chosen.title, table=chosen.table(clock.now(), None)
+    )

@@ -9,9 +9,6 @@ PYTHON := .venv/bin/python
 DJANGO := $(PYTHON) manage.py
 ARGS ?=
 
-# One more than there are cores: what waits for a browser or for the disk leaves its core to another.
-WORKERS = $$($(PYTHON) -c "import os; print(min(8, (os.cpu_count() or 1) + 1))")
-
 # A machine names its Pythons in many ways; the first new enough one is taken.
 CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
@@ -23,7 +20,7 @@ run: setup ## install, start everything, serve on PORT (8000); Ctrl-C stops it
 	@exec $(PYTHON) -m config.supervisor
 
 test: setup assets ## the whole suite on every core, browser tests included (ARGS="-k board")
-	@$(PYTHON) -m pytest -n $(WORKERS) --dist worksteal -q $(ARGS)
+	@$(PYTHON) -m pytest -n logical --maxprocesses 8 --dist worksteal -q $(ARGS)
 
 soak: setup assets ## the long tests
 	@$(PYTHON) -m pytest -m soak -q $(ARGS)

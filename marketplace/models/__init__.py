@@ -11,6 +11,7 @@ from marketplace.models.change_sets import (
     Operation,
     Severity,
 )
+from marketplace.models.commitments import CustomerCommitment
 from marketplace.models.eligibility import EligibilityDecision, Program, ScopeLevel
 from marketplace.models.evaluations import Evaluation
 from marketplace.models.imports import (
@@ -65,6 +66,7 @@ __all__ = [
     "CommercialPath",
     "Currency",
     "Customer",
+    "CustomerCommitment",
     "DeliveryState",
     "Discrepancy",
     "DiscrepancyState",

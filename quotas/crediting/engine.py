@@ -104,7 +104,7 @@ class Combinations:
 Source = ByDeal | BySpan | Unsaved | Combinations
 SINKS = {
     "return": ("return",),
-    "post": ("difference", "post"),
+    "post": ("difference", "write", "post"),
     "preview": ("difference", "preview"),
     "compare": ("compare",),
     "twin": ("twin",),
@@ -386,22 +386,30 @@ def post(
     posting_id = _claim(key=key, digest=digest, kind=kind, by=by, at=at, reason=reason)
     if posting_id is None:
         return _replay(key, digest)
-    try:
+    with _somewhere_to_go():
         rows = _run(source, "post", {**_scenarios(None), "posting": posting_id, "look_up": _looks_up(source)})
-    except IntegrityError as failure:
-        if "posting_period_id" in str(failure):
-            raise NoOpenPeriod(
-                Problem(
-                    "no_open_period",
-                    "The correction has no open period to go to: open the next month, then try again.",
-                )
-            ) from failure
-        raise
-    counts: dict[str, int] = dict(rows)
-    PostingCount.objects.bulk_create(
-        [PostingCount(posting_id=posting_id, outcome=o, count=c) for o, c in counts.items()]
-    )
-    return Outcome(posting_id, counts)
+    return _counted(posting_id, dict(rows))
+
+
+def adjust(
+    adjustments: Sequence[int], *, key: str, by: User | None, at: datetime, reason: str = ""
+) -> Outcome:
+    """Write approved adjustments that the ledger does not hold yet, in this transaction: each an entry, or the exact reversal of the one it undoes.
+
+    One whose month is closed goes into the earliest open one. Raises PostingKeyReused, NoOpenPeriod.
+    """
+    if not connection.in_atomic_block:
+        raise RuntimeError("engine.adjust belongs in the transaction that approves the adjustments.")
+    _execute("select pg_advisory_xact_lock_shared(%(lock)s, 0)", {"lock": PERIOD_LOCK}, prepare=False)
+    asked = sorted(set(adjustments))
+    digest = hashlib.sha256(json.dumps(["adjust", asked]).encode()).hexdigest()
+    posting_id = _claim(key=key, digest=digest, kind="adjust", by=by, at=at, reason=reason)
+    if posting_id is None:
+        return _replay(key, digest)
+    text = "with " + "\n".join((SQL / f"{name}.sql").read_text() for name in ("adjusted", "write", "counted"))
+    with _somewhere_to_go():
+        rows = _execute(text, {"adjustments": asked, "posting": posting_id}, prepare=False)
+    return _counted(posting_id, dict(rows))
 
 
 def lock(source: ByDeal | BySpan) -> None:
@@ -453,6 +461,29 @@ def _looks_up(source: ByDeal | BySpan) -> bool:
 def lock_periods_exclusively() -> None:
     """What opening and closing take: waits for every posting in flight, and holds back new ones until the end."""
     _execute("select pg_advisory_xact_lock(%(lock)s, 0)", {"lock": PERIOD_LOCK}, prepare=False)
+
+
+@contextmanager
+def _somewhere_to_go() -> Iterator[None]:
+    """An entry without a month to be posted in is told apart from every other failure."""
+    try:
+        yield
+    except IntegrityError as failure:
+        if "posting_period_id" in str(failure):
+            raise NoOpenPeriod(
+                Problem(
+                    "no_open_period",
+                    "The correction has no open period to go to: open the next month, then try again.",
+                )
+            ) from failure
+        raise
+
+
+def _counted(posting_id: int, counts: Mapping[str, int]) -> Outcome:
+    PostingCount.objects.bulk_create(
+        [PostingCount(posting_id=posting_id, outcome=o, count=c) for o, c in counts.items()]
+    )
+    return Outcome(posting_id, counts)
 
 
 def _claim(*, key: str, digest: str, kind: str, by: User | None, at: datetime, reason: str) -> int | None:

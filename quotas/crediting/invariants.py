@@ -11,18 +11,18 @@ INVARIANTS: dict[str, str] = {
         left join quotas_creditentry x on x.id = r.reversed_by_id
         where e.id is null or x.id is null or x.reverses_id is distinct from e.id or x.amount_minor <> -e.amount_minor
           or (x.deal_id, x.deal_version_id, x.line_no, x.rep_id, x.team_id, x.measure_id, x.component, x.receiver_class, x.rule_id, x.rule_version_id,
-            x.plan_version_id, x.decision_id, x.fx_rate_id, x.origin_period_id, x.credit_date)
+            x.plan_version_id, x.decision_id, x.fx_rate_id, x.origin_period_id, x.credit_date, x.adjustment_id)
             is distinct from (e.deal_id, e.deal_version_id, e.line_no, e.rep_id, e.team_id, e.measure_id, e.component, e.receiver_class, e.rule_id,
-            e.rule_version_id, e.plan_version_id, e.decision_id, e.fx_rate_id, e.origin_period_id, e.credit_date)""",
+            e.rule_version_id, e.plan_version_id, e.decision_id, e.fx_rate_id, e.origin_period_id, e.credit_date, e.adjustment_id)""",
     "every reversing entry is registered once": """
         select e.id from quotas_creditentry e left join quotas_reversal r on r.reversed_by_id = e.id
         where (e.reverses_id is null) <> (r.entry_id is null) or r.entry_id is distinct from e.reverses_id""",
     "an entry's id is unique in the whole ledger": """
         select id from quotas_creditentry group by id having count(*) > 1""",
     "at most one live entry of a kind": """
-        select e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.receiver_class, e.rule_id from quotas_creditentry e
+        select e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.receiver_class, e.rule_id, e.adjustment_id from quotas_creditentry e
         where e.reverses_id is null and not exists (select from quotas_reversal r where r.entry_id = e.id)
-        group by e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.receiver_class, e.rule_id having count(*) > 1""",
+        group by e.deal_id, e.line_no, e.rep_id, e.measure_id, e.component, e.receiver_class, e.rule_id, e.adjustment_id having count(*) > 1""",
     "a cancelled deal nets to zero in every measure": """
         select e.deal_id, e.measure_id, sum(e.amount_minor) from quotas_creditentry e join quotas_deal d on d.id = e.deal_id
         where d.state <> 'approved' or d.held group by e.deal_id, e.measure_id having sum(e.amount_minor) <> 0""",
@@ -62,6 +62,25 @@ INVARIANTS: dict[str, str] = {
           group by k.period_id, k.measure_id, k.team_id, k.rep_id) k
           on k.period_id = t.period_id and k.measure_id = t.measure_id and k.team_id = t.team_id and k.rep_id = t.rep_id
         where coalesce(t.direct, 0) <> coalesce(k.direct_minor, 0) or coalesce(t.overlay, 0) <> coalesce(k.overlay_minor, 0)""",
+    "an adjustment stands in the ledger as it was approved, once": """
+        select a.id, e.id from quotas_adjustment a
+        left join quotas_creditentry e on e.adjustment_id = a.id and e.reverses_id is null
+        where a.state = 'posted' and a.undoes_id is null
+          and (e.id is null or (e.rep_id, e.team_id, e.measure_id, e.amount_minor, e.origin_period_id, e.credit_date, e.component, e.receiver_class)
+            is distinct from (a.rep_id, a.team_id, a.measure_id, a.amount_minor, a.origin_period_id, a.credit_date, 5, 1))
+        union all
+        select a.id, e.id from quotas_adjustment a left join quotas_creditentry e on e.adjustment_id = a.undoes_id and e.reverses_id is not null
+        where a.state = 'posted' and a.undoes_id is not null and e.id is null
+        union all
+        select e.adjustment_id, e.id from quotas_creditentry e left join quotas_adjustment a on a.id = e.adjustment_id and a.state = 'posted'
+        where e.component = 5 and a.id is null""",
+    "an adjustment goes with its deal": """
+        select a.id from quotas_adjustment a join quotas_deal d on d.id = a.deal_id
+        where a.state = 'posted' and a.undoes_id is null and d.state = 'cancelled'
+          and not exists (select from quotas_adjustment u where u.undoes_id = a.id and u.state = 'posted')""",
+    "nobody approves their own adjustment": """
+        select a.id from quotas_adjustment a join quotas_rep r on r.id = a.rep_id
+        where a.state = 'posted' and a.reason_code <> 'deal_cancelled' and (a.decided_by_id = a.asked_by_id or a.decided_by_id = r.user_id)""",
     "every approved deal has credits or a reason": """
         select d.id, l.line_no from quotas_deal d join quotas_dealline l on l.version_id = d.credited_version_id
         where d.state = 'approved'

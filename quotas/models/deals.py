@@ -5,6 +5,7 @@ less makes booking and posting faster.
 """
 
 from django.conf import settings
+from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
@@ -271,6 +272,7 @@ class DealAction(models.TextChoices):
     LOGGED = "logged", "Logged"
     EDITED = "edited", "Edited"
     SUBMITTED = "submitted", "Submitted"
+    FIRST_APPROVED = "first_approved", "Approved by the first of two"
     APPROVED = "approved", "Approved"
     REJECTED = "rejected", "Rejected"
     RETURNED = "returned", "Returned"
@@ -297,3 +299,72 @@ class DealEvent(models.Model):
 
     class Meta:
         indexes = [models.Index(fields=["deal", "id"], name="deal_event_by_deal")]
+
+
+class DealApproval(models.Model):
+    """One of the two approvals that a large deal needs, or one given by a delegate for whoever was away."""
+
+    application_may = "SELECT, INSERT"
+
+    deal = models.ForeignKey(Deal, models.PROTECT, related_name="approvals")
+    version = models.ForeignKey(DealVersion, models.PROTECT, related_name="approvals", db_index=False)
+    ordinal = models.PositiveSmallIntegerField(help_text="1, or 2 for the second approver.")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", db_index=False)
+    on_behalf_of = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        null=True,
+        blank=True,
+        related_name="+",
+        db_index=False,
+        help_text="Who had delegated to them.",
+    )
+    at = models.DateTimeField()
+    submitted_at = models.DateTimeField(
+        help_text="Of the submission or amendment that it is about: what is returned and submitted again begins anew."
+    )
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version", "submitted_at", "ordinal"], name="deal_approved_once_by_each_of_two"
+            ),
+            models.UniqueConstraint(
+                fields=["version", "submitted_at", "by"], name="deal_approved_by_two_people"
+            ),
+        ]
+
+
+class Delegation(models.Model):
+    """Somebody decides for somebody else over a half-open span of days. What they decide names both."""
+
+    of = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="delegations")
+    to = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="delegated")
+    effective = DateRangeField()
+    reason = models.CharField(max_length=500)
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True, help_text="When it was ended early.")
+
+    class Meta:
+        # somebody_delegates_to_one_at_a_time is an exclusion constraint, made in SQL.
+        constraints = [models.CheckConstraint(condition=~Q(of=F("to")), name="delegated_to_somebody_else")]
+
+
+class ApprovalLimit(models.Model):
+    """Above this amount a deal needs a second approver outside the chain of the first, over a half-open span of days of submission."""
+
+    amount_minor = models.BigIntegerField(
+        help_text="Minor units of its currency; the deal's whole amount is converted."
+    )
+    currency = models.ForeignKey(Currency, models.PROTECT, related_name="+")
+    effective = DateRangeField()
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        # one_approval_limit_at_a_time is an exclusion constraint, made in SQL.
+        constraints = [
+            models.CheckConstraint(condition=Q(amount_minor__gt=0), name="approval_limit_is_positive")
+        ]

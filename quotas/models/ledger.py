@@ -1,5 +1,7 @@
 """The ledger and what is kept beside it. Entries are inserted and read, never changed; the database refuses anything else."""
 
+from typing import NamedTuple
+
 from django.conf import settings
 from django.db import models
 
@@ -25,7 +27,7 @@ class Posting(models.Model):
         max_length=12,
         choices=[
             (k, k.title())
-            for k in ("load", "approve", "amend", "cancel", "hold", "release", "usage", "recredit")
+            for k in ("load", "approve", "amend", "cancel", "hold", "release", "usage", "recredit", "adjust")
         ],
     )
     by = models.ForeignKey(
@@ -62,11 +64,25 @@ class Component(models.IntegerChoices):
     UPLIFT = 2, "Uplift"
     SPIFF = 3, "SPIFF"
     CAP_CUT = 4, "Cap cut"
+    ADJUSTMENT = 5, "Adjustment"
+
+
+class Pins(NamedTuple):
+    """Ids of what the engine used for an entry."""
+
+    deal_id: int
+    deal_version_id: int
+    line_no: int
+    rule_id: int
+    rule_version_id: int
+    plan_version_id: int
+    decision_id: int
 
 
 class CreditEntry(models.Model):
-    """One person's part of one deal line in one measure and component. Append-only: triggers refuse any change.
+    """One person's part of one deal line in one measure and component, or an adjustment. Append-only: triggers refuse any change.
 
+    An adjustment's entry has neither deal nor rule, and every other one has both: the engine never sees what was given by hand.
     The table is partitioned by posting period and made in SQL; it has no foreign keys, because it outlives what it names.
     """
 
@@ -77,27 +93,48 @@ class CreditEntry(models.Model):
     posting_period = models.ForeignKey(Period, models.DO_NOTHING, db_constraint=False, related_name="+")
     origin_period = models.ForeignKey(Period, models.DO_NOTHING, db_constraint=False, related_name="+")
     credit_date = models.DateField()
-    deal = models.ForeignKey(Deal, models.DO_NOTHING, db_constraint=False, related_name="entries")
-    deal_version_id = models.BigIntegerField()
-    line_no = models.SmallIntegerField()
+    deal = models.ForeignKey(Deal, models.DO_NOTHING, null=True, db_constraint=False, related_name="entries")
+    deal_version_id = models.BigIntegerField(null=True)
+    line_no = models.SmallIntegerField(null=True)
     rep = models.ForeignKey(Rep, models.DO_NOTHING, db_constraint=False, related_name="+")
     team = models.ForeignKey(Team, models.DO_NOTHING, db_constraint=False, related_name="+")
     receiver_class = models.SmallIntegerField(choices=ReceiverClass)
     measure = models.ForeignKey(Measure, models.DO_NOTHING, db_constraint=False, related_name="+")
     component = models.SmallIntegerField(choices=Component)
-    rule_id = models.BigIntegerField(help_text="The rule's stable identity.")
-    rule_version = models.ForeignKey("RuleVersion", models.DO_NOTHING, db_constraint=False, related_name="+")
-    plan_version_id = models.BigIntegerField()
-    decision_id = models.BigIntegerField()
+    rule_id = models.BigIntegerField(null=True, help_text="The rule's stable identity.")
+    rule_version = models.ForeignKey(
+        "RuleVersion", models.DO_NOTHING, null=True, db_constraint=False, related_name="+"
+    )
+    plan_version_id = models.BigIntegerField(null=True)
+    decision_id = models.BigIntegerField(null=True)
     fx_rate_id = models.BigIntegerField(null=True, help_text="Empty where nothing was converted.")
     amount_minor = models.BigIntegerField(
         help_text="Minor units of the measure; negative for a reversal of a positive entry."
     )
     reverses_id = models.BigIntegerField(null=True, help_text="The entry that this one negates exactly.")
+    adjustment = models.ForeignKey(
+        "Adjustment", models.DO_NOTHING, null=True, db_constraint=False, related_name="entries"
+    )
 
     class Meta:
         managed = False
         db_table = "quotas_creditentry"
+
+    @property
+    def pins(self) -> Pins:
+        """Raises ValueError for an adjustment's entry: the engine had no part in it."""
+        pins = (
+            self.deal_id,
+            self.deal_version_id,
+            self.line_no,
+            self.rule_id,
+            self.rule_version_id,
+            self.plan_version_id,
+            self.decision_id,
+        )
+        if None in pins:
+            raise ValueError(f"Entry {self.pk} is an adjustment's.")
+        return Pins(*(pin for pin in pins if pin is not None))
 
 
 class Reversal(models.Model):

@@ -32,6 +32,11 @@ class Team(models.Model):
         related_name="teams",
         help_text="Of the business unit that this team heads; empty is that of the team above, at the top the operator's.",
     )
+    cost_centre = models.CharField(
+        max_length=40,
+        blank=True,
+        help_text="What its pay is charged to; empty is that of the team above.",
+    )
 
     def __str__(self) -> str:
         return self.name

@@ -1,6 +1,7 @@
 """What is measured, and the targets."""
 
 from django.conf import settings
+from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import Q
 
@@ -87,4 +88,33 @@ class Quota(models.Model):
         ]
         indexes = [
             models.Index(fields=["period", "measure"], condition=Q(superseded_at=None), name="quota_in_force")
+        ]
+
+
+class ReliefKind(models.TextChoices):
+    RAMP = "ramp", "Ramp"
+    LEAVE = "leave", "Leave"
+
+
+class QuotaRelief(models.Model):
+    """Days on which only a part of a rep's quotas counts: while somebody new ramps up, or is on leave. Quotas shrink by days."""
+
+    rep = models.ForeignKey(Rep, models.PROTECT, related_name="reliefs")
+    kind = models.CharField(max_length=5, choices=ReliefKind)
+    effective = DateRangeField()
+    factor_ppm = models.PositiveIntegerField(
+        help_text="Parts per million of the quota that count on such a day."
+    )
+    reason = models.CharField(max_length=500)
+    recorded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.PROTECT, related_name="+")
+    recorded_at = models.DateTimeField()
+    superseded_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        # rep_has_one_relief_at_a_time is an exclusion constraint, made in SQL.
+        constraints = [
+            models.CheckConstraint(condition=Q(factor_ppm__lt=1_000_000), name="relief_lessens_a_quota")
+        ]
+        indexes = [
+            models.Index(fields=["rep"], condition=Q(superseded_at=None), name="relief_in_force_by_rep")
         ]

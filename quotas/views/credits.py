@@ -22,6 +22,6 @@ def explanation(request: HtmxRequest, pk: int) -> HttpResponse:
         raise Http404
     told = explain_entry(pk)
     undone = Reversal.objects.filter(entry_id=pk).values_list("reversed_by_id", flat=True).first()
-    context = {"told": told, "entry": told.entry, "undone": undone, "customer": told.entry.deal.customer}
+    context = {"told": told, "entry": told.entry, "undone": undone, "customer": told.entry.deal and told.entry.deal.customer}
     template = "quotas/credit.html#drawer" if wants_part(request) else "quotas/credit.html"
     return render(request, template, context)

@@ -69,7 +69,7 @@ def live() -> dict[int, tuple[int, int, int]]:
     """Entries that stand: id to line, rep and amount."""
     gone = [e.reverses_id for e in CreditEntry.objects.exclude(reverses_id=None) if e.reverses_id]
     entries: Iterable[CreditEntry] = CreditEntry.objects.filter(reverses_id=None).exclude(pk__in=gone)
-    return {e.pk: (e.line_no, e.rep_id, e.amount_minor) for e in entries}
+    return {e.pk: (e.pins.line_no, e.rep_id, e.amount_minor) for e in entries}
 
 
 def with_amount(draft: DealDraft, place: int, amount: int) -> DealDraft:

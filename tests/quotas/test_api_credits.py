@@ -45,6 +45,7 @@ def test_a_credit_says_what_it_is_and_under_which_rule(world: make.World) -> Non
     answer = client(world.ana).get(f"{CREDITS}?measure={world.bookings.slug}")
     credit, uplift = sorted(answer.json()["results"], key=lambda c: c["component"])
     entry = CreditEntry.objects.get(pk=credit["id"])
+    assert entry.rule_version is not None
     recorded = credit.pop("recorded_at")
     assert recorded.startswith("2026-08-14T")
     assert credit == {

@@ -334,7 +334,7 @@ def consumption_is_credited_to_the_owner_of_the_account(loaded: demo.Loaded) -> 
     owner = dict(statements.values_list("pk", "owner_id"))
     entries = CreditEntry.objects.filter(deal_id__in=owner)
     assert entries.exists()
-    assert [e.deal_id for e in entries if owner[e.deal_id] != e.rep_id] == []
+    assert [e.deal_id for e in entries if owner[e.pins.deal_id] != e.rep_id] == []
     assert DealVersion.objects.filter(kind=DealKind.CONSUMPTION, shares__isnull=False).count() == 0
 
 
@@ -413,9 +413,9 @@ def specialists_earn_overlay_in_their_territory_and_house_reps_what_nobody_cover
     for entry in overlay.select_related("deal"):
         covering = TerritoryAssignment.objects.filter(
             effective__contains=entry.credit_date,
-            territory__in=CustomerTerritory.objects.filter(customer=entry.deal.customer_id).values(
-                "territory"
-            ),
+            territory__in=CustomerTerritory.objects.filter(
+                customer__in=Deal.objects.filter(pk=entry.pins.deal_id).values("customer")
+            ).values("territory"),
         )
         houses = Territory.objects.filter(house_rep=entry.rep_id)
         assert covering.filter(rep=entry.rep_id).exists() or (houses.exists() and not covering.exists())

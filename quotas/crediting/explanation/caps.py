@@ -64,7 +64,9 @@ class Families:
 
     def __init__(self, cuts: Sequence[CreditEntry], versions: Mapping[int, DealVersion]) -> None:
         self.versions = versions
-        self.root = {e.deal_id: versions[e.deal_version_id].refunds_id or e.deal_id for e in cuts}
+        self.root = {
+            e.pins.deal_id: versions[e.pins.deal_version_id].refunds_id or e.pins.deal_id for e in cuts
+        }
         self.members: dict[int, set[int]] = {root: {root} for root in self.root.values()}
         self.earned: dict[tuple[int, int], list[CreditEntry]] = {}
         self.gone: dict[int, tuple[int, str]] = {}
@@ -74,7 +76,7 @@ class Families:
         self.unposted: dict[tuple[int, int], int] = {}
         self.unposted_cap: dict[tuple[int, int], int] = {}
         if cuts:
-            self._read({e.rule_id for e in cuts})
+            self._read({e.pins.rule_id for e in cuts})
 
     def _read(self, rules: set[int]) -> None:
         roots = set(self.members)
@@ -103,9 +105,9 @@ class Families:
         ):
             self.gone[undone[pk]] = (posting, kind)
         for entry in entries:
-            self.earned.setdefault((entry.deal_id, entry.rule_id), []).append(entry)
+            self.earned.setdefault((entry.pins.deal_id, entry.pins.rule_id), []).append(entry)
         self.cap = dict(
-            RuleVersion.objects.filter(pk__in={e.rule_version_id for e in entries}).values_list(
+            RuleVersion.objects.filter(pk__in={e.pins.rule_version_id for e in entries}).values_list(
                 "pk", "cap_minor"
             )
         )
@@ -145,8 +147,8 @@ class Families:
     def cut_of(self, entry: CreditEntry) -> CapCut:
         """The part of one entry that is not a reversal, from what stood when it was posted."""
         by = entry.posting_id
-        own = self._standing(entry.deal_id, entry.rule_id, by)
-        place = {s.rep_id: n for n, s in enumerate(self.versions[entry.deal_version_id].shares.all())}
+        own = self._standing(entry.pins.deal_id, entry.pins.rule_id, by)
+        place = {s.rep_id: n for n, s in enumerate(self.versions[entry.pins.deal_version_id].shares.all())}
         earned: dict[tuple[int, int, int], int] = {}
         for each in own:
             if each.component != Component.CAP_CUT:
@@ -155,9 +157,11 @@ class Families:
         mine, together = self._key(entry, place), sum(earned.values())
         family = self._family(entry, by, together)
         first = family[0].deal_id
-        rule_cap = self._cap(first if first == self.root[entry.deal_id] else entry.deal_id, entry, by)
+        rule_cap = self._cap(
+            first if first == self.root[entry.pins.deal_id] else entry.pins.deal_id, entry, by
+        )
         cap = rule_cap
-        if entry.deal_id != self.root[entry.deal_id]:
+        if entry.pins.deal_id != self.root[entry.pins.deal_id]:
             cap -= min(rule_cap, max(0, sum(member.earned_minor for member in family)))
         keys = sorted(earned)
         weights = [abs(earned[key]) for key in keys]
@@ -176,8 +180,8 @@ class Families:
     def _key(self, entry: CreditEntry, place: Mapping[int, int]) -> tuple[int, int, int]:
         """Line, then participant; overlay stands after the shares, by rep."""
         if entry.receiver_class == 1:
-            return entry.line_no, 0, place.get(entry.rep_id, 0)
-        return entry.line_no, 1, entry.rep_id
+            return entry.pins.line_no, 0, place.get(entry.rep_id, 0)
+        return entry.pins.line_no, 1, entry.rep_id
 
     def _standing(self, deal_id: int, rule_id: int, by: int) -> list[CreditEntry]:
         return [
@@ -193,35 +197,39 @@ class Families:
             return []
         out = [
             e
-            for e in self.earned.get((deal_id, entry.rule_id), ())
+            for e in self.earned.get((deal_id, entry.pins.rule_id), ())
             if e.pk in self.gone and self.gone[e.pk][0] <= by
         ]
         last = max((self.gone[e.pk][0] for e in out), default=0)
         return [e for e in out if self.gone[e.pk] == (last, "hold")]
 
     def _member(self, deal_id: int, entry: CreditEntry) -> int:
-        rows = self._standing(deal_id, entry.rule_id, entry.posting_id) or self._held_back(deal_id, entry)
+        rows = self._standing(deal_id, entry.pins.rule_id, entry.posting_id) or self._held_back(
+            deal_id, entry
+        )
         if not rows:
-            return self.unposted.get((deal_id, entry.rule_id), 0)
+            return self.unposted.get((deal_id, entry.pins.rule_id), 0)
         return sum(e.amount_minor for e in rows if e.component != Component.CAP_CUT)
 
     def _family(self, entry: CreditEntry, by: int, together: int) -> tuple[Member, ...]:
-        root = self.root[entry.deal_id]
-        if entry.deal_id == root:
+        root = self.root[entry.pins.deal_id]
+        if entry.pins.deal_id == root:
             return (Member(root, together),)
-        before = [root, *sorted(d for d in self.members[root] if d != root and d < entry.deal_id)]
+        before = [root, *sorted(d for d in self.members[root] if d != root and d < entry.pins.deal_id)]
         told = [Member(deal_id, self._member(deal_id, entry)) for deal_id in before]
-        return (*(member for member in told if member.earned_minor), Member(entry.deal_id, together))
+        return (*(member for member in told if member.earned_minor), Member(entry.pins.deal_id, together))
 
     def _cap(self, deal_id: int, entry: CreditEntry, by: int) -> int:
         """The cap of the family's first deal under the rule: of the version that its cut is pinned to, if it was cut."""
-        if deal_id == entry.deal_id:
-            return self._cap_of(entry.rule_version_id)
-        rows = self._standing(deal_id, entry.rule_id, by) or self._held_back(deal_id, entry)
+        if deal_id == entry.pins.deal_id:
+            return self._cap_of(entry.pins.rule_version_id)
+        rows = self._standing(deal_id, entry.pins.rule_id, by) or self._held_back(deal_id, entry)
         if not rows:
-            return self.unposted_cap.get((deal_id, entry.rule_id), self._cap_of(entry.rule_version_id))
+            return self.unposted_cap.get(
+                (deal_id, entry.pins.rule_id), self._cap_of(entry.pins.rule_version_id)
+            )
         rows.sort(key=lambda e: (e.component != Component.CAP_CUT, e.pk))
-        return self._cap_of(rows[0].rule_version_id)
+        return self._cap_of(rows[0].pins.rule_version_id)
 
     def _cap_of(self, rule_version_id: int) -> int:
         """Read when it is met first: a version whose cut is explained nearly always says one."""

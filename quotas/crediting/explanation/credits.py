@@ -171,7 +171,7 @@ class Credits:
                 customers={v.deal.customer_id for v in self.versions.values()},
                 days={e.credit_date for e in self.told.values()},
                 offerings={line.offering_id for line in self.lines.values()},
-                plan_versions={e.plan_version_id for e in self.told.values()},
+                plan_versions={e.pins.plan_version_id for e in self.told.values()},
             )
         )
         self.families = Families(
@@ -185,7 +185,7 @@ class Credits:
     def _case(self, entry: CreditEntry) -> _Case:
         told = self.told[entry.reverses_id] if entry.reverses_id else entry
         version = self.versions[told.deal_version_id]
-        line = self.lines[version.pk, told.line_no]
+        line = self.lines[version.pk, told.pins.line_no]
         sold = sold_in(self.known, version, line)
         at = told.posting.recorded_at
         return _Case(
@@ -354,7 +354,7 @@ class Credits:
             Fact(
                 "deal_version",
                 "Deal",
-                f"{told.deal.reference}, version {version.number}",
+                f"{version.deal.reference}, version {version.number}",
                 f"Recorded on {day(version.recorded_at.date())} by {version.recorded_by.name}.",
                 version.pk,
             ),
@@ -549,7 +549,7 @@ def _odd_units(case: _Case, mine: Part, parts: Sequence[Part], value: int) -> st
 
 def _cut(case: _Case, cut: CapCut) -> str:
     """The cap's arithmetic in words; for a refund that of its family."""
-    money, deal = case.money, case.told.deal.reference
+    money, deal = case.money, case.version.deal.reference
     if len(cut.family) > 1:
         first, *between = cut.family[:-1]
         taken = "".join(f", {_reference(m.deal_id)} {money(m.earned_minor)}" for m in between)
@@ -663,7 +663,7 @@ def _sentence(case: _Case) -> str:
         else "does not take {} below its cap back from",
     }[Component(entry.component)].format(money(abs(minor)))
     how = " as overlay" if case.overlay else ""
-    told = f"{case.rule.name} {what} {entry.rep.name}{how} for {part} of {case.sold.offering.name} in {entry.deal.reference}"
+    told = f"{case.rule.name} {what} {entry.rep.name}{how} for {part} of {case.sold.offering.name} in {case.version.deal.reference}"
     if entry.reverses_id:
         return f"Reverses entry {entry.reverses_id} exactly: {told[0].lower()}{told[1:]} no longer stands."
     return f"{told}."

@@ -19,7 +19,7 @@ difference as (
     coalesce(d.measure_id, l.measure_id) measure_id, coalesce(d.plan_version_id, l.plan_version_id) plan_version_id,
     coalesce(d.rule_id, l.rule_id) rule_id, coalesce(d.rule_version_id, l.rule_version_id) rule_version_id,
     coalesce(d.component, l.component) component, coalesce(d.receiver_class, l.receiver_class) receiver_class,
-    coalesce(d.amount, l.amount_minor) amount
+    coalesce(d.amount, l.amount_minor) amount, null::int adjustment_id
   from (select * from desired where scenario <> 2) d
   full join live l on l.deal_id = d.deal_id and l.line_no = d.line_no and l.rep_id = d.rep_id and l.measure_id = d.measure_id
     and l.component = d.component and l.rule_id = d.rule_id and l.receiver_class = d.receiver_class

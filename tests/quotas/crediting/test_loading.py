@@ -134,7 +134,7 @@ def in_order() -> dict[int, list[tuple[object, ...]]]:
     """Each deal's entries as they are numbered."""
     found: dict[int, list[tuple[object, ...]]] = {}
     for entry in CreditEntry.objects.order_by("id"):
-        found.setdefault(entry.deal_id, []).append(
+        found.setdefault(entry.pins.deal_id, []).append(
             (entry.line_no, entry.measure_id, entry.component, entry.receiver_class, entry.rep_id)
         )
     return found

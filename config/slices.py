@@ -1,13 +1,15 @@
 """All of a long list without having it all: so many rows at a time, in the order of the list."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, TypeVar
 
 from django.db.models import QuerySet
 
 from config.rest.pagination import Keyset, Place
 
 SLICE: Final = 1_000
+T = TypeVar("T")
 
 
 def in_slices(rows: "QuerySet[Any, Any]", order: Sequence[str], size: int = SLICE) -> Iterator[list[Any]]:
@@ -23,3 +25,10 @@ def in_slices(rows: "QuerySet[Any, Any]", order: Sequence[str], size: int = SLIC
             yield found
         if place is None:
             return
+
+
+def in_batches(rows: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Whatever is iterated, so many at a time; only what was asked for so far is taken out of it."""
+    left = iter(rows)
+    while batch := list(islice(left, size)):
+        yield batch

@@ -23,6 +23,7 @@ from accounts.models import Role, User
 from config import bulk
 from config.clock import day_of
 from config.locks import one_at_a_time
+from config.names import fold, tidy
 from config.outbox import promise
 from config.refusals import Forbidden, Problem, refuse_if_any
 from marketplace.extension import Change
@@ -176,7 +177,7 @@ def bring_in(
     there = _publishers_there(each.publisher or _nobody(defaults) for each in once.values())
     refused = {} if counting is not None else _would_count(once, there, defaults, since)
     done.refused |= {
-        key: refused[_key(each.name)] for key, each in missing.items() if _key(each.name) in refused
+        key: refused[fold(each.name)] for key, each in missing.items() if fold(each.name) in refused
     }
     new = {key: each for key, each in once.items() if key not in refused}
     if not new:
@@ -184,7 +185,7 @@ def bring_in(
     publishers = _publishers(done, new.values(), there, defaults)
     rows = dict(zip(new, _offerings(new.values(), publishers, defaults, since), strict=True))
     done.offerings |= {
-        key: rows[_key(each.name)].pk for key, each in missing.items() if _key(each.name) in rows
+        key: rows[fold(each.name)].pk for key, each in missing.items() if fold(each.name) in rows
     }
     done.made = [row.pk for row in rows.values()]
     Plan.objects.bulk_create(
@@ -261,10 +262,6 @@ def _wrong(by: User, counting: Counting | None) -> Iterable[Problem]:
         )
 
 
-def _key(name: str) -> str:
-    return " ".join(name.split()).casefold()
-
-
 def _nobody(defaults: Defaults) -> str:
     if defaults.publisher:
         return defaults.publisher
@@ -274,17 +271,17 @@ def _nobody(defaults: Defaults) -> str:
 def _find(done: BroughtIn, wanted: Mapping[str, NamedOffering], *, on: date) -> dict[str, NamedOffering]:
     """Put what is there into *done*, and what cannot be; returns what is missing. 1 query."""
     known: dict[str, dict[int, list[tuple[int, bool, set[str]]]]] = {}
-    names = sorted({" ".join(each.name.split()) for each in wanted.values()})
+    names = sorted({tidy(each.name) for each in wanted.values()})
     with connection.cursor() as cursor:
         cursor.execute(_KNOWN, {"names": [name for name in names if "\x00" not in name], "on": on})
         for name, how, pk, publication, publisher, slug in cursor.fetchall():
-            row = pk, publication in ON_SALE, {_key(publisher), slug}
-            known.setdefault(_key(name), {}).setdefault(how, []).append(row)
+            row = pk, publication in ON_SALE, {fold(publisher), slug}
+            known.setdefault(fold(name), {}).setdefault(how, []).append(row)
     missing = {}
     for key, each in wanted.items():
-        ways = known.get(_key(each.name), {})
+        ways = known.get(fold(each.name), {})
         found = ways[min(ways)] if ways else []
-        found = [row for row in found if _key(each.publisher) in row[2]] or found
+        found = [row for row in found if fold(each.publisher) in row[2]] or found
         found = [row for row in found if row[1]] or found
         if len(found) == 1:
             done.offerings[key] = found[0][0]
@@ -322,19 +319,19 @@ def _each_once(missing: Iterable[NamedOffering]) -> dict[str, NamedOffering]:
     """By the key of its name, with the first publisher and family that any way of writing it comes with."""
     once: dict[str, NamedOffering] = {}
     for each in missing:
-        known = once.get(_key(each.name), each)
-        once[_key(each.name)] = NamedOffering(
-            " ".join(known.name.split()), known.publisher or each.publisher, known.family or each.family
+        known = once.get(fold(each.name), each)
+        once[fold(each.name)] = NamedOffering(
+            tidy(known.name), known.publisher or each.publisher, known.family or each.family
         )
     return once
 
 
 def _publishers_there(names: Iterable[str]) -> dict[str, Publisher]:
     """By name or slug in lower case, for whichever of *names* is one. 1 query."""
-    low = sorted({" ".join(name.split()).lower() for name in names})
+    low = sorted({tidy(name).lower() for name in names})
     named = Publisher.objects.annotate(low=Lower("name"))
     rows = named.filter(Q(low__in=low) | Q(slug__in=low)).order_by("-pk")
-    return {key: row for row in rows for key in (row.slug, _key(row.name))}
+    return {key: row for row in rows for key in (row.slug, fold(row.name))}
 
 
 def _publishers(
@@ -343,10 +340,10 @@ def _publishers(
     """Of every new offering, by its name's key. The operator is of the house whatever the file is taken to be about. 2 statements."""
     missing: dict[str, str] = {}
     for each in new:
-        name = " ".join((each.publisher or _nobody(defaults)).split())
-        if _key(name) not in there:
-            missing.setdefault(_key(name), name)
-    own = {_key(str(settings.OPERATOR["name"])), str(settings.OPERATOR["slug"])}
+        name = tidy(each.publisher or _nobody(defaults))
+        if fold(name) not in there:
+            missing.setdefault(fold(name), name)
+    own = {fold(str(settings.OPERATOR["name"])), str(settings.OPERATOR["slug"])}
     slugs = free_slugs(
         Publisher._meta.db_table, list(missing.values()), longest=SHORT_SLUG, otherwise="publisher"
     )
@@ -381,7 +378,7 @@ def _offerings(
                 slug=slug,
                 name=each.name,
                 kind=OfferingKind.SERVICE,
-                publisher=publishers[_key(each.publisher or _nobody(defaults))],
+                publisher=publishers[fold(each.publisher or _nobody(defaults))],
                 family=(slugify(each.family) or slug)[:SHORT_SLUG],
                 commercial_path=defaults.path,
                 path_basis="Assumed: a file of sales named it.",
@@ -433,7 +430,7 @@ def _would_count(
             kept_out.add(decision.publisher_id)
     refused = {}
     for key, each in new.items():
-        publisher = there.get(_key(each.publisher or _nobody(defaults)))
+        publisher = there.get(fold(each.publisher or _nobody(defaults)))
         whose = publisher.pk if publisher is not None else 0
         decision_in_force = on_publisher.get(whose) or (on_path if whose not in kept_out else None)
         if decision_in_force is None:

@@ -7,13 +7,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from config.names import fold, tidy
 from marketplace.importers.rows import shown
 from quotas.importers.fields import FieldSpec
 from quotas.importers.layouts import Cell
 from quotas.importers.mapping import ANY_OTHER, ImportMapping
 from quotas.importers.period_names import period_named
 from quotas.importers.values import DECIMALS, WrongValue, date_reader, decimal_reader
-from quotas.importers.words import fold, listed, text_of
+from quotas.importers.words import listed, text_of
 
 MOST_REMEMBERED: Final = 1 << 15  # values of one column; memory stays bounded whatever the file holds
 LONGEST_REMEMBERED: Final = 100
@@ -213,7 +214,7 @@ class Field:
             case "period":
                 return self.period(cell, text)
             case "name":
-                return _parse(self.spec, self.prefix + " ".join(text.split()))
+                return _parse(self.spec, self.prefix + tidy(text))
         return _parse(self.spec, self.prefix + text)
 
     def version(self, cell: Cell, text: str) -> str:

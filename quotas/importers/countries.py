@@ -2,6 +2,8 @@
 
 from typing import Final
 
+from config.names import fold
+
 UNKNOWN: Final = "ZZ"  # kept free by the standard for whoever needs a code that is no country's
 
 # Code, then its names; what people also write stands behind the usual one.
@@ -51,4 +53,4 @@ _CODES: Final[dict[str, str]] = {
 
 def country_code(text: str) -> str:
     """The code of a country that is written as its code or its name; empty for what is neither."""
-    return _CODES.get(" ".join(text.split()).casefold(), "")
+    return _CODES.get(fold(text), "")

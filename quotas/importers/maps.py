@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import tomli_w
 
+from config.names import fold
 from config.refusals import Problem
 from marketplace.importers.rows import shown
 from quotas.importers.converting import Wrong, fixed, iso_day
@@ -22,11 +23,11 @@ from quotas.importers.mapping import NULLS, UNDECIDED, ImportMapping, Split, Wro
 from quotas.importers.period_names import PERIOD_FORMS, period_named
 from quotas.importers.reading import Reader, bind
 from quotas.importers.values import DATE_FORMATS, DECIMALS, GROUPINGS
-from quotas.importers.words import fold, listed, nearest, path_of
+from quotas.importers.words import listed, nearest, path_of
 
 __all__ = [
     "FIELDS", "KEYS", "NULLS", "PERIOD_FORMS", "ROLES", "STAGES", "UNDECIDED", "FieldSpec", "ImportMapping", "Reader", "Split", "Wrong", "WrongMap",
-    "bind", "draft_of", "fold", "path_of", "period_named", "read_map", "write_map",
+    "bind", "draft_of", "path_of", "period_named", "read_map", "write_map",
 ]  # fmt: skip
 
 LARGEST_MAP: Final = 256 * 1024

@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from config.names import fold
 from quotas.importers.layouts import Cell
-from quotas.importers.words import fold, text_of
+from quotas.importers.words import text_of
 
 # What the heads of a wide table of quotas look like, by the name that a map gives it.
 PERIOD_FORMS: Final = ("MMM YYYY", "MMM YY", "YYYY-MM", "MM/YYYY", "FY27-M01", "Q1 FY27", "Q1 2027")

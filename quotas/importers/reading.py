@@ -5,6 +5,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Any
 
+from config.names import fold
 from config.refusals import Problem
 from marketplace.importers.rows import shown
 from quotas.importers.converting import Convert, Field, Remembered, Wrong, fixed
@@ -12,7 +13,7 @@ from quotas.importers.fields import FIELDS, FieldSpec
 from quotas.importers.layouts import Cell, Layout
 from quotas.importers.mapping import ImportMapping, WrongMap
 from quotas.importers.period_names import period_named
-from quotas.importers.words import currencies_of, fold, listed, path_of
+from quotas.importers.words import currencies_of, listed, path_of
 
 
 class Reader:

@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Final
 
+from config.names import fold
 from quotas.importers.layouts import Cell, Layout
 from quotas.importers.mapping import NULLS
 from quotas.importers.values import EXCEL_SERIAL, WrongValue, date_reader, dates_seen, numbers_seen
-from quotas.importers.words import fold, text_of
+from quotas.importers.words import text_of
 
 MOST_WORDS: Final = 40  # a column with more is no list of stages
 LOOKED_AT: Final = 20  # cells of a column; there may be 400 columns
@@ -77,10 +78,12 @@ class Samples:
     def forms(self, head: str) -> tuple[str, ...]:
         """Formats in which all cells are days, one of those that agree; more than one is ambiguous."""
         cells = self.cells(head)
+        # Typed days are the same in every format.
+        texts = [cell for cell in cells if not isinstance(cell, date)]
         found: dict[tuple[date | None, ...], str] = {}
         for form in dates_seen(cells).formats:
             read: Callable[[Cell], date | None] = date_reader(form)
-            found.setdefault(tuple(read(cell) for cell in cells), form)
+            found.setdefault(tuple(read(text) for text in texts), form)
         return tuple(found.values())
 
     def serial(self, head: str) -> bool:

@@ -4,7 +4,8 @@ What is wrong with the whole file is one Unreadable, from either function; what 
 """
 
 from collections.abc import Iterator
-from typing import BinaryIO
+from itertools import islice
+from typing import BinaryIO, Final
 
 from marketplace.importers.files import MAGIC
 from quotas.importers.layouts import Cell, Layout, Unreadable, empty
@@ -20,7 +21,9 @@ from quotas.importers.texts import (
 )
 from quotas.importers.workbooks import workbook_layout, workbook_rows
 
-__all__ = ["Cell", "Layout", "Unreadable", "layout_of", "rows"]
+__all__ = ["Cell", "Layout", "Unreadable", "first_rows", "layout_of", "rows"]
+
+FIRST: Final = 200  # rows that a map is guessed from
 
 
 def layout_of(
@@ -85,3 +88,8 @@ def rows(file: BinaryIO, layout: Layout) -> Iterator[tuple[int, list[Cell]]]:
     if layout.kind == "xlsx":
         return workbook_rows(file, layout)
     return json_rows(file, layout) if layout.kind == "jsonl" else csv_rows(file, layout)
+
+
+def first_rows(file: BinaryIO, layout: Layout) -> list[list[Cell]]:
+    """What a map is guessed from. Raises Unreadable."""
+    return [cells for _line, cells in islice(rows(file, layout), FIRST)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Final
 
 from marketplace.importers.rows import shown
@@ -391,6 +391,11 @@ def numbers_seen(samples: Iterable[Cell]) -> NumbersSeen:
     return NumbersSeen(
         tuple((d, usual[d] if not g and any(d in text for text in texts) else g) for d, g in found.values())
     )
+
+
+def scaled(number: Decimal, decimals: int) -> int:
+    """How many of its smallest units a number is, half of one away from zero: 1.005 with two decimals is 101."""
+    return int(number.scaleb(decimals).to_integral_value(rounding=ROUND_HALF_UP))
 
 
 def currency_of(cell: Cell) -> str:

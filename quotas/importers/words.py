@@ -8,6 +8,7 @@ from decimal import Decimal
 from difflib import get_close_matches
 from typing import Final
 
+from config.names import fold, tidy
 from quotas.importers.layouts import Cell
 from quotas.importers.values import currency_of
 
@@ -40,11 +41,6 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return f"Known: {listed(all_names[:30])}{', …' if len(all_names) > 30 else ''}."
 
 
-def fold(text: str) -> str:
-    """What counts when words are compared."""
-    return " ".join(text.split()).casefold()
-
-
 def text_of(cell: Cell) -> str:
     """A cell as the text that a person sees, trimmed; what no database stores is taken out."""
     if type(cell) is str:
@@ -65,7 +61,7 @@ def _cleaned(text: str) -> str:
     """One form of each letter, single spaces, no control characters or halves of letters."""
     text = unicodedata.normalize("NFC", text)
     text = "".join(c if c.isprintable() or c.isspace() else "" for c in text)
-    return " ".join(text.split())
+    return tidy(text)
 
 
 def currencies_of(amount: str) -> frozenset[str]:

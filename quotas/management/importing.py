@@ -14,12 +14,10 @@ from config import clock
 from config.refusals import Refusal
 from quotas.importers.guessing import guess
 from quotas.importers.maps import write_map
-from quotas.importers.tables import Unreadable, layout_of, rows
+from quotas.importers.tables import Unreadable, first_rows, layout_of
 from quotas.models import ImportOutcome, SalesImport, SalesImportState
 from quotas.selectors import imports as selectors
 from quotas.services.importing import Options, carry_out_file
-
-SAMPLES = 200
 
 
 class ImportCommand(BaseCommand):
@@ -104,9 +102,7 @@ class ImportCommand(BaseCommand):
         try:
             with path.open("rb") as file:
                 layout = layout_of(file, file_name=path.name)
-                samples = [
-                    cells for (_line, cells), _n in zip(rows(file, layout), range(SAMPLES), strict=False)
-                ]
+                samples = first_rows(file, layout)
         except Unreadable as unreadable:
             raise CommandError(unreadable.message) from unreadable
         guessed = guess(self.kind, layout, samples)

@@ -37,7 +37,6 @@ from quotas.views import HtmxRequest, given, signed_in, wants_part
 
 PAGE: Final = 30
 ROWS: Final = 50
-BUSY: Final = (SalesImportState.CHECKING, SalesImportState.IMPORTING)
 MARKS: Final[Mapping[str, tuple[str, str, str]]] = {
     ImportOutcome.NEW: ("New", "accent", "plus"),
     ImportOutcome.CHANGED: ("Changed", "accent", "file-pen-line"),
@@ -167,11 +166,11 @@ class Run:
         self.pk = run.pk
         self.job: Job | None = run.job
         ended = self.job is None or self.job.finished
-        self.stopped = run.state in BUSY and ended
+        self.stopped = run.state in selectors.UNDER_WAY and ended
         self.failure = (
             self.job.error if self.stopped and self.job and self.job.state == JobState.FAILED else ""
         )
-        self.busy = run.state in BUSY and not ended
+        self.busy = run.state in selectors.UNDER_WAY and not ended
         self.here = bool(run.look.get("kind"))  # uploaded, not read from the command line
         self.counts = [(MARKS[outcome][0], number) for outcome, number in selectors.told(run) if number]
 

@@ -1,6 +1,5 @@
 """What every kind of import is given: the rows as the map reads them, and where to say what became of each."""
 
-import itertools
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -14,6 +13,7 @@ from django.db import connection
 
 from accounts.models import User
 from config import bulk
+from config.slices import in_batches
 from quotas.importers.maps import ImportMapping, Wrong, bind
 from quotas.importers.tables import Cell, layout_of, rows
 from quotas.models import FiscalCalendar, ImportOutcome, ImportRow, SalesImport
@@ -166,8 +166,7 @@ class Context:
         ImportRow.objects.filter(run=self.run).delete()
         self._report.seek(0)
         columns = ("run_id", "line", "external_id", "outcome", "code", "message", "column", "cells")
-        lines = iter(self._report)
-        while slice_ := list(itertools.islice(lines, A_REPORT)):
+        for slice_ in in_batches(self._report, A_REPORT):
             bulk.copy(ImportRow, columns, ([self.run.pk, *json.loads(line)] for line in slice_))
 
     def close(self) -> None:

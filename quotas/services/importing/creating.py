@@ -23,6 +23,7 @@ from accounts.models import Role, User
 from config import bulk
 from config.clock import day_of
 from config.locks import one_at_a_time
+from config.names import fold, tidy
 from config.refusals import Forbidden, Problem, refuse_if_any
 from marketplace.models import CommercialPath, Customer, Origin
 from marketplace.services.bringing_in import Counting, Defaults, NamedOffering, bring_in, free_slugs
@@ -37,6 +38,7 @@ from quotas.models import (
     TeamPlacement,
     Territory,
 )
+from quotas.services.importing.refused import Refused
 
 if TYPE_CHECKING:
     from quotas.importers.maps import ImportMapping
@@ -74,7 +76,7 @@ ORDER BY 1, 2, 3
 Place = (
     int | str | None
 )  # of a team: its id, the key of one that is to be made, or nothing: where all the others go
-Refused = tuple[str, str]  # code and sentence
+Why = tuple[str, str]  # code and sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,23 +109,6 @@ class OfferingFacts:
     family: str = ""
 
 
-def same(text: str) -> str:
-    """What two ways of writing one name have in common."""
-    return " ".join(text.split()).casefold()
-
-
-def plain(text: str) -> str:
-    return " ".join(text.split())
-
-
-class Wrong(Exception):
-    """Why one name cannot be made."""
-
-    def __init__(self, code: str, message: str) -> None:
-        self.problem: Refused = code, message
-        super().__init__(message)
-
-
 class Creator:
     """One for each reading of a file. counts says how many of what were made, decisions which decisions on quota.
 
@@ -153,11 +138,17 @@ class Creator:
         self.evidence = evidence
         self.counts: Counter[str] = Counter()
         self.decisions: list[int] = []
-        self.refused: dict[str, Refused] = {}
+        self.refused: dict[str, Why] = {}
         self._tree: _Tree | None = None
         self.made_reps: set[int] = set()
         self._begun = False
         self._proposal = uuid4().hex
+
+    def forget(self, counts: Counter[str] | None = None) -> None:
+        """Read the teams anew when they are next asked for; with *counts*, what was made since then was rolled back."""
+        self._tree = None
+        if counts is not None:
+            self.counts = counts
 
     # --- people ----------------------------------------------------------------------------------------------
 
@@ -184,9 +175,9 @@ class Creator:
                 places[name] = plan.team(name)
                 if above:
                     plan.put_below(places[name], plan.team(above))
-            except Wrong as wrong:
+            except Refused as why:
                 places.pop(name, None)
-                self.refused[name] = wrong.problem
+                self.refused[name] = why.problem
         made = plan.make()
         for name, place in places.items():
             if place in plan.wrong:
@@ -204,17 +195,17 @@ class Creator:
         rows: dict[str, Customer] = {}
         for name in missing:
             try:
-                row = rows.setdefault(same(name), self._customer(name, wanted[name]))
-            except Wrong as wrong:
-                self.refused[name] = wrong.problem
+                row = rows.setdefault(fold(name), self._customer(name, wanted[name]))
+            except Refused as why:
+                self.refused[name] = why.problem
                 continue
             new[name] = row
             if wanted[name].territory:
-                territory_of.setdefault(same(name), wanted[name].territory)
+                territory_of.setdefault(fold(name), wanted[name].territory)
         places = self.territories(territory_of.values()) if territory_of else {}
-        for name in [n for n in new if territory_of.get(same(n), "") and territory_of[same(n)] not in places]:
-            self.refused[name] = self.refused[territory_of[same(name)]]
-            rows.pop(same(name), None)
+        for name in [n for n in new if territory_of.get(fold(n), "") and territory_of[fold(n)] not in places]:
+            self.refused[name] = self.refused[territory_of[fold(name)]]
+            rows.pop(fold(name), None)
             del new[name]
         self.with_slugs(rows.values(), Customer, "account")
         bulk.insert(list(rows.values()))
@@ -243,10 +234,10 @@ class Creator:
         for name in missing:
             try:
                 text = _fit(name, NAME_OF_A_TEAM, "A territory's name")
-            except Wrong as wrong:
-                self.refused[name] = wrong.problem
+            except Refused as why:
+                self.refused[name] = why.problem
                 continue
-            new[name] = rows.setdefault(same(name), Territory(name=text))
+            new[name] = rows.setdefault(fold(name), Territory(name=text))
         self.with_slugs(rows.values(), Territory, "territory")
         bulk.insert(list(rows.values()))
         self.counts["territories"] += len(rows)
@@ -256,7 +247,7 @@ class Creator:
         country = facts.country or self.create.get("country", "")
         code = country_code(country) if country else UNKNOWN
         if not code:
-            raise Wrong(
+            raise Refused(
                 "unknown_country",
                 f"{country} is no country that Parity knows: write its name in English or its code of two letters, or translate it in the map.",
             )
@@ -279,7 +270,7 @@ class Creator:
             )
         done = bring_in(
             wanted={
-                name: NamedOffering(plain(name), plain(facts.publisher), plain(facts.family))
+                name: NamedOffering(tidy(name), tidy(facts.publisher), tidy(facts.family))
                 for name, facts in wanted.items()
             },
             since=self.since,
@@ -297,7 +288,7 @@ class Creator:
 
     def _defaults(self) -> Defaults:
         return Defaults(
-            publisher=plain(self.create.get("publisher", "")),
+            publisher=tidy(self.create.get("publisher", "")),
             origin=self.create.get("origin") or Origin.THIRD.value,
             path=self.create.get("commercial_path") or CommercialPath.MARKETPLACE.value,
         )
@@ -345,8 +336,8 @@ class Creator:
             try:
                 if text:
                     check(text)
-            except Wrong as wrong:
-                yield Problem(*wrong.problem, pointer=f"/create/{name}")
+            except Refused as why:
+                yield Problem(*why.problem, pointer=f"/create/{name}")
         country = self.create.get("country", "")
         if country and not country_code(country):
             yield Problem("unknown_country", f"{country} is no country that Parity knows.", "/create/country")
@@ -355,7 +346,7 @@ class Creator:
         self, model: type[Customer] | type[Territory], wanted: Mapping[str, Any], many: str
     ) -> tuple[dict[str, int], list[str]]:
         """What is there by name, else by slug, and what is missing. 1 query."""
-        texts = {plain(name): name for name in wanted}
+        texts = {tidy(name): name for name in wanted}
         rows: dict[str, dict[int, list[int]]] = {}
         with connection.cursor() as cursor:
             table = connection.ops.quote_name(model._meta.db_table)
@@ -364,14 +355,14 @@ class Creator:
                 rows.setdefault(text, {}).setdefault(how, []).append(pk)
         found, missing = {}, []
         for name in wanted:
-            ways = rows.get(plain(name))
+            ways = rows.get(tidy(name))
             ids = ways[min(ways)] if ways else []
             if len(ids) == 1:
                 found[name] = ids[0]
             elif ids:
                 self.refused[name] = (
                     f"ambiguous_{model._meta.model_name}",
-                    f"{len(ids)} {many} are called {plain(name)}: give the slug of the one that is meant.",
+                    f"{len(ids)} {many} are called {tidy(name)}: give the slug of the one that is meant.",
                 )
             else:
                 missing.append(name)
@@ -393,23 +384,23 @@ class Creator:
 
 
 def role_of(text: str) -> str:
-    """A role by its value or its label. Raises Wrong."""
-    word = same(text).replace(" ", "_").replace("-", "_")
+    """A role by its value or its label. Raises Refused."""
+    word = fold(text).replace(" ", "_").replace("-", "_")
     if word not in SalesRole.values:
-        raise Wrong("unknown_role", f"A role is one of {', '.join(SalesRole.values)}: {text} is none.")
+        raise Refused("unknown_role", f"A role is one of {', '.join(SalesRole.values)}: {text} is none.")
     return word
 
 
 def _fit(text: str, longest: int, what: str) -> str:
-    name = plain(text)
+    name = tidy(text)
     if not name:
-        raise Wrong("name_missing", f"{what} is empty.")
+        raise Refused("name_missing", f"{what} is empty.")
     if len(name) > longest:
-        raise Wrong(
+        raise Refused(
             "name_too_long", f"{what} has at most {longest} characters; {name[:30]}… has {len(name)}."
         )
     if "\x00" in name:
-        raise Wrong("name_unreadable", f"{what} has a character that is none.")
+        raise Refused("name_unreadable", f"{what} has a character that is none.")
     return name
 
 
@@ -419,7 +410,7 @@ def _word(text: str, longest: int, what: str) -> str:
         return NO_PLACE
     word = slugify(text) or NO_PLACE
     if len(word) > longest:
-        raise Wrong(
+        raise Refused(
             "name_too_long", f"{what} has at most {longest} characters; {word[:30]}… has {len(word)}."
         )
     return word
@@ -457,7 +448,7 @@ class _Tree:
     def add(
         self, pk: int, name: str, slug: str, calendar_id: int | None, parent_id: int | None = None
     ) -> None:
-        self.named.setdefault(same(name), []).append(pk)
+        self.named.setdefault(fold(name), []).append(pk)
         self.by_slug[slug] = pk
         self.name[pk] = name
         self.own_calendar[pk] = calendar_id
@@ -478,13 +469,13 @@ class _Tree:
         return next(own, self.operator)
 
     def find(self, text: str, unit: int | None) -> int | None:
-        """The team of that name, else of that slug, in a business unit. Raises Wrong where several have the name."""
-        named = self.named.get(same(text)) or [self.by_slug[s] for s in (plain(text),) if s in self.by_slug]
+        """The team of that name, else of that slug, in a business unit. Raises Refused where several have the name."""
+        named = self.named.get(fold(text)) or [self.by_slug[s] for s in (tidy(text),) if s in self.by_slug]
         own = [team for team in named if self.unit(team) == unit]
         if len(own) > 1:
-            raise Wrong(
+            raise Refused(
                 "ambiguous_team",
-                f"{len(own)} teams are called {plain(text)}: give the slug of the one that is meant.",
+                f"{len(own)} teams are called {tidy(text)}: give the slug of the one that is meant.",
             )
         return own[0] if own else None
 
@@ -530,15 +521,15 @@ class _Plan:
         self.creator, self.tree = creator, creator.tree
         self.unit = creator.calendar.pk if creator.calendar is not None else self.tree.operator
         self.new: dict[str, _NewTeam] = {}
-        self.wrong: dict[Place, Refused] = {}
+        self.wrong: dict[Place, Why] = {}
 
     def look(self, name: str) -> Place:
         """The team of that name: its id, or the key that it would have."""
         found = self.tree.find(name, self.unit)
-        return found if found is not None else same(name)
+        return found if found is not None else fold(name)
 
     def team(self, name: str) -> Place:
-        """The same, and the team is to be made where it is missing. Raises Wrong."""
+        """The same, and the team is to be made where it is missing. Raises Refused."""
         place = self.look(name)
         if isinstance(place, str) and place not in self.new:
             self.new[place] = _NewTeam(_fit(name, NAME_OF_A_TEAM, "A team's name"))
@@ -649,7 +640,7 @@ class _Person:
     leads: bool = False
     seat: Place = None
     seated: bool = False
-    wrong: Refused | None = None
+    wrong: Why | None = None
     rep: Rep | None = None
 
 
@@ -664,7 +655,7 @@ class _Staffing:
         self.tree = creator.tree
         self.plan = _Plan(creator)
         self.found: dict[str, int] = {}
-        self.refused: dict[str, Refused] = {}
+        self.refused: dict[str, Why] = {}
         self.people: dict[str, _Person] = {}
         self.called: dict[str, str] = {}  # what the file calls a new person, to the person's key
         self.loose: set[Place] = set()  # managers' teams to be, whose office nobody has named so far
@@ -683,8 +674,8 @@ class _Staffing:
                     self.found[text] = who
                 else:
                     self.people[who].texts.append(text)
-            except Wrong as wrong:
-                self.refused[text] = wrong.problem
+            except Refused as why:
+                self.refused[text] = why.problem
         for key in list(self.people):
             self._seat(key)
         self._write()
@@ -692,7 +683,7 @@ class _Staffing:
     def _look_up(self) -> None:
         """Every text that may name a rep. 1 query."""
         texts = {
-            plain(text)
+            tidy(text)
             for key, facts in self.wanted.items()
             for text in (key, facts.name, facts.employee_no, facts.email, facts.manager)
         }
@@ -700,7 +691,7 @@ class _Staffing:
             cursor.execute(_REPS, {"texts": sorted(t for t in texts if t and "\x00" not in t)})
             for text, how, pk, number in cursor.fetchall():
                 self.known.setdefault(text, {}).setdefault(how, []).append((pk, number))
-        managers = {plain(facts.manager) for facts in self.wanted.values() if facts.manager}
+        managers = {tidy(facts.manager) for facts in self.wanted.values() if facts.manager}
         known = {pk for text in managers for ids in self.known.get(text, {}).values() for pk, _number in ids}
         leading = known - self.tree.led_by.keys()
         if leading:
@@ -710,11 +701,11 @@ class _Staffing:
 
     def _ids(self, text: str, *ways: int) -> list[tuple[int, str]]:
         """Those that a text means in the first of some ways in which it means anybody."""
-        ways_of = self.known.get(plain(text), {})
+        ways_of = self.known.get(tidy(text), {})
         return next((ways_of[way] for way in ways if way in ways_of), [])
 
     def _who(self, text: str, facts: RepFacts) -> Somebody:
-        """The known rep whom a text and its facts mean, or the key of a new person. Raises Wrong."""
+        """The known rep whom a text and its facts mean, or the key of a new person. Raises Refused."""
         number, mail, name = _signs(text, facts)
         sure = (
             (self._ids(number, BY_NUMBER) if number else [])
@@ -727,37 +718,37 @@ class _Staffing:
         if number:  # who has another number is another person of the same name
             named = [each for each in named if not each[1]]
         if len(named) > 1:
-            raise Wrong(
+            raise Refused(
                 "ambiguous_rep",
-                f"{len(named)} reps are called {plain(name)}: give the employee number, e-mail address or slug.",
+                f"{len(named)} reps are called {tidy(name)}: give the employee number, e-mail address or slug.",
             )
         if named:
             return named[0][0]
-        key = f"no:{number.lower()}" if number else f"mail:{mail.lower()}" if mail else f"name:{same(name)}"
-        key = self.called.get(same(name), key) if not (number or mail) else key
+        key = f"no:{number.lower()}" if number else f"mail:{mail.lower()}" if mail else f"name:{fold(name)}"
+        key = self.called.get(fold(name), key) if not (number or mail) else key
         if key not in self.people:
             if len(number) > NUMBER:
-                raise Wrong("number_too_long", f"An employee number has at most {NUMBER} characters.")
+                raise Refused("number_too_long", f"An employee number has at most {NUMBER} characters.")
             fitting = RepFacts(
                 _fit(name, NAME_OF_A_REP, "A rep's name"),
                 number,
                 mail,
-                plain(facts.team),
-                plain(facts.manager),
+                tidy(facts.team),
+                tidy(facts.manager),
                 role_of(facts.role or self.creator.create.get("role", "") or SalesRole.ACCOUNT_EXECUTIVE),
             )
             leads = fitting.role == SalesRole.MANAGER
             self.people[key] = _Person(fitting.name, fitting, leads=leads)
             for called in (text, name, number, mail):
                 if called:
-                    self.called.setdefault(same(called), key)
+                    self.called.setdefault(fold(called), key)
         return key
 
     def _manager(self, text: str) -> Somebody:
         """Whom a text names as somebody's manager; a person that is made if nobody is known by it."""
         known = self._ids(text, BY_NUMBER, BY_MAIL, BY_SLUG, BY_NAME)
-        if not known and same(text) in self.called:
-            return self.called[same(text)]
+        if not known and fold(text) in self.called:
+            return self.called[fold(text)]
         return self._who(text, RepFacts(role=SalesRole.MANAGER))
 
     # --- where everybody goes --------------------------------------------------------------------------------
@@ -774,11 +765,11 @@ class _Staffing:
             elif person.facts.team:
                 person.seat = self.plan.team(person.facts.team)
             person.seated = True
-        except Wrong as wrong:
-            person.wrong = wrong.problem
+        except Refused as why:
+            person.wrong = why.problem
 
     def _team_of(self, manager: str, office: str) -> Place:
-        """The team that a manager leads, below *office* where that is named. Raises Wrong."""
+        """The team that a manager leads, below *office* where that is named. Raises Refused."""
         place = self._led_by(self._manager(manager))
         if not office:
             return place
@@ -788,16 +779,16 @@ class _Staffing:
             return place
         highest = above[-1]
         if highest not in self.loose:
-            raise Wrong(
+            raise Refused(
                 "manager_in_two_teams",
-                f"{plain(manager)} leads a team that is not below {office}. A manager leads one team: name one of the two.",
+                f"{tidy(manager)} leads a team that is not below {office}. A manager leads one team: name one of the two.",
             )
         self.plan.put_below(highest, self.plan.team(office))
         self.loose.discard(highest)
         return place
 
     def _led_by(self, who: Somebody) -> Place:
-        """The team that somebody leads, or is to lead from now on. Raises Wrong."""
+        """The team that somebody leads, or is to lead from now on. Raises Refused."""
         if isinstance(who, int):
             if who in self.tree.led_by:
                 return self.tree.led_by[who]
@@ -806,13 +797,13 @@ class _Staffing:
             return self.promoted[who]
         person = self.people[who]
         if person.wrong is not None:
-            raise Wrong(*person.wrong)
+            raise Refused(*person.wrong)
         person.leads = True
         if person.seat is None:
             try:
                 self._give_a_team(person)
-            except Wrong as wrong:
-                person.wrong = wrong.problem
+            except Refused as why:
+                person.wrong = why.problem
                 raise
         return person.seat
 
@@ -829,10 +820,10 @@ class _Staffing:
             self.plan.put_below(person.seat, self.plan.team(facts.team))
 
     def _promoted(self, rep_id: int) -> Place:
-        """A known rep leads a team that is made for them, if this file has made them or they are in no team yet. Raises Wrong."""
+        """A known rep leads a team that is made for them, if this file has made them or they are in no team yet. Raises Refused."""
         name, rows = self.names[rep_id], self.memberships.get(rep_id, [])
         if rows and rep_id not in self.creator.made_reps:
-            raise Wrong(
+            raise Refused(
                 "leads_no_team",
                 f"{name} is named as a manager but leads no team: make {name} the manager of one first, or leave the manager out.",
             )
@@ -923,8 +914,8 @@ class _Staffing:
 
 def _signs(text: str, facts: RepFacts) -> tuple[str, str, str]:
     """Number, e-mail address and name of somebody, from what is said of them or, failing that, from the text that names them."""
-    number, mail, name, text = (plain(t) for t in (facts.employee_no, facts.email, facts.name, text))
-    name = "" if same(name) == same(text) else name
+    number, mail, name, text = (tidy(t) for t in (facts.employee_no, facts.email, facts.name, text))
+    name = "" if fold(name) == fold(text) else name
     if "@" in text:
         mail = mail or text
         name = name or " ".join(re.split(r"[._+-]+", text.partition("@")[0])).title()

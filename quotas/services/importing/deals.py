@@ -7,9 +7,8 @@ nothing, whatever people have done with the deal in between. Approvals and cance
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from hashlib import blake2b
-from itertools import islice
 from typing import Any, Final
 
 from django.db.models import Q
@@ -17,9 +16,11 @@ from django.db.models import Q
 from accounts.models import Role
 from config import bulk
 from config.refusals import Problem
+from config.slices import in_batches
 from marketplace.models import Currency
 from quotas.crediting import engine
 from quotas.importers.maps import FIELDS, Wrong
+from quotas.importers.values import scaled
 from quotas.models import (
     ONE,
     Deal,
@@ -30,6 +31,7 @@ from quotas.models import (
     SourceRecord,
     SourceTodo,
 )
+from quotas.selectors.approvers import Limit
 from quotas.selectors.visibility import reps_for
 from quotas.services import booking, policies
 from quotas.services.booking import DealDraft, LineDraft, ShareDraft
@@ -42,11 +44,10 @@ from quotas.services.importing.sales import Sale, sales_of
 SLICE: Final = 4_000  # deals that are looked up, weighed and written together
 MOST_ESTIMATED: Final = 2_000
 MOST_REASONS: Final = 12  # why deals wait, in words that name their amounts and days
-PPM_OF_PERCENT: Final = 10_000
+DECIMALS_OF_PERCENT: Final = 4  # the last of them counts parts per million
 BEYOND: Final = (
     10**12
 )  # what no quantity may reach: refused, and not rounded, which fails where digits are many
-ENDED: Final = (DealState.CANCELLED, DealState.REJECTED)
 
 
 def run_deals(context: Context) -> None:
@@ -68,6 +69,7 @@ class _Import:
         self.said = [*sorted(spec.name for spec in FIELDS["deals"] if spec.name != "changed_on"), "splits"]
         self.names = Names(context)
         self.policy = policies.in_force(context.options.policy) if context.options.policy else None
+        self.limit = Limit.on(context.today)
         self.own = set(Rep.objects.filter(user=context.by).values_list("pk", flat=True))
         self.theirs = (
             None
@@ -80,7 +82,7 @@ class _Import:
         if not self.context.dry_run:
             drop_leftovers(self.context.run)
         sales = sales_of(self.context.rows(), together=self.context.mapping.several_lines)
-        while slice_ := list(islice(sales, SLICE)):
+        for slice_ in in_batches(sales, SLICE):
             self._take(slice_)
         self._tell()
 
@@ -198,7 +200,7 @@ class _Import:
         elif sale.stage == "skip":
             sale.outcome = ImportOutcome.LEFT_OUT
         elif sale.stage == "cancelled":
-            if deal is None or deal.state in ENDED:
+            if deal is None or deal.state in booking.ENDED:
                 sale.outcome = ImportOutcome.LEFT_OUT
             else:
                 sale.outcome, sale.todo = ImportOutcome.CANCELLED, SourceTodo.CANCEL
@@ -212,7 +214,7 @@ class _Import:
             )
         ):
             sale.outcome = ImportOutcome.UNCHANGED
-        elif deal is not None and deal.state in ENDED:
+        elif deal is not None and deal.state in booking.ENDED:
             sale.refuse(
                 "ended_here",
                 f"{deal.reference} was {deal.get_state_display().lower()} in Parity, and the source says that it is not."
@@ -293,7 +295,7 @@ class _Import:
             if plan is None:
                 sale.refuse("unknown_plan", f"{values['offering']} has no plan {values['plan']}.", "plan")
         # The currency's own unit is the finest that is counted; sources write more decimals than there are.
-        amount = int(values["amount"].scaleb(exponent).to_integral_value(rounding=ROUND_HALF_UP))
+        amount = scaled(values["amount"], exponent)
         quantity = values.get("quantity")
         return LineDraft(
             offering_id=offering,
@@ -429,6 +431,9 @@ class _Import:
             return "No straight-through policy was chosen."
         if self.own & {draft.owner_id, *(share.rep_id for share in draft.shares)}:
             return "You have a share in it yourself."
+        minor = sum(line.amount_minor for line in draft.lines)
+        if self.limit is not None and self.limit.is_exceeded(minor, draft.currency, draft.close_date):
+            return f"It is above the approval limit of {self.limit}: two people approve it."
         return why_waits(self.policy, draft, today=self.context.today)
 
     # --- writing -------------------------------------------------------------------------------------------
@@ -550,9 +555,9 @@ class _Import:
 
 def parts_of(percents: Sequence[Decimal]) -> list[int]:
     """Percents as parts per million. Of thirds and the like, which a source has rounded, the first gets what is left to the whole."""
-    parts = [int((each * PPM_OF_PERCENT).to_integral_value(rounding=ROUND_HALF_UP)) for each in percents]
+    parts = [scaled(each, DECIMALS_OF_PERCENT) for each in percents]
     digits = min((-int(each.as_tuple().exponent) for each in percents), default=0)
     left = ONE - sum(parts)
-    if digits > 0 and parts and abs(left) * 2 * 10**digits <= len(parts) * PPM_OF_PERCENT:
+    if digits > 0 and parts and abs(left) * 2 * 10**digits <= len(parts) * 10**DECIMALS_OF_PERCENT:
         parts[0] += left
     return parts

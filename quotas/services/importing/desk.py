@@ -5,7 +5,7 @@ source no longer has, follow in steps of their own. Killed anywhere, it goes on 
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -21,7 +21,7 @@ from config.models import Job
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, Refusal, refuse_if_any
 from quotas.importers.guessing import guess
 from quotas.importers.maps import FIELDS, ImportMapping, WrongMap, bind, draft_of, read_map, write_map
-from quotas.importers.tables import Layout, Unreadable, layout_of, rows
+from quotas.importers.tables import Layout, Unreadable, first_rows, layout_of
 from quotas.models import (
     FiscalCalendar,
     Grain,
@@ -33,6 +33,7 @@ from quotas.models import (
     SalesImport,
     SalesImportState,
 )
+from quotas.selectors.imports import UNDER_WAY
 from quotas.services.importing import kinds, records
 from quotas.services.importing.context import Context, Options
 from quotas.services.importing.creating import Creator
@@ -41,10 +42,8 @@ from quotas.services.policies import in_force
 
 KIND: Final = "quotas.import"
 LARGEST: Final = 256 * 1024**2
-MOST_SAMPLES: Final = 200
 SHOWN_SAMPLES: Final = 5
 MOST_DISTINCT: Final = 40
-BUSY: Final = (SalesImportState.CHECKING, SalesImportState.IMPORTING)
 BY_MANAGERS: Final = (ImportKind.DEALS,)
 
 
@@ -105,11 +104,7 @@ def _seen(
             delimiter=mapping.delimiter if mapping else "",
             sheet=mapping.sheet if mapping else "",
         )
-        samples = []
-        for _line, cells in rows(file, layout):
-            samples.append(cells)
-            if len(samples) == MOST_SAMPLES:
-                break
+        samples = first_rows(file, layout)
     except Unreadable as unreadable:
         raise Invalid.of(unreadable.code, unreadable.message, "/file") from unreadable
     if not samples:
@@ -559,9 +554,8 @@ def _for_change(run_id: int, by: User) -> SalesImport:
     run = SalesImport.objects.select_for_update(of=["self"]).select_related("job").filter(pk=run_id).first()
     if run is None or not may_read(by, run):
         raise NotFound.of("unknown_import", "There is no such import.")
-    if not may_import(by, run.kind):
-        raise Forbidden.of("may_not_import", "Comp admins import; managers import the deals of their teams.")
-    under_way = run.state in BUSY and not (run.job is not None and run.job.finished)
+    _must_import(by, run.kind)
+    under_way = run.state in UNDER_WAY and not (run.job is not None and run.job.finished)
     if under_way:
         raise Conflict.of("import_under_way", f"{run.reference} is under way: wait for it, or stop it first.")
     if run.state == SalesImportState.DONE:
@@ -573,11 +567,6 @@ def _for_change(run_id: int, by: User) -> SalesImport:
             "file_not_kept", "This file was read from the command line and is not kept here: upload it."
         )
     return run
-
-
-def outcomes(run: SalesImport) -> Mapping[str, int]:
-    """Rows by outcome, in the order in which they are told; all of them, also those with none."""
-    return {outcome: run.counts.get(outcome, 0) for outcome in ImportOutcome.values}
 
 
 def forget_files(*, before: datetime) -> int:

@@ -10,16 +10,9 @@ from django.db import models
 from django.db.models.functions import Lower
 
 from accounts.models import User
-from quotas.importers.maps import fold
+from config.names import fold
 from quotas.models import Rep
-
-
-class Unclear(Exception):
-    """A name means nobody, or more than one. message: a sentence that says what to do."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code, self.message = code, message
+from quotas.services.importing.refused import Refused
 
 
 @dataclass(slots=True)
@@ -81,17 +74,22 @@ class People:
             self.by_slug[person.slug] = person
         self.by_name[fold(person.name)].append(person)
 
+    def rename(self, person: Person, name: str) -> None:
+        self.by_name[fold(person.name)].remove(person)
+        person.name = name
+        self.by_name[fold(name)].append(person)
+
     def named(self, text: str) -> Person | None:
-        """By employee number, e-mail, slug or name, the first that fits; None for nobody. Raises Unclear for more than one."""
+        """By employee number, e-mail, slug or name, the first that fits; None for nobody. Raises Refused for more than one."""
         said = fold(text)
         found = self.by_no.get(said) or self.by_email.get(said) or self.by_slug.get(text.strip())
         return found or only(self.by_name.get(said, []), text)
 
 
 def only(found: Collection[Person], name: str) -> Person | None:
-    """The one of that name, None without any. Raises Unclear."""
+    """The one of that name, None without any. Raises Refused."""
     if len(found) > 1:
-        raise Unclear(
+        raise Refused(
             "ambiguous_rep", f"{len(found)} reps are called {name}: give the employee number or the e-mail."
         )
     return next(iter(found), None)
@@ -136,10 +134,10 @@ class Register:
         return named
 
     def named(self, text: str) -> Named | None:
-        """By name or slug; None for none. Raises Unclear for more than one."""
+        """By name or slug; None for none. Raises Refused for more than one."""
         found = self.by_name.get(fold(text), [])
         if len(found) > 1:
-            raise Unclear(
+            raise Refused(
                 f"ambiguous_{self.word}",
                 f"{len(found)} are called {text}: give its short name in addresses, such as {found[0].slug}.",
             )

@@ -8,12 +8,14 @@ from typing import Any, Final
 from django.db.models import Q
 
 from config import bulk
+from config.names import fold
 from marketplace.models import Alias, Customer, Offering, Plan
-from quotas.importers.maps import Wrong, fold
+from quotas.importers.maps import Wrong
 from quotas.selectors.visibility import deals_for
 from quotas.services.importing.context import Context
 from quotas.services.importing.creating import AccountFacts, OfferingFacts, RepFacts
-from quotas.services.importing.directory import People, Unclear
+from quotas.services.importing.directory import People
+from quotas.services.importing.refused import Refused
 from quotas.services.importing.sales import Sale
 
 
@@ -58,8 +60,8 @@ class Names:
     def _rep_named(self, name: str) -> int | Wrong:
         try:
             person = self._people.named(name)
-        except Unclear as unclear:
-            return Wrong("", "", unclear.code, unclear.message)
+        except Refused as why:
+            return Wrong("", "", *why.problem)
         if person is None:
             return Wrong(
                 "",

@@ -15,14 +15,15 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import count
+from functools import partial
+from itertools import count, groupby, zip_longest
 from typing import Any, Final
 
 from django.utils.text import slugify
 
 from config import bulk, formats
 from config.locks import one_at_a_time
-from quotas.importers.maps import fold
+from config.names import fold
 from quotas.models import (
     ImportOutcome,
     Rep,
@@ -34,25 +35,25 @@ from quotas.models import (
     TerritoryAssignment,
 )
 from quotas.services.importing.context import Context
-from quotas.services.importing.creating import IMPORTED, NAME_OF_A_TEAM, Creator, Wrong, role_of
+from quotas.services.importing.creating import IMPORTED, NAME_OF_A_TEAM, Creator, role_of
 from quotas.services.importing.directory import (
     Named,
     People,
     Person,
     Register,
-    Unclear,
     only,
     users_by_email,
 )
 from quotas.services.importing.following import Cause, Touched, follow
 from quotas.services.importing.planning import (
-    Refused,
     Row,
     attempt,
     carry_out,
+    make_named,
     missing,
     named_or_made,
 )
+from quotas.services.importing.refused import Refused
 from quotas.services.importing.spans import LAST, Spans
 
 MANAGER: Final = SalesRole.MANAGER.value
@@ -64,6 +65,7 @@ class _Row(Row):
     """Whom a row is about, which team, and from which day on. No person: about the team alone.
 
     managed  The team whose manager the row names, where it is not the row's own.
+    day      From which it changes what is known: the day that it gives, else today.
     places   A team, and what it stands below.
     """
 
@@ -102,9 +104,6 @@ class _Facts:
         self.places = Spans(TeamPlacement.objects.all(), of=["team_id"], says=["parent_id"])
         self.covers = Spans(TerritoryAssignment.objects.all(), of=["territory_id", "rep_id"])
         self.users = users_by_email({row.values["email"].lower() for row in rows if row.values["email"]})
-        self.covered_by: dict[int, list[int]] = defaultdict(list)
-        for territory_id, rep_id in self.covers.subjects():
-            self.covered_by[rep_id].append(territory_id)
 
 
 class _Plan:
@@ -123,7 +122,16 @@ class _Plan:
         self.new_people: list[Person] = []
         self.new_teams: list[Named] = []
         self.new_territories: list[Named] = []
+        self.leaving: list[_Row] = []
+        self.touched = Touched()
+        self.rows_of: dict[int, list[_Row]] = defaultdict(list)
         self.leads: dict[int, Named] = {}
+        self.placed = False
+        self.heads: dict[int, Named] = {}  # who is named as the manager of which team
+        self.made: dict[int, Named] = {}  # managers to the teams that they come to lead by this file
+        self.covering: dict[tuple[int, int], list[_Row]] = defaultdict(list)
+        self.dated: set[int] = set()  # new people of whom a row says since when
+        self.called: dict[int, tuple[int, str]] = {}  # a person to the line that names them, and the name
         self.create = context.options.create_missing
         self.since: date = context.creator.since
         self.tree = context.creator.tree
@@ -133,34 +141,83 @@ class _Plan:
         self.next_id = count(-1, -1).__next__
         for row in rows:
             row.forget()
-        attempt(rows, self._identify, self.refused)
-        attempt(rows, self._name_team, self.refused)
-        self._follow_managers()
-        self._place_teams()
-        self._refuse_circles()
-        self._stay_in_teams()
-        self._manage_teams()
-        attempt(rows, self._give_a_team, self.refused)
-        attempt(rows, self._cover_territories, self.refused)
-        self._place_the_rest()
+            row.day = row.values["starts"] or context.today
+        steps: tuple[Callable[[], None], ...] = (
+            partial(self._each, self._look),
+            self._identify_all,
+            partial(self._each, self._name_team),
+            partial(self._each, self._name_territories),
+            self._follow_managers,
+            self._place_teams,
+            self._refuse_circles,
+            self._stay_in_teams,
+            self._manage_teams,
+            partial(self._each, self._give_a_team),
+            self._cover_territories,
+            self._place_the_rest,
+        )
+        for step in steps:
+            step()
+            if self.refused:  # what a row says that is refused is no reason to refuse another
+                return
+
+    def _each(self, step: Callable[[_Row], None]) -> None:
+        attempt(self.rows, step, self.refused)
 
     def _left(self) -> Iterator[_Row]:
         return (row for row in self.rows if row.line not in self.refused)
 
-    # Who a row is about.
+    # Whom and what a row is about.
+
+    @staticmethod
+    def _look(row: _Row) -> None:
+        """Refuse what is wrong by itself."""
+        said = row.values
+        named = any(said[name] for name in WHO)
+        if not (named or said["team"]):
+            raise Refused("nobody_named", "Name the rep, or the team that the row is about.", "rep")
+        if said["parent_team"] and not said["team"]:
+            raise Refused("team_missing", "Name the team that stands below this one.", "team")
+        if not named and _territories_of(row):
+            raise Refused("rep_missing", "Name the rep who covers the territory.", "rep")
+        for starts, ends in (("starts", "ends"), ("territory_starts", "territory_ends")):
+            if said[starts] and said[ends] and said[ends] <= said[starts]:
+                raise Refused("ends_before_it_starts", "It ends before it starts.", ends)
+
+    def _identify_all(self) -> None:
+        """By what is sure before what is not, whatever the order of the rows: who has no number is told from who has one."""
+
+        def unsure(row: _Row) -> int:
+            said = row.values
+            by = next((n for n, name in enumerate(("employee_no", "email", "slug")) if said[name]), 3)
+            return by + (0 if said["rep"] else 4)
+
+        attempt(sorted(self.rows, key=unsure), self._identify, self.refused)
+        for row in self._left():
+            if row.person is not None:
+                self.rows_of[row.person.id].append(row)
+                if row.person.is_new and row.values["starts"]:
+                    self.dated.add(row.person.id)
+        self._each(self._ends_later)
 
     def _identify(self, row: _Row) -> None:
         said = row.values
-        if not any(said[name] for name in WHO):
-            if not said["team"]:
-                raise Refused("nobody_named", "Name the rep, or the team that the row is about.", "rep")
-            row.day = said["starts"] or self.context.today
-            return
-        person = row.person = self._known(said) or self._new_person(said)
-        self._edit(person, said)
-        row.day = said["starts"] or (self.since if person.is_new else self.context.today)
-        if said["ends"] and said["ends"] <= row.day and (said["starts"] or person.is_new):
+        if any(said[name] for name in WHO):
+            row.person = self._known(said) or self._new_person(said)
+            self._edit(row, row.person)
+
+    def _ends_later(self, row: _Row) -> None:
+        ends = row.values["ends"]
+        if row.person is not None and ends and self._is_fresh(row.person) and ends <= self.since:
             raise Refused("ends_before_it_starts", "It ends before it starts.", "ends")
+
+    def _is_fresh(self, person: Person) -> bool:
+        """Whether somebody is new, and no row says since when."""
+        return person.is_new and person.id not in self.dated
+
+    def _first_day(self, row: _Row, person: Person) -> date:
+        """From which on what a row says of somebody holds."""
+        return self.since if self._is_fresh(person) else row.day
 
     def _known(self, said: dict[str, Any]) -> Person | None:
         """By employee number, else e-mail, else slug, else name; somebody with another number is somebody else."""
@@ -204,8 +261,9 @@ class _Plan:
         self.new_people.append(person)
         return person
 
-    def _edit(self, person: Person, said: dict[str, Any]) -> None:
+    def _edit(self, row: _Row, person: Person) -> None:
         """Take over the name, the number and the log-in that a row gives."""
+        said = row.values
         number, email, name = said["employee_no"] or "", (said["email"] or "").lower(), said["rep"] or ""
         holder = self.people.by_email.get(email) if email else None
         if holder is not None and holder is not person:
@@ -214,8 +272,12 @@ class _Plan:
             person.employee_no = number
             self.people.by_no[fold(number)] = person
         by_more_than_the_name = number or holder is person or (said["slug"] and said["slug"] == person.slug)
-        if name and by_more_than_the_name and fold(name) != fold(person.name):
-            person.name = name
+        if name and by_more_than_the_name:
+            line, other = self.called.setdefault(person.id, (row.line, name))
+            if fold(other) != fold(name):
+                raise Refused("two_names", f"Line {line} calls the same person {other}.", "rep")
+            if fold(name) != fold(person.name):
+                self.people.rename(person, name)
         if person.user_id is None and email in self.facts.users:
             person.user_id, person.email = self.facts.users[email], email
             self.people.by_email[email] = person
@@ -225,8 +287,6 @@ class _Plan:
     def _name_team(self, row: _Row) -> None:
         said = row.values
         if not said["team"]:
-            if said["parent_team"]:
-                raise Refused("team_missing", "Name the team that stands below this one.", "team")
             return
         team = row.team = self._team(said["team"], "team")
         if said["parent_team"]:
@@ -238,11 +298,11 @@ class _Plan:
             row.places.append((team, region))
 
     def _team(self, name: str, field: str) -> Named:
-        """Of the business unit whose calendar the map names. Raises Refused, Unclear."""
+        """Of the business unit whose calendar the map names. Raises Refused."""
         try:
             known = self.tree.find(name, self.unit)
-        except Wrong as wrong:
-            raise Refused(*wrong.problem, field) from wrong
+        except Refused as why:
+            raise Refused(*why.problem, field) from why
         if known is not None:
             return self.teams.by_id[known]
         return named_or_made(
@@ -266,9 +326,21 @@ class _Plan:
         beside: dict[int, set[str]] = defaultdict(set)
         for row in members:
             beside[row.team.id if row.team else 0].add(fold(row.values["manager"]))
-        own = {row.person.id: row.team for row in reversed(self.rows) if row.person is not None}
+        own: dict[int, Named | None] = {}
+        for row in self.rows:
+            if row.person is not None and own.get(row.person.id) is None:
+                own[row.person.id] = row.team
         seated = [row for row in members if row.team is None or len(beside[row.team.id]) > 1]
-        attempt(seated, lambda row: self._seat(row, own), self.refused)
+        told = [row for row in self._left() if row.person is None and row.values["manager"]]
+        told += [row for row in members if row not in seated]
+        attempt(told, self._name_head, self.refused)
+        for row in [row for row in seated if row.team is None]:
+            if row.person is not None and row.person.id in self.heads:
+                row.team = self.heads[row.person.id]
+                seated.remove(row)
+                heads.append(row)
+        attempt(seated, lambda row: self._make_seat(row, own), self.refused)
+        attempt(seated, self._seat, self.refused)
         above = {team.id: parent for row in self._left() for team, parent in row.places}
         bosses = [row for row in heads if row.person and row.person.id not in self.leads]
         attempt(bosses, lambda row: self._report(row, above, own), self.refused)
@@ -279,25 +351,41 @@ class _Plan:
                     row.places.append((led, row.team))
                 row.managed, row.team = row.team, led
 
-    def _seat(self, row: _Row, own: Mapping[int, Named | None]) -> None:
-        """Into the team that the row's manager leads, below the one that is named."""
+    def _name_head(self, row: _Row) -> None:
+        if row.team is not None:
+            self.heads.setdefault(self._manager(row.values["manager"]).id, row.team)
+
+    def _make_seat(self, row: _Row, own: Mapping[int, Named | None]) -> None:
+        """The team of a manager who leads none, where somebody needs it who is in none."""
         said, office, person = row.values, row.team, row.person
+        manager = self._manager(said["manager"])
+        now = self.members.on((person.id,), row.day) if person and office is None else None
+        if now is not None or self._led_by(manager, row.day) is not None:
+            return
+        team = (own.get(manager.id) if office is None else None) or self.heads.get(manager.id)
+        team = self.made[manager.id] = team or self._team_of(manager, own)
+        if office is not None:
+            row.places.append((team, office))
+        elif said["region"] and team.id < 0:
+            row.places.append((team, self._team(said["region"], "region")))
+
+    def _seat(self, row: _Row) -> None:
+        """Into the team that the row's manager leads, below the one that is named."""
+        office, person = row.team, row.person
         if person is None:
             return
-        manager = self._manager(said["manager"])
-        led = self._led_by(manager, row.day)
+        manager = self._manager(row.values["manager"])
+        known = self._led_by(manager, row.day)
+        led = self.made.get(manager.id) if known is None else self.teams.by_id[known]
+        if led is None:
+            return
         now = self.members.on((person.id,), row.day) if office is None else None
-        if led is not None:
-            below_it = office is None and (now is None or led not in self._upwards(now[0], row.day))
-            above_it = office is not None and office.id in self._upwards(led, row.day)
-            if below_it or above_it:
-                row.team = self.leads[manager.id] = self.teams.by_id[led]
-        elif now is None:
-            row.team = (own.get(manager.id) if office is None else None) or self._team_of(manager, own)
-            if office is not None:
-                row.places.append((row.team, office))
-            elif said["region"] and row.team.id < 0:
-                row.places.append((row.team, self._team(said["region"], "region")))
+        below_it = office is None and (now is None or led.id not in self._upwards(now[0], row.day))
+        above_it = office is not None and (known is None or office.id in self._upwards(led.id, row.day))
+        if below_it or above_it:
+            row.team = led
+        if known is not None and (below_it or above_it or office is None):
+            self.leads[manager.id] = led
 
     def _report(self, row: _Row, above: Mapping[int, Named], own: Mapping[int, Named | None]) -> None:
         """Of the row of a team's manager: whom it names as manager manages the team above."""
@@ -308,7 +396,7 @@ class _Plan:
         manager = self._manager(row.values["manager"])
         led = self._led_by(manager, row.day)
         if led is not None and led in self._upwards(row.team.id, row.day):
-            row.managed = self.teams.by_id[led]
+            row.managed = self.leads[manager.id] = self.teams.by_id[led]
         elif parent is not None:
             row.managed = parent
         else:
@@ -318,7 +406,7 @@ class _Plan:
             row.places.append((row.team, row.managed))
 
     def _team_of(self, manager: Person, own: Mapping[int, Named | None]) -> Named:
-        """The team that is made for a manager who leads none. Raises Refused, Unclear.
+        """The team that is made for a manager who leads none. Raises Refused.
 
         own  Those of whom the file has rows, and the team it puts them into: who is known and not among them is not moved by being named.
         """
@@ -333,7 +421,7 @@ class _Plan:
         return self.leads[manager.id]
 
     def _manager(self, name: str) -> Person:
-        """Raises Refused, Unclear."""
+        """Raises Refused."""
         manager = self.people.named(name)
         if manager is None and not self.create:
             raise missing("rep", name, "manager")
@@ -355,6 +443,7 @@ class _Plan:
         for row in self._left():
             for team, parent in row.places:
                 above[team.id, parent.id].append(row)
+        self.placed = True
         told = sorted((max(row.day for row in rows), rows[0].line, pair) for pair, rows in above.items())
         put: dict[tuple[int, date], int] = {}
         for day, _line, (team_id, parent_id) in told:
@@ -418,34 +507,46 @@ class _Plan:
                 ]
         return []
 
+    def _top_above(self, team_id: int, day: date) -> int | None:
+        """Where a new team is to stand that nothing is said of."""
+        top = self.tree.top(self.unit)
+        return top if top is not None and team_id not in self._upwards(top, day) else None
+
     def _upwards(self, team_id: int, day: date) -> Iterator[int]:
         at: int | None = team_id
         passed: set[int] = set()
         while at is not None and at not in passed:
             passed.add(at)
             yield at
-            at = (self.places.on((at,), day) or (None,))[0]
+            place = self.places.on((at,), day)
+            at = place[0] if place else self._top_above(at, day) if at < 0 and self.placed else None
 
     # Who is in which team, and since when.
 
     def _stay_in_teams(self) -> None:
-        stays: dict[int, list[_Row]] = defaultdict(list)
-        for row in self._left():
-            if row.person is not None:
-                stays[row.person.id].append(row)
-        for rows in stays.values():
-            rows.sort(key=lambda row: (row.day, row.line))
-            for row, following in zip(rows, [*rows[1:], None], strict=True):
+        for rows in self.rows_of.values():
+            rows.sort(key=lambda row: (row.day, bool(row.values["ends"]), row.line))
+            self._refuse_two(rows)
+        if self.refused:
+            return
+        for rows in self.rows_of.values():
+            for row, following in zip_longest(rows, rows[1:]):
                 attempt([row], lambda row, following=following: self._stay(row, following), self.refused)  # type: ignore[misc]
-                if (
-                    following is not None
-                    and row.team is not None
-                    and following.team not in (row.team, None)
-                    and following.day == row.day
-                ):
-                    self.refused[following.line] = Refused(
-                        "two_teams", f"Line {row.line} puts them in {row.team.name} from that day on.", "team"
-                    )
+
+    def _refuse_two(self, rows: Sequence[_Row]) -> None:
+        """Rows of one person that say different things of one day: all of them, for nobody can tell which is right."""
+        for _day, same in groupby(rows, key=lambda row: row.day):
+            told = list(same)
+            placed = [(row, row.team) for row in told if row.team is not None]
+            if len({team.id for _row, team in placed}) > 1:
+                said = " and ".join(f"line {row.line} in {team.name}" for row, team in placed)
+                why = f"Rows put them into different teams from one day on: {said}. A rep is in one team at a time."
+                self._refuse([row for row, _team in placed], Refused("two_teams", why, "team"))
+            ended = [row for row in told if row.values["ends"]]
+            if len({row.values["ends"] for row in ended}) > 1:
+                said = " and ".join(f"{formats.day(row.values['ends'])} in line {row.line}" for row in ended)
+                why = f"Rows give different days on which they left: {said}."
+                self._refuse(ended, Refused("two_ends", why, "ends"))
 
     def _stay(self, row: _Row, following: _Row | None) -> None:
         person, said = row.person, row.values
@@ -454,9 +555,12 @@ class _Plan:
         subject, starts, ends = (person.id,), said["starts"], said["ends"]
         now = self.members.on(subject, row.day)
         if row.team is None and said["role"] and now is None:
+            row.team = self.heads.get(person.id)
+        if row.team is None and said["role"] and now is None:
             raise Refused("no_team", f"{person.name} is in no team on that day: name one.", "team")
         team_id = row.team.id if row.team else now[0] if now and said["role"] else None
-        if team_id is not None and not (ends and ends <= row.day):
+        first = self._first_day(row, person)
+        if team_id is not None and not (ends and ends <= first):
             if now is None and not starts and not ends and person.left_on:
                 raise Refused(
                     "has_left",
@@ -464,10 +568,14 @@ class _Plan:
                     "starts",
                 )
             role = said["role"] or (now[1] if now else self._usual_role())
-            if row.team is not None and self.leads.get(person.id) is row.team:
+            if team_id in {
+                team.id for team in (self.leads.get(person.id), self.heads.get(person.id)) if team
+            }:
                 role = MANAGER
             if self.members.put(
-                subject, (row.day, ends or self.members.until(subject, row.day)), (team_id, role)
+                subject,
+                (first, ends or self.members.until(subject, row.day)),
+                (team_id, role),
             ):
                 row.touches.append((self.members, subject))
             if starts and (person.is_new or person.hired_on):
@@ -486,9 +594,7 @@ class _Plan:
             row.touches.append((self.members, subject))
         if following is None:
             person.left_on = ends
-            for territory_id in self.facts.covered_by.get(person.id, ()):
-                if self.covers.clear((territory_id, person.id), (ends, LAST)):
-                    row.touches.append((self.covers, (territory_id, person.id)))
+            self.leaving.append(row)
 
     def _give_a_team(self, row: _Row) -> None:
         """A new rep for whom no row names a team gets the one of whoever is created."""
@@ -501,7 +607,8 @@ class _Plan:
                 "team_missing", f"Name a team for {person.name}: who is in none earns nothing.", "team"
             )
         team = self._team(usual, "team")
-        self.members.put((person.id,), (row.day, row.values["ends"] or LAST), (team.id, self._usual_role()))
+        days = self._first_day(row, person), row.values["ends"] or LAST
+        self.members.put((person.id,), days, (team.id, self._usual_role()))
 
     # Who manages which team.
 
@@ -521,8 +628,8 @@ class _Plan:
             rows = named[pair]
             try:
                 self._manage(rows[0].values["manager"], pair[1], day, rows)
-            except (Refused, Unclear) as why:
-                self._refuse(rows, Refused(why.code, why.message, "manager"))
+            except Refused as why:
+                self._refuse(rows, Refused(*why.problem, "manager"))
 
     def _manage(self, name: str, team_id: int, day: date, rows: Sequence[_Row]) -> None:
         manager = self._manager(name)
@@ -530,11 +637,15 @@ class _Plan:
         pieces = sorted(self.members.of(subject), key=lambda piece: piece.starts)
         # What a manager comes to be later, a file of who sells for them now says of its earlier days too.
         piece = next((piece for piece in pieces if day < piece.ends), None)
-        if piece is None and manager.left_on is not None and manager.left_on <= day:
-            return  # they managed it while they were here
         if piece is None:
-            days = (min(row.day for row in rows) if manager.is_new else day, LAST)
-            team_of = team_id
+            days, team_of = (day, LAST), team_id
+            if manager.is_new:
+                first = self.since if self._is_fresh(manager) else self.context.today
+                days = (min(row.values["starts"] or first for row in rows), manager.left_on or LAST)
+            if manager.left_on is not None and manager.left_on <= days[0]:
+                if manager.is_new and not pieces:
+                    raise Refused("manager_left", f"{manager.name} left before that day.")
+                return  # they managed it while they were here
         else:
             team_of = piece.value[0]
             if team_of not in self._upwards(team_id, max(day, piece.starts)):
@@ -550,15 +661,11 @@ class _Plan:
 
     # Territories.
 
-    def _cover_territories(self, row: _Row) -> None:
-        said, person = row.values, row.person
-        names = [name.strip() for name in (said["territory"] or "").split(";") if name.strip()]
-        if names and person is None:
-            raise Refused("rep_missing", "Name the rep who covers the territory.", "rep")
-        ends = min((day for day in (said["territory_ends"], said["ends"]) if day), default=None)
+    def _name_territories(self, row: _Row) -> None:
+        person = row.person
         if person is None:
             return
-        for name in dict.fromkeys(names):
+        for name in _territories_of(row):
             territory = named_or_made(
                 self.territories,
                 name,
@@ -567,25 +674,65 @@ class _Plan:
                 next_id=self.next_id,
                 create=self.create,
             )
-            subject, new = (territory.id, person.id), person.is_new or territory.id < 0
-            day = said["territory_starts"] or said["starts"] or (self.since if new else self.context.today)
-            if ends and ends <= day and (said["territory_starts"] or new):
-                raise Refused("ends_before_it_starts", "It ends before it starts.", "territory_ends")
-            if not said["territory_starts"]:
-                # The first day in a team does not make older what is known of a territory.
-                known = [piece.starts for piece in self.covers.of(subject) if day < piece.ends]
-                day = max(day, min(known, default=day))
-            row.hold(self.covers, subject, day, ends)
+            self.covering[territory.id, person.id].append(row)
+
+    def _cover_territories(self) -> None:
+        for subject, rows in self.covering.items():
+            left = [row for row in rows if row.line not in self.refused]
+            fresh = min(subject) < 0 and not any(_covers_since(row) for row in left)
+            told = sorted(left, key=lambda row: (_covers_since(row) or self.context.today, row.line))
+            before: tuple[_Row, date] | None = None
+            for row, following in zip_longest(told, told[1:]):
+                said, ends = row.values, _covers_until(row)
+                day = _covers_since(row) or (self.since if fresh else self.context.today)
+                if before and before[1] == day and _covers_until(before[0]) != ends:
+                    why = f"Line {before[0].line} says that it ends on another day, or on none."
+                    self._refuse([row], Refused("two_ends", why, "territory_ends"))
+                    continue
+                if ends and ends <= day and (_covers_since(row) or fresh):
+                    why = "It ends before it starts."
+                    self._refuse([row], Refused("ends_before_it_starts", why, "territory_ends"))
+                    continue
+                before = row, day
+                if not said["territory_starts"]:
+                    # The first day in a team does not make older what is known of a territory.
+                    known = [piece.starts for piece in self.covers.of(subject) if day < piece.ends]
+                    day = max(day, min(known, default=day))
+                until = (_covers_since(following) or self.context.today) if following else LAST
+                row.hold(self.covers, subject, day, ends, until)
+        covering: dict[int, set[int]] = defaultdict(set)
+        for territory_id, rep_id in [*self.covering, *self.covers.subjects()]:
+            covering[rep_id].add(territory_id)
+        for row in self.leaving:
+            if row.person is not None:
+                for territory_id in sorted(covering[row.person.id]):
+                    subject = territory_id, row.person.id
+                    if self.covers.clear(subject, (row.values["ends"], LAST)):
+                        row.touches.append((self.covers, subject))
 
     # Writing it.
 
-    def write(self) -> None:
-        """Make what is new, and write what differs. A fixed number of statements, and the recredit run that follows."""
-        made: dict[int, int] = {}
+    @property
+    def edited(self) -> list[Person]:
+        return [person for found in self.people.by_name.values() for person in found if person.edited]
+
+    @property
+    def news(self) -> bool:
+        books = self.members, self.places, self.covers
+        new = self.new_people or self.new_teams or self.new_territories
+        return bool(new or self.edited or any(book.changes() for book in books))
+
+    def write(self) -> dict[int, Refused]:
+        """A fixed number of statements."""
         creator, at = self.context.creator, self.context.at
-        if self.new_territories:
-            ids = creator.territories([one.name for one in self.new_territories])
-            made |= {one.id: ids[one.name] for one in self.new_territories}
+        made, wrong = make_named(self.new_territories, creator.territories, creator.refused)
+        if wrong:
+            covering = [(subject[0], row) for subject, rows in self.covering.items() for row in rows]
+            return {
+                row.line: Refused(*wrong[territory_id], "territory")
+                for territory_id, row in covering
+                if territory_id in wrong
+            }
         own = self.unit if self.unit != self.tree.operator else None
         teams = [Team(name=one.name, calendar_id=own if one is self.top else None) for one in self.new_teams]
         Creator.with_slugs(teams, Team, "team")
@@ -599,20 +746,21 @@ class _Plan:
         made |= {one.id: row.pk for one, row in zip(self.new_people, reps, strict=True)}
         creator.counts["teams"] += len(teams)
         creator.counts["reps"] += len(reps)
-        edited = [p for found in self.people.by_name.values() for p in found if p.edited]
         Rep.objects.bulk_update(
-            [self._rep(person) for person in edited],
+            [self._rep(person) for person in self.edited],
             ["name", "employee_no", "user", "hired_on", "left_on"],
             batch_size=1_000,
         )
-        touched = Touched()
-        touched.members(self.members.changes(), made)
-        touched.covers(self.covers.changes(), made)
+        self.touched.members(self.members.changes(), made)
+        self.touched.covers(self.covers.changes(), made)
         for book in (self.places, self.members, self.covers):
             book.write(at, made)
+        return {}
+
+    def follow(self) -> None:
         follow(
             self.context,
-            touched,
+            self.touched,
             cause=Cause.TEAM,
             what=f"Reps and teams out of {self.context.run.file_name}",
         )
@@ -628,6 +776,20 @@ class _Plan:
             hired_on=person.hired_on,
             left_on=person.left_on,
         )
+
+
+def _territories_of(row: _Row) -> list[str]:
+    names = (name.strip() for name in (row.values["territory"] or "").split(";"))
+    return list(dict.fromkeys(name for name in names if name))
+
+
+def _covers_since(row: _Row) -> date | None:
+    said: date | None = row.values["territory_starts"] or row.values["starts"]
+    return said
+
+
+def _covers_until(row: _Row) -> date | None:
+    return min((day for day in (row.values["territory_ends"], row.values["ends"]) if day), default=None)
 
 
 def _outcome_of(row: _Row, changed: bool) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from datetime import date, datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 from django.db.models import F, Q
@@ -14,6 +14,7 @@ from config.clock import day_of
 from config.refusals import Refusal
 from quotas.crediting import engine
 from quotas.importers.tables import Unreadable
+from quotas.importers.values import scaled
 from quotas.models import (
     Deal,
     DealState,
@@ -25,9 +26,10 @@ from quotas.models import (
     SourceTodo,
     StraightThroughPolicy,
 )
+from quotas.selectors.approvers import Approvers, above_the_limit
 from quotas.services import policies
-from quotas.services.approving import Approvers, approve_deals, cancel_deal
-from quotas.services.booking import DealDraft, by_hand, drafts_of
+from quotas.services.approving import approve_deals, cancel_deal
+from quotas.services.booking import ENDED, DealDraft, by_hand, drafts_of
 from quotas.services.importing.context import SEEN, Context
 from quotas.services.importing.naming import Names
 from quotas.services.importing.sales import Sale
@@ -119,8 +121,8 @@ def _amount(sale: Sale, exponent: int) -> int | None:
     known = [amount for amount in amounts if isinstance(amount, Decimal)]
     if not known:
         return None
-    together = sum(known, Decimal(0)).scaleb(exponent)
-    return int(together.to_integral_value(rounding=ROUND_HALF_UP)) if abs(together) < LARGEST_SAID else None
+    together = scaled(sum(known, Decimal(0)), exponent)
+    return together if abs(together) < LARGEST_SAID else None
 
 
 def note_gone(context: Context, *, theirs: Collection[int] | None = None) -> int:
@@ -140,7 +142,7 @@ def note_gone(context: Context, *, theirs: Collection[int] | None = None) -> int
     # What was gone before and still stands here, because its cancellation was stopped or refused, is gone still.
     known = SourceRecord.objects.filter(
         source=source, state__in=[SourceState.WON, SourceState.OPEN, SourceState.GONE], deal__isnull=False
-    ).exclude(deal__state__in=[DealState.CANCELLED, DealState.REJECTED])
+    ).exclude(deal__state__in=ENDED)
     if theirs is not None:
         known = known.filter(deal__owner__in=theirs)
     # On a dry run nothing was remembered: what came is known by the ids that were seen.
@@ -226,18 +228,19 @@ def why_waits(policy: StraightThroughPolicy, draft: DealDraft, *, today: date) -
 
 
 def _let_through(deals: Sequence[Deal], policy: StraightThroughPolicy, today: date) -> list[int]:
-    """Those that the policy approves as it is now: another version of it may be in force than at the reading. 2 queries."""
+    """Those that the policy approves as it is now: another version of it, or another limit, may be in force than at the reading. 3 queries."""
+    large = above_the_limit([deal.pk for deal in deals])
     return [
         deal.pk
         for deal, draft in zip(deals, drafts_of(deals), strict=True)
-        if not why_waits(policy, draft, today=today)
+        if deal.pk not in large and not why_waits(policy, draft, today=today)
     ]
 
 
 def _cancel(record: SourceRecord, run: SalesImport, by: User, at: datetime) -> None:
     deal = record.deal
     record.todo = ""
-    if deal is not None and deal.state not in (DealState.CANCELLED, DealState.REJECTED):
+    if deal is not None and deal.state not in ENDED:
         said = "is not in its file any more" if record.state == SourceState.GONE else "is lost there"
         try:
             cancel_deal(

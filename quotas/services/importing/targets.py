@@ -8,14 +8,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
-from decimal import ROUND_HALF_UP, Decimal
-from itertools import islice
+from decimal import Decimal
 from typing import Any, Final
 
-from config import bulk, formats
-from config.locks import one_at_a_time
-from quotas.importers.maps import fold
+from config import formats
+from config.names import fold
+from config.slices import in_batches
 from quotas.importers.tables import Cell, Unreadable
+from quotas.importers.values import scaled
 from quotas.models import (
     LARGEST_AMOUNT_MINOR,
     Grain,
@@ -23,14 +23,22 @@ from quotas.models import (
     Measure,
     Period,
     PeriodState,
-    Quota,
-    QuotaMethod,
     ValueBasis,
 )
 from quotas.services.importing.context import MOST_EXAMPLES, Context
-from quotas.services.importing.creating import RepFacts, Wrong
-from quotas.services.importing.directory import People, Unclear
-from quotas.services.importing.planning import Refused, fits, missing
+from quotas.services.importing.creating import RepFacts
+from quotas.services.importing.directory import People
+from quotas.services.importing.planning import fits, missing
+from quotas.services.importing.refused import Refused
+from quotas.services.quota_versions import (
+    InForce,
+    Key,
+    NewVersion,
+    differs,
+    versions_in_force,
+    wait_for_others,
+    write_versions,
+)
 
 AT_ONCE: Final = 2_000  # rows that are looked up and written together
 MOST_TARGETS: Final = (
@@ -39,16 +47,6 @@ MOST_TARGETS: Final = (
 PARENTS: Final = ((Grain.MONTH, "quarter_id"), (Grain.QUARTER, "half_id"), (Grain.HALF, "year_id"))
 
 Whose = tuple[int, int]  # rep and team, one of them 0
-Key = tuple[int, int, int, int]  # measure, period, rep, team
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """What a cell says. starts: the first day of it where it is not the whole period; method: empty is as it was."""
-
-    amount_minor: int
-    starts: date | None = None
-    method: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -56,30 +54,18 @@ class _Row:
     line: int
     cells: list[Cell]
     values: dict[str, Any]
-    targets: dict[Key, _Target] = field(default_factory=dict)
+    targets: dict[Key, NewVersion] = field(default_factory=dict)
     column: str = ""
     refused: Refused | None = None
     left_out: Refused | None = None
     outcome: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class _Known:
-    """The version of a quota that is in force."""
-
-    pk: int
-    version: int
-    amount_minor: int
-    starts: date | None
-    method: str
-
-
 def run_quotas(context: Context) -> None:
     """Targets of reps and teams. Raises Unreadable where there is no calendar or no measure, or the file gives too many."""
-    one_at_a_time("quotas.targets")
+    wait_for_others()
     desk = _Desk(context)
-    rows = desk.readable()
-    while batch := list(islice(rows, AT_ONCE)):
+    for batch in in_batches(desk.readable(), AT_ONCE):
         desk.take(batch)
     desk.add_up()
 
@@ -134,8 +120,8 @@ class _Desk:
         for row in batch:
             if row.refused is None:
                 self._read(row)
-        known = self._known({key for row in batch if row.refused is None for key in row.targets})
-        written: dict[Key, _Target] = {}
+        known = versions_in_force({key for row in batch if row.refused is None for key in row.targets})
+        written: dict[Key, NewVersion] = {}
         for row in batch:
             if row.refused is None and row.left_out is None:
                 self._compare(row, known, written)
@@ -148,7 +134,7 @@ class _Desk:
         try:
             rep_id, team_id = self._whose(said)
             measure = self._measure(said)
-            found: dict[Key, _Target] = {}
+            found: dict[Key, NewVersion] = {}
             for period, amount in self._asked(said):
                 key = measure.pk, period.pk, rep_id, team_id
                 if key in found:
@@ -159,8 +145,6 @@ class _Desk:
             row.targets = found
         except Refused as why:
             row.refused = why
-        except Unclear as why:
-            row.refused = Refused(why.code, why.message)
 
     def _asked(self, said: Mapping[str, Any]) -> list[tuple[Period, Decimal]]:
         """The periods that a row gives an amount for."""
@@ -203,19 +187,21 @@ class _Desk:
     def _advice() -> str:
         return "Open its year first, on the page of periods or with manage.py open_years, or name another calendar in the map."
 
-    def _target(self, said: Mapping[str, Any], period: Period, measure: Measure, amount: Decimal) -> _Target:
+    def _target(
+        self, said: Mapping[str, Any], period: Period, measure: Measure, amount: Decimal
+    ) -> NewVersion:
         starts = said["starts"]
         if amount < 0:
             raise Refused(
                 "quota_negative", f"A quota is not negative: {period.name} has {amount:f}.", "amount"
             )
         exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
-        minor = int(amount.scaleb(exponent).to_integral_value(ROUND_HALF_UP))
+        minor = scaled(amount, exponent)
         if minor > LARGEST_AMOUNT_MINOR:
             raise Refused("amount_too_large", f"{amount:f} is more than a quota can be.", "amount")
         if starts is not None and not period.starts <= starts < period.ends:
             raise Refused("starts_outside", f"{formats.day(starts)} is not a day of {period.name}.", "starts")
-        return _Target(minor, None if starts == period.starts else starts, said["method"] or "")
+        return NewVersion(minor, None if starts == period.starts else starts, said["method"] or "")
 
     # Whose it is, and what it measures.
 
@@ -246,8 +232,8 @@ class _Desk:
             tree, calendar = self.context.creator.tree, self.context.calendar
             try:
                 found = tree.find(name, calendar.pk if calendar else None)
-            except Wrong as wrong:
-                raise Refused(*wrong.problem, "team") from wrong
+            except Refused as why:
+                raise Refused(*why.problem, "team") from why
             if found is None:
                 return None
             self.teams[name] = found
@@ -270,8 +256,6 @@ class _Desk:
                     teams.add(team)
             except Refused as why:
                 row.refused = why
-            except Unclear as why:
-                row.refused = Refused(why.code, why.message)
         if reps:
             self.made_reps |= self.context.creator.reps(reps)
         if teams:
@@ -306,26 +290,9 @@ class _Desk:
 
     # What is in force, what is to be.
 
-    def _known(self, keys: set[Key]) -> dict[Key, _Known]:
-        """The versions in force of these quotas. 1 query."""
-        if not keys:
-            return {}
-        found = Quota.objects.filter(
-            superseded_at=None,
-            measure__in={key[0] for key in keys},
-            period__in={key[1] for key in keys},
-        )
-        found = found.filter(rep__in={key[2] for key in keys} - {0}) | found.filter(
-            team__in={key[3] for key in keys} - {0}
-        )
-        rows: Any = found.values_list(
-            "measure", "period", "rep", "team", "pk", "version", "amount_minor", "starts", "method"
-        )
-        return {(m, p, rep or 0, team or 0): _Known(*rest) for m, p, rep, team, *rest in rows}
-
-    def _compare(self, row: _Row, known: Mapping[Key, _Known], written: dict[Key, _Target]) -> None:
+    def _compare(self, row: _Row, known: Mapping[Key, InForce], written: dict[Key, NewVersion]) -> None:
         """Decide what becomes of a row: as a whole, so that nothing of a refused one is written."""
-        news: dict[Key, _Target] = {}
+        news: dict[Key, NewVersion] = {}
         for key, target in row.targets.items():
             period = self.periods[key[1]]
             before = self.given.get(key)
@@ -337,7 +304,7 @@ class _Desk:
                 )
                 return
             old = known.get(key)
-            if before is None and (old is None or _differs(target, old)):
+            if before is None and (old is None or differs(target, old)):
                 if key[1] not in self.open:
                     row.refused = Refused(
                         "period_closed", f"{period.name} is closed: its quotas stay as they are.", "period"
@@ -359,28 +326,8 @@ class _Desk:
             else ImportOutcome.NEW.value
         )
 
-    def _write(self, written: Mapping[Key, _Target], known: Mapping[Key, _Known]) -> None:
-        """Supersede the versions that these take the place of, and write the new ones. 2 statements."""
-        gone = [known[key].pk for key in written if key in known]
-        if gone:
-            Quota.objects.filter(pk__in=gone).update(superseded_at=self.context.at)
-        bulk.insert(
-            [
-                Quota(
-                    measure_id=key[0],
-                    period_id=key[1],
-                    rep_id=key[2] or None,
-                    team_id=key[3] or None,
-                    version=known[key].version + 1 if key in known else 1,
-                    amount_minor=target.amount_minor,
-                    starts=target.starts,
-                    method=target.method or (known[key].method if key in known else QuotaMethod.LAST.value),
-                    recorded_by_id=self.context.by.pk,
-                    recorded_at=self.context.at,
-                )
-                for key, target in written.items()
-            ]
-        )
+    def _write(self, written: Mapping[Key, NewVersion], known: Mapping[Key, InForce]) -> None:
+        write_versions(written, known, by_id=self.context.by.pk, at=self.context.at)
 
     # Sums.
 
@@ -405,11 +352,10 @@ class _Desk:
             self._set_sums({key: amount for key, amount in whole.items() if amount <= LARGEST_AMOUNT_MINOR})
 
     def _set_sums(self, sums: Mapping[Key, int]) -> None:
-        keys = iter(sums)
-        while some := list(islice(keys, AT_ONCE)):
-            known = self._known(set(some))
+        for some in in_batches(sums, AT_ONCE):
+            known = versions_in_force(set(some))
             written = {
-                key: _Target(sums[key])
+                key: NewVersion(sums[key])
                 for key in some
                 if key[1] in self.open and (key not in known or known[key].amount_minor != sums[key])
             }
@@ -455,9 +401,3 @@ class _Desk:
             amount = formats.measured(target.amount_minor, measure.currency_id, exponent)
             parts.append(f"{self.periods[period_id].name} {amount}")
         return ", ".join(parts)
-
-
-def _differs(target: _Target, old: _Known) -> bool:
-    """Whether a row says something else than is known: another amount, another way to count a change, or that it holds from an earlier day."""
-    earlier = target.starts is not None and old.starts is not None and target.starts < old.starts
-    return target.amount_minor != old.amount_minor or target.method not in ("", old.method) or earlier

@@ -5,7 +5,7 @@ it, from the import's own first day. Without an end it holds as long as what is 
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from itertools import count
 
@@ -14,35 +14,40 @@ from django.db.models.functions import Lower
 
 from config import formats
 from config.locks import one_at_a_time
+from config.names import fold
 from marketplace.models import Customer
-from quotas.importers.maps import fold
-from quotas.models import CustomerTerritory, ImportOutcome, Territory, TerritoryAssignment
+from quotas.models import CustomerTerritory, ImportOutcome, SalesRole, Territory, TerritoryAssignment
 from quotas.services.importing.context import Context
 from quotas.services.importing.creating import AccountFacts, RepFacts
 from quotas.services.importing.directory import Named, People, Register
 from quotas.services.importing.following import Cause, Touched, follow
 from quotas.services.importing.planning import (
-    Refused,
     Row,
     attempt,
     carry_out,
     fits,
+    make_named,
     missing,
     named_or_made,
 )
+from quotas.services.importing.refused import Refused
 from quotas.services.importing.spans import FIRST, LAST, Spans
 
 
 @dataclass(slots=True, eq=False)
 class _Row(Row):
-    """Which territory a row is about, and whether it says who keeps its credit."""
+    """Which territory a row is about, and whether it says who keeps its credit.
+
+    named  What is to be made for it, by its id below zero, and the field that names it.
+    """
 
     territory: Named | None = None
     houses: bool = False
+    named: dict[int, str] = field(default_factory=dict)
 
     def forget(self) -> None:
         self.touches.clear()
-        self.territory, self.houses = None, False
+        self.territory, self.houses, self.named = None, False, {}
 
 
 def run_territories(context: Context) -> None:
@@ -78,7 +83,7 @@ class _Plan:
     """
 
     def __init__(self, context: Context, facts: _Facts, rows: Sequence[_Row]) -> None:
-        self.context = context
+        self.context, self.rows, self.touched = context, rows, Touched()
         self.refused: dict[int, Refused] = {}
         self.people = People(facts.people)
         self.territories = Register.of("territory", facts.territories)
@@ -88,7 +93,8 @@ class _Plan:
         self.lies.forget()
         self.new_territories: list[Named] = []
         self.new_accounts: list[Named] = []
-        self.new_reps: dict[str, tuple[int, str]] = {}
+        self.new_reps: dict[str, Named] = {}
+        self.role_of: dict[int, str] = {}
         self.houses: dict[int, tuple[int, int]] = {}
         self.create = context.options.create_missing
         self.next_id = count(-1, -1).__next__
@@ -117,6 +123,8 @@ class _Plan:
         rep_id = self._rep(said["rep"], "rep") if said["rep"] else None
         account_id = self._account(said["account"]) if said["account"] else None
         house_id = self._rep(said["house_rep"], "house_rep") if said["house_rep"] else None
+        named = (territory.id, "territory"), (rep_id, "rep"), (account_id, "account"), (house_id, "house_rep")
+        row.named = {one: field for one, field in named if one is not None and one < 0}
         if house_id is not None:
             self._house(row, territory, house_id)
         if rep_id is not None:
@@ -139,9 +147,11 @@ class _Plan:
             return found.id
         if not self.create:
             raise missing("rep", name, field)
-        role = "house" if field == "house_rep" else ""
         fits(name, "rep", field)
-        return self.new_reps.setdefault(fold(name), (self.next_id(), f"{role}:{name}"))[0]
+        new = self.new_reps.get(fold(name)) or Named(self.next_id(), "", name)
+        self.new_reps[fold(name)] = new
+        self.role_of.setdefault(new.id, SalesRole.HOUSE if field == "house_rep" else "")
+        return new.id
 
     def _account(self, name: str) -> int:
         return named_or_made(
@@ -153,21 +163,33 @@ class _Plan:
             create=self.create,
         ).id
 
-    def write(self) -> None:
-        """Make what is new, and write what differs. A fixed number of statements, and the recredit run that follows."""
+    @property
+    def news(self) -> bool:
+        new = self.new_territories or self.new_accounts or self.new_reps or self.houses
+        return bool(new or self.covers.changes() or self.lies.changes())
+
+    def write(self) -> dict[int, Refused]:
+        """A fixed number of statements."""
         creator, at = self.context.creator, self.context.at
         made: dict[int, int] = {}
-        if self.new_territories:
-            ids = creator.territories([one.name for one in self.new_territories])
-            made |= {one.id: ids[one.name] for one in self.new_territories}
-        if self.new_accounts:
-            ids = creator.accounts({one.name: AccountFacts() for one in self.new_accounts})
-            made |= {one.id: ids[one.name] for one in self.new_accounts}
-        if self.new_reps:
-            asked = {key: said.partition(":") for key, (_, said) in self.new_reps.items()}
-            ids = creator.reps({name: RepFacts(role=role) for role, _colon, name in asked.values()})
-            made |= {self.new_reps[key][0]: ids[name] for key, (_role, _colon, name) in asked.items()}
-        touched = Touched()
+        wrong: dict[int, tuple[str, str]] = {}
+        facts = {one.name: RepFacts(role=self.role_of[one.id]) for one in self.new_reps.values()}
+        for new, make in (
+            (self.new_territories, creator.territories),
+            (self.new_accounts, lambda names: creator.accounts(dict.fromkeys(names, AccountFacts()))),
+            (list(self.new_reps.values()), lambda _names: creator.reps(facts)),
+        ):
+            ids, refused = make_named(new, make, creator.refused)
+            made |= ids
+            wrong |= refused
+        if wrong:
+            return {
+                row.line: Refused(*wrong[one], field)
+                for row in self.rows
+                for one, field in row.named.items()
+                if one in wrong
+            }
+        touched = self.touched
         touched.covers(self.covers.changes(), made)
         touched.lies(self.lies.changes(), made)
         for territory_id, (_line, house_id) in self.houses.items():
@@ -177,9 +199,12 @@ class _Plan:
             touched.days(FIRST, LAST)
         self.covers.write(at, made)
         self.lies.write(at, made)
+        return {}
+
+    def follow(self) -> None:
         follow(
             self.context,
-            touched,
+            self.touched,
             cause=Cause.TERRITORY,
             what=f"Territories out of {self.context.run.file_name}",
         )

@@ -257,6 +257,12 @@ def test_names_are_compared_without_case_and_signs() -> None:
     assert plain("Opportunity ID (18 Digit)") == plain("Opportunity ID (18 digit)")
 
 
+def test_a_typed_day_that_cannot_be_meant_is_no_reason_not_to_guess() -> None:
+    days = [("7", date(1900, 1, 1)), ("8", date(2026, 8, 14))]
+    found = guess("deals", layout("Id", "Close Date"), days)
+    assert (found.mapping.columns["close_date"], found.mapping.date_format) == ("Close Date", "YYYY-MM-DD")
+
+
 @settings(max_examples=60)
 @given(
     kind=st.sampled_from(list(FIELDS)),

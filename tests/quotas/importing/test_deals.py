@@ -25,11 +25,14 @@ from quotas.models import (
     SalesImportState,
     SourceRecord,
     SourceState,
+    SourceTodo,
     StraightThroughPolicy,
 )
 from quotas.services import importing
 from quotas.services.approving import approve_deal, cancel_deal
+from quotas.services.delegating import set_limit
 from quotas.services.importing import Options
+from quotas.services.importing.records import do_some
 from quotas.tasks import tell_of_an_import
 from tests import make
 
@@ -207,6 +210,23 @@ def test_what_waits_for_a_person_and_what_the_policy_lets_through(market: make.W
     imported(file_of([sold(market, 3, Stage="Won")]), by=admin)  # the draft is won
     assert Deal.objects.get(external_id="006-3").state == DealState.APPROVED
     assert credited("006-3") == 100_000
+
+
+def test_no_policy_passes_a_deal_above_the_approval_limit(market: make.World, admin: User) -> None:
+    set_limit(amount_minor=999_99, currency="USD", starts=make.TODAY, reason="Two", by=admin, at=make.AT)
+    run = imported(file_of([sold(market, 1), sold(market, 2, Amount="999.99")]), by=admin)
+    states = dict(Deal.objects.filter(source="crm").values_list("external_id", "state"))
+    assert states == {"006-1": "submitted", "006-2": "approved"}
+    assert run.preview["waits"] == [
+        {"why": "It is above the approval limit of $999.99: two people approve it.", "deals": 1}
+    ]
+    large = Deal.objects.get(external_id="006-1")
+    SourceRecord.objects.filter(deal=large).update(
+        todo=SourceTodo.APPROVE
+    )  # the limit came after the reading
+    do_some(run, by=admin, at=make.AT)
+    large.refresh_from_db()
+    assert large.state == DealState.SUBMITTED
 
 
 def test_without_a_policy_everything_queues_and_comes_through_with_one_later(

@@ -183,7 +183,7 @@ def test_a_new_organisation_comes_in_whatever_the_order_of_its_rows_and_a_second
 def test_without_creating_a_row_that_names_what_is_not_there_is_refused_and_the_rest_is_taken(
     load: Import,
 ) -> None:
-    world = make.world()
+    make.world()
     before = rows_written()
     run = load(
         """
@@ -194,10 +194,12 @@ def test_without_creating_a_row_that_names_what_is_not_there_is_refused_and_the_
         Cy   | Other team | Nobody  |      |
         Zed  |            |         |      | Atlantis
         Ana  | Other team |         |      |
+        Rex  | Region     |         |      |
         """
     )
-    assert run.counts == {"unchanged": 1, "refused": 5}
+    assert run.counts == {"unchanged": 1, "refused": 6}
     assert reasons(run) == {
+        2: "two_teams",
         3: "unknown_rep",
         4: "unknown_team",
         5: "unknown_rep",
@@ -209,9 +211,12 @@ def test_without_creating_a_row_that_names_what_is_not_there_is_refused_and_the_
     assert row.message == (
         "There is no rep called Eve. Correct it, add it first, or let the import create what is missing."
     )
+    assert ImportRow.objects.get(run=run, line=7).message == (
+        "Rows put them into different teams from one day on: line 2 in Team and line 7 in Other team. A rep is in one team at a"
+        " time."
+    )
     assert rows_written() == before
     assert stays("Ana") == [("Team", "account_executive", make.LONG_AGO, None)]
-    assert world.ana.pk
 
 
 def test_all_or_nothing_keeps_the_whole_file_out(load: Import) -> None:
@@ -282,6 +287,7 @@ def test_two_of_one_name_are_told_apart_by_number_and_a_number_finds_who_changed
     one, two = make.rep(name="Sam Lee", team=team), make.rep(name="Sam Lee", team=team)
     Rep.objects.filter(pk=two.pk).update(employee_no="E7")
     make.rep(name="Kim", team=team, user=make.user(email="kim@corp.example"))
+    assert reasons(load("Name|Team\nSam Lee|Team")) == {2: "ambiguous_rep"}
     run = load(
         """
         Name    | No  | Mail             | Team
@@ -292,8 +298,12 @@ def test_two_of_one_name_are_told_apart_by_number_and_a_number_finds_who_changed
         Kim     | E9  | kim@corp.example | Team
         """
     )
-    assert reasons(run) == {2: "ambiguous_rep", 5: "email_of_another", 6: "number_of_another"}
-    assert run.counts == {"changed": 2, "refused": 3}
+    assert reasons(run) == {5: "email_of_another", 6: "number_of_another"}
+    assert run.counts == {
+        "changed": 2,
+        "unchanged": 1,
+        "refused": 2,
+    }  # one Sam Lee alone is called so from now on
     assert set(Rep.objects.values_list("name", "employee_no")) == {
         ("Sam Lee", ""),
         ("S. Lee", "E7"),
@@ -539,6 +549,46 @@ def test_a_large_file_takes_no_more_statements_than_a_small_one(
         assert load(text, CREATE).counts == {"unchanged": 1_000}
 
 
+def test_rows_that_undo_each_other_are_refused_on_the_first_reading(load: Import) -> None:
+    """Dee manages North from the team above it, until another row has put that team below North."""
+    make.fiscal_year(year=2026)
+    load("Name|Team\nDee|South", CREATE)
+    text = "Name|Team|Above|Manager|From\n|South|North||\n|North||Dee|2026-07-01"
+    run = load(text, CREATE)
+    assert (run.counts, reasons(run)) == ({"changed": 1, "refused": 1}, {3: "rows_contradict"})
+    assert stays("Dee") == [("South", "account_executive", date(2025, 7, 1), None)]
+    assert run.preview["created"] == {"teams": 1}
+    assert load(text, CREATE).counts == {"unchanged": 1, "refused": 1}
+
+
+def test_a_new_person_s_rows_hold_together_whatever_their_order(load: Import) -> None:
+    make.fiscal_year(year=2026)
+    text = "Name|No|Team|Manager|From|Left|Covers\n|7|||||Iberia\nDee|7|Field||2026-07-01||\nDee|||||2026-08-20|\nAnn|||Bob||2026-08-01|\n||East|Bob|||"
+    assert load(text, CREATE).counts == {"new": 5}
+    assert stays("Dee") == [("Field", "account_executive", JUL, date(2026, 8, 20))]
+    assert TerritoryAssignment.objects.get().effective.upper == date(2026, 8, 20)
+    assert [stays(name)[0][:2] for name in ("Ann", "Bob")] == [
+        ("East", "account_executive"),
+        ("East", "manager"),
+    ]
+    assert load(text, CREATE).counts == {"unchanged": 5}
+
+
+def test_a_name_that_cannot_be_made_refuses_its_rows_and_the_rest_is_taken(load: Import) -> None:
+    make.world()
+    number = "1234567890" * 3 + "1"
+    text = f"Territory|Rep|House\nIberia|Ana|\nIberia|{number}|\nNordics||{number}\nAlps|Bo|"
+    run = load(text, CREATE, kind="territories")
+    assert (run.counts, reasons(run)) == (
+        {"new": 2, "refused": 2},
+        {3: "number_too_long", 4: "number_too_long"},
+    )
+    assert [row.column for row in ImportRow.objects.filter(run=run).order_by("line")] == ["Rep", "House"]
+    assert sorted(Territory.objects.values_list("name", flat=True)) == ["Alps", "Iberia"]
+    assert run.preview["created"] == {"territories": 2}
+    assert load(text, CREATE, kind="territories").counts == {"unchanged": 2, "refused": 2}
+
+
 NAMES, TEAMS, DAYS = (
     ("Ann", "Bob", "Cid", "Dee"),
     ("North", "South", "Field"),
@@ -562,19 +612,14 @@ HEAD = ("Name", "No", "Team", "Above", "Manager", "Role", "From", "Left", "Cover
 FILE = st.lists(ROW, min_size=1, max_size=7)
 
 
-# Rows of one file that contradict each other about a person (a manager in one, another team in the next) are not yet told apart
-# the same way twice: the second reading can refuse, or change, what the first one took. The same files every time, and not shrunk,
-# because that takes minutes.
-@pytest.mark.xfail(reason="rows that contradict each other about one person are judged by what the file itself has changed", strict=True)  # fmt: skip
 @settings(
-    max_examples=15,
+    max_examples=20,
     deadline=None,
-    derandomize=True,
-    phases=(Phase.explicit, Phase.generate),
+    phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink an example takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(first=FILE, second=FILE)
-def test_after_any_two_files_the_second_again_writes_nothing_and_refuses_the_same(
+def test_after_any_two_files_the_second_again_writes_nothing_and_refuses_nothing_that_it_took(
     load: Import, first: list[dict[str, str]], second: list[dict[str, str]]
 ) -> None:
     with transaction.atomic():
@@ -589,7 +634,7 @@ def test_after_any_two_files_the_second_again_writes_nothing_and_refuses_the_sam
         again = load(files[1], CREATE)
         assert set(again.counts) <= {"unchanged", "refused"}, (once.counts, again.counts)
         assert rows_written() == before
-        assert reasons(again) == refused
+        assert reasons(again).keys() <= refused.keys()
         for day in (JUL, AUG, date(2026, 8, 20)):
             tree = Hierarchy(day)
             assert all(

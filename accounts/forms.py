@@ -59,6 +59,8 @@ class TrailFilters(forms.Form):
     table = forms.ChoiceField(label="What", required=False)
     row = forms.IntegerField(label="Number", required=False, min_value=1, max_value=2**63 - 1)
     action = forms.ChoiceField(label="Change", required=False)
+    reason = forms.CharField(label="Reason", required=False, max_length=200)
+    request = forms.CharField(label="Request", required=False, max_length=40)
     since = forms.DateField(label="From", required=False, widget=forms.DateInput(attrs={"type": "date"}))
     until = forms.DateField(label="To", required=False, widget=forms.DateInput(attrs={"type": "date"}))
 

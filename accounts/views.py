@@ -108,7 +108,10 @@ def audit(request: HttpRequest) -> HttpResponseBase:
     context = {
         "form": form,
         "narrowed": any(asked.values()) if asked else False,
-        "rows": [(event, trail.called(event.table), trail.changes(event)) for event in rows],
+        "rows": [
+            (event, trail.called(event.table), told, trail.page_of(event))
+            for event, told in zip(rows, trail.worded(rows), strict=True)
+        ],
         "previous": _link(order, before, request),
         "next": _link(order, behind, request),
     }

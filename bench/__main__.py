@@ -53,12 +53,14 @@ def _measure(server: Server, lines: int) -> int:
 
     call_command("migrate", database="owner", verbosity=0)
 
-    from bench import catalog, data, figures, importing
+    from bench import catalog, closing, data, figures, importing, statements
 
     data.build(lines=lines)
     wanted = {name for name in os.environ.get("ONLY", "").split(",") if name}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() and wanted else {}
-    for measure, names in (figures.GROUPS | catalog.GROUPS | importing.GROUPS).items():
+    for measure, names in (
+        figures.GROUPS | catalog.GROUPS | statements.GROUPS | closing.GROUPS | importing.GROUPS
+    ).items():
         if wanted and not wanted & set(names):
             continue
         for name, figure in measure(lines).items():

@@ -6,7 +6,7 @@ from django.db import connection, connections
 
 from accounts.models import Role
 from marketplace.models import CommercialPath, Offering, Origin
-from quotas.models import SalesRole
+from quotas.models import PlanVersion, RuleVersion, SalesRole
 from tests import make
 
 REPS = 100_000
@@ -82,6 +82,23 @@ def build(*, lines: int) -> None:
     owner("analyze")
 
 
+def draft_of(published: PlanVersion, *, every: int) -> PlanVersion:
+    """A draft with the same rules, of which every so manieth pays five points more."""
+    draft = PlanVersion.objects.create(
+        plan=published.plan,
+        number=1 + PlanVersion.objects.filter(plan=published.plan).count(),
+        effective=published.effective,
+        drafted_by=published.drafted_by,
+        drafted_at=published.drafted_at,
+    )
+    rules = list(published.rules.order_by("pk"))
+    for n, rule in enumerate(rules):
+        rule.pk, rule.plan_version = None, draft
+        rule.factor_ppm += 50_000 if n % every == 0 else 0
+    RuleVersion.objects.bulk_create(rules)
+    return draft
+
+
 def _half_of_the_year(n: int) -> make.Span | None:
     """Half of the rules hold for the whole year, the others for one half of it; of two SPIFFs of a measure each has one."""
     half = n // 12 % 2 if n % 12 == 11 else {1: 0, 3: 1}.get(n % 4)
@@ -90,7 +107,7 @@ def _half_of_the_year(n: int) -> make.Span | None:
 
 def _reps(top: int) -> None:
     owner(
-        f"insert into quotas_team (slug, name) select 't-' || n, 'Team ' || n from generate_series(1, {TEAMS}) n"
+        f"insert into quotas_team (slug, name, cost_centre) select 't-' || n, 'Team ' || n, '' from generate_series(1, {TEAMS}) n"
     )
     owner(
         "insert into quotas_teamplacement (team_id, parent_id, effective, recorded_at)"

@@ -22,7 +22,7 @@ from accounts.models import Role
 from bench import data, row_by_row
 from quotas.crediting import engine, loading
 from quotas.crediting.invariants import broken
-from quotas.models import Deal, Measure, Period
+from quotas.models import Deal, Measure, Period, PlanState, PlanVersion
 from quotas.services import crediting as crediting_service
 from quotas.services.booking import draft_of
 from tests import make
@@ -263,7 +263,14 @@ def _deferred(months: Sequence[Period]) -> float:
 
 def _empty_the_ledger() -> None:
     """The owner switches the guards off on a throw-away database; no other code may."""
-    tables = ["quotas_creditentry", "quotas_reversal", "quotas_postingcount", "quotas_posting"]
+    tables = [
+        "quotas_creditentry",
+        "quotas_reversal",
+        "quotas_postingcount",
+        "quotas_markedposting",
+        "quotas_discrepancy",
+        "quotas_posting",
+    ]
     partitions = [
         f"quotas_creditentry_p{pk}" for pk in Period.objects.filter(grain="M").values_list("pk", flat=True)
     ]
@@ -350,6 +357,44 @@ def _select_one() -> None:
 def _latency(ours: Sequence[float], floors: Sequence[float]) -> Figure:
     mine, floor = _median(ours), _median(floors)
     return Figure(mine, "ms", floor, floor / mine, len(ours), p95=statistics.quantiles(ours, n=20)[-1])
+
+
+def whatif(lines: int) -> dict[str, Figure]:
+    """Comparing what is published with a draft of fifty rules, over every deal; the floor is crediting them live, totals included.
+
+    Both in two sessions by half-year, in the same steps and in turns. The first draft pays more by every fifth rule, the second by every one.
+    """
+    rounds = 3 if lines <= 1_000_000 else 1
+    steps = _steps(lines)
+    published = PlanVersion.objects.get(state=PlanState.PUBLISHED)
+    drafts = [data.draft_of(published, every=every) for every in (5, 1)]
+    told: dict[str, list[float]] = defaultdict(list)
+    for n in range(rounds):
+        _empty_the_ledger()
+        told["post"].append(seconds(partial(in_sessions, [_posting(s, f"whatif-{n}") for s in steps])))
+        for name, draft in zip(("some", "every"), drafts, strict=True):
+            moved: list[engine.Comparison] = []
+            told[name].append(
+                seconds(partial(in_sessions, [_comparing(s, published.pk, draft.pk, moved) for s in steps]))
+            )
+            if not any(found.standings for found in moved):
+                raise RuntimeError("The drafts that were compared move nobody.")
+    post, some, every = (_median(told[k]) for k in ("post", "some", "every"))
+    return {
+        "whatif_vs_credit": Figure(lines / some, "lines/s", lines / post, some / post, rounds),
+        "whatif_every_rule_vs_credit": Figure(lines / every, "lines/s", lines / post, every / post, rounds),
+    }
+
+
+def _comparing(
+    sources: Sequence[engine.BySpan], published: int, draft: int, found: list[engine.Comparison]
+) -> Callable[[], None]:
+    def job() -> None:
+        found.extend(
+            engine.compare(source, before=[published], after=[published, draft]) for source in sources
+        )
+
+    return job
 
 
 def worker(lines: int) -> dict[str, Figure]:
@@ -439,6 +484,7 @@ GROUPS: dict[Callable[[int], dict[str, Figure]], tuple[str, ...]] = {
         "recredit_1pct_vs_unchanged",
         "credit_vs_row_by_row",
     ),
+    whatif: ("whatif_vs_credit", "whatif_every_rule_vs_credit"),
     worker: ("worker_memory_mb",),
     live: ("approve_db_ms", "estimate_db_ms"),
     leaderboard: ("leaderboard_page_ms",),

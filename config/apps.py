@@ -12,4 +12,6 @@ class PlatformConfig(AppConfig):
     verbose_name = "Platform"
 
     def ready(self) -> None:
+        from config import mailing  # noqa: F401 -- registers itself with the outbox and the checks
+
         post_migrate.connect(roles.apply, sender=self, dispatch_uid="application-role")

@@ -378,6 +378,62 @@ def _stairs(
     return paths[0], paths[1]
 
 
+# --- a function -------------------------------------------------------------------------------------------
+
+
+def curve_chart(
+    points: Sequence[Point],
+    *,
+    length: float,
+    label: str,
+    ticks: Sequence[tuple[float, str]] = (),
+    write: Callable[[int], str] = formats.whole,
+    at: Point | None = None,
+) -> SafeString:
+    """A function of straight pieces through *points*, in order; two of one place are a jump.
+
+    length  The end of the axis, which starts at 0.
+    ticks   (place, text) under the chart.
+    at      A point of it to mark: where somebody stands.
+    Raises  ValueError for an axis of nothing.
+    """
+    if length <= 0:
+        raise ValueError("a curve needs an axis")
+    low, high, step = axis([value * 1.05 for _, value in points], rows=3)
+
+    def y(value: float) -> float:
+        return 100 - (value - low) / (high - low) * 100
+
+    def x(place: float) -> float:
+        return min(place / length, 1) * 100
+
+    levels = [low + step * row for row in range(round((high - low) / step) + 1)]
+    grid = format_html_join(
+        "",
+        '<line class="{}" x1="0" x2="100%" y1="{}%" y2="{}%"/><text class="ax" x="0" y="{}%" dy="-5">{}</text>',
+        (
+            ("grid" if v else "zero", _n(y(v)), _n(y(v)), _n(y(v)), write(round(v)) if v else "")
+            for v in levels
+        ),
+    )
+    under = format_html_join(
+        "",
+        '<text class="ax" x="{}%" y="100%" dy="19" text-anchor="{}">{}</text>',
+        (
+            (_n(x(place)), "start" if place <= 0 else "end" if place >= length else "middle", text)
+            for place, text in ticks
+        ),
+    )
+    line = _straight([(x(place), y(value)) for place, value in points]) if len(points) > 1 else ""
+    drawn = _stretched(format_html('<path class="ln" d="{}"/>', line)) if line else _NOTHING
+    dot = (
+        format_html('<circle class="dot" cx="{}%" cy="{}%" r="4"/>', _n(x(at[0])), _n(y(at[1])))
+        if at is not None
+        else _NOTHING
+    )
+    return _chart("lines", label, [grid, under, drawn, dot])
+
+
 # --- counts and shares ------------------------------------------------------------------------------------
 
 

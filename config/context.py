@@ -52,7 +52,39 @@ ENTRIES: Final = (
     Entry("quotas:board", "Quota board", icon="chart-column", roles=SALES, go="b", bar="Board"),
     Entry("quotas:leaderboard", "Leaderboard", icon="trophy", go="l"),
     Entry("quotas:deals", "Deals", icon="handshake", roles=SALES | {"partner"}, go="d", bar="Deals"),
-    Entry("quotas:approvals", "Approvals", icon="clipboard-check", roles=frozenset({"manager"}), go="a"),
+    Entry(
+        *("quotas:accounts", "Accounts"),
+        icon="building-2",
+        roles=frozenset({"rep", "manager", "comp_admin", "auditor", "sourcing_lead"}),
+    ),
+    Entry(
+        *("quotas:planning", "Quotas"),
+        icon="goal",
+        roles=frozenset({"manager", "comp_admin", "auditor"}),
+        go="q",
+    ),
+    Entry(
+        *("quotas:approvals", "Approvals"),
+        icon="clipboard-check",
+        roles=frozenset({"manager", "comp_admin"}),
+        go="a",
+    ),
+    Entry(
+        *("quotas:statements", "Statements"),
+        icon="file-text",
+        roles=frozenset({"rep", "manager", "comp_admin", "auditor"}),
+    ),
+    Entry(
+        "quotas:disputes",
+        "Disputes",
+        icon="message-square",
+        roles=frozenset({"rep", "manager", "comp_admin", "auditor"}),
+    ),
+    Entry(
+        *("quotas:earnings", "Earnings"),
+        icon="wallet",
+        roles=frozenset({"rep", "manager", "comp_admin", "auditor"}),
+    ),
     Entry("marketplace:catalog", "Catalog", icon="layout-grid", go="c", bar="Catalog"),
     Entry("marketplace:changes", "What is new", icon="megaphone", group="Catalog", go="w"),
     Entry("marketplace:recommend", "Which model", icon="list-filter", group="Catalog", go="m"),
@@ -124,11 +156,26 @@ ENTRIES: Final = (
         group="Compensation",
         roles=frozenset({"manager", "comp_admin", "auditor"}),
     ),
+    Entry("quotas:draws", "Draws", icon="hand-coins", group="Compensation", roles=REVIEWERS),
     Entry("quotas:policies", "Policies", icon="badge-check", group="Compensation", roles=REVIEWERS),
     Entry("quotas:exports", "Data out", icon="file-output", group="Compensation", roles=REVIEWERS),
     Entry("quotas:ledger", "Ledger", icon="book-open", group="Compensation", roles=REVIEWERS),
+    Entry(
+        *("quotas:adjustments", "Adjustments"),
+        icon="sliders-horizontal",
+        group="Compensation",
+        roles=REVIEWERS,
+    ),
     Entry("quotas:recredits", "Recredit", icon="rotate-ccw", group="Compensation", roles=REVIEWERS, go="e"),
     Entry("quotas:facts", "Changes", icon="file-pen-line", group="Compensation", roles=REVIEWERS),
+    Entry(
+        *("quotas:whatif", "What if"),
+        icon="split",
+        group="Compensation",
+        roles=frozenset({"manager", "comp_admin"}),
+    ),
+    Entry("quotas:gap", "My gap", icon="target", roles=frozenset({"rep"})),
+    Entry("quotas:audit", "Audit", icon="shield-check", group="Compensation", roles=REVIEWERS),
     Entry("accounts:audit", "Audit trail", icon="history", group="Compensation", roles=REVIEWERS),
     Entry(
         *("marketplace:console", "Publisher console"),
@@ -263,7 +310,7 @@ class Shell:
 
     @property
     def search_url(self) -> str:
-        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("search", "")
+        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("quotas:find", "") if self.known else ""
 
     @property
     def logout_url(self) -> str:
@@ -298,7 +345,7 @@ def _under(path: str, url: str) -> bool:
 def _urls(_urlconf: str | None) -> dict[str, str]:
     """Address of every URL name that this project's URLs know; worked out once a process."""
     known = {}
-    extra = ("accounts:notifications", "accounts:logout", "search", "theme")
+    extra = ("accounts:notifications", "accounts:logout", "quotas:find", "theme")
     for name in (*(entry.name for entry in (*ENTRIES, *ACTIONS)), *extra):
         try:
             known[name] = reverse(name)

@@ -1,4 +1,4 @@
-"""What this checkout keeps beside the code: embedded database, broker files, built assets, one secret."""
+"""What this checkout keeps beside the code: embedded database, broker files, built assets, two secrets."""
 
 import os
 import secrets
@@ -10,9 +10,9 @@ def local_dir(base: Path) -> Path:
     return Path(os.environ.get("PARITY_LOCAL_DIR") or base / ".local").absolute()
 
 
-def local_secret(local: Path) -> str:
-    """The demo's SECRET_KEY, made once and readable by its owner alone."""
-    path = local / "secret_key"
+def local_secret(local: Path, name: str = "secret_key") -> str:
+    """A secret of the demo, such as its SECRET_KEY: made once and readable by its owner alone."""
+    path = local / name
     try:
         return path.read_text().strip()
     except FileNotFoundError:

@@ -28,6 +28,30 @@ class OutboxMessage(models.Model):
         ]
 
 
+class Mail(models.Model):
+    """A mail to one person, from its promise until it is sent. The same key never reaches the same person twice."""
+
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    key = models.CharField(max_length=200, help_text="What it is about, its kind before the first colon.")
+    subject = models.CharField(max_length=200)
+    text = models.TextField(help_text="The whole body; emptied some time after it was sent.")
+    created_at = models.DateTimeField()
+    attempts = models.PositiveSmallIntegerField(default=0)
+    not_before = models.DateTimeField(null=True, blank=True, help_text="Of the next attempt.")
+    begun_at = models.DateTimeField(
+        null=True, blank=True, help_text="Of the attempt that runs; committed before anything is sent."
+    )
+    sent_at = models.DateTimeField(null=True, blank=True)
+    failed_at = models.DateTimeField(null=True, blank=True, help_text="Given up; a person has to look.")
+    last_error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["user", "key"], name="mail_sent_once")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(sent_at=None, failed_at=None), name="mail_pending")
+        ]
+
+
 class IdempotencyRecord(models.Model):
     """The first answer to one Idempotency-Key of one caller, so that a retry gets it again and does nothing."""
 
@@ -103,3 +127,15 @@ class JobProgress(models.Model):
     job = models.OneToOneField(Job, models.CASCADE, primary_key=True, related_name="progress")
     done = models.BigIntegerField()
     total = models.BigIntegerField(null=True)
+
+
+class JobFile(models.Model):
+    """A file that a job made, compressed. Kept in the database for a while, so that any web process hands out what any worker wrote."""
+
+    job = models.ForeignKey(Job, models.CASCADE, related_name="files", db_index=False)
+    ordinal = models.PositiveIntegerField()
+    name = models.CharField(max_length=200, help_text="In the archive, with its folders.")
+    content = models.BinaryField(help_text="As zlib compresses it.")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["job", "ordinal"], name="job_file_ordinal_unique")]

@@ -12,10 +12,22 @@ from config import formats
 from config.refusals import Problem
 from marketplace.models import CommercialPath, Currency, Customer, Offering, PricingForm, Publisher, TaskArea
 from quotas.forms import minor, ppm, written_ppm
-from quotas.models import DealKind, Measure, PlanVersion, Receivers, RuleVersion, SalesRole, Territory
+from quotas.models import (
+    DealKind,
+    Grain,
+    Measure,
+    PayBy,
+    PlanComponent,
+    PlanVersion,
+    Receivers,
+    RuleVersion,
+    SalesRole,
+    Territory,
+)
 from quotas.selectors.linter import place
+from quotas.selectors.pay_words import components_of, terms_of
 from quotas.selectors.rules import LABELS
-from quotas.services.plans import ComponentDraft, RuleDraft
+from quotas.services.plans import ComponentDraft, RuleDraft, ScaleDraft
 from quotas.services.simulating import Tryout
 
 NUMBERED: Final = frozenset({"offerings", "publishers", "task_areas", "territories"})
@@ -263,13 +275,18 @@ def condition_choices(rule: RuleVersion | None = None) -> dict[str, list[tuple[s
     return found
 
 
+MOST_TIERS: Final = 12
+BLANK_TIERS: Final = 2
+PAYS: Final = [("", "Nothing: it only counts toward attainment"), *PayBy.choices]
+
+
 class ComponentsForm:
-    """One row a measure: its weight, and perhaps a target incentive. A row without a weight is no component."""
+    """One row a measure: its weight, perhaps a target incentive, and how it pays. A row without a weight is no component."""
 
     def __init__(self, *, version: PlanVersion, data: QueryDict | None = None) -> None:
         self.measures = list(Measure.objects.select_related("currency").order_by("position", "pk"))
         self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
-        known = {c.measure_id: c for c in version.components.select_related("currency")}
+        known = {c.measure_id: c for c in components_of(version)}
         self.errors: dict[int, dict[str, str]] = {}
         self.rest: list[Problem] = []
         self.rows: list[dict[str, Any]] = []
@@ -283,11 +300,65 @@ class ComponentsForm:
                 else ""
             )
             code = component.currency_id if component and component.currency_id else usual
+            pay = self._stored(measure, component, code)
             if data is not None:
                 weight = str(data.get(f"weight-{measure.pk}", ""))[:40]
                 incentive = str(data.get(f"incentive-{measure.pk}", ""))[:40]
                 code = str(data.get(f"currency-{measure.pk}", code))[:3]
-            self.rows.append({"measure": measure, "weight": weight, "incentive": incentive, "currency": code})
+                pay = self._entered(measure, data)
+            rows = pay["tiers"]
+            blank = max(BLANK_TIERS, 3 - len(rows))
+            pay["tiers"] = (rows + [("", "")] * blank)[:MOST_TIERS]
+            self.rows.append(
+                {"measure": measure, "weight": weight, "incentive": incentive, "currency": code, "pay": pay}
+            )
+
+    def _stored(self, measure: Measure, component: PlanComponent | None, code: str) -> dict[str, Any]:
+        terms = terms_of(component) if component else None
+        if terms is None:
+            return {
+                "by": "",
+                "window": Grain.QUARTER,
+                "tiers": [],
+                "threshold": "",
+                "cap": "",
+                "whole": False,
+            }
+        cap = terms.currency or self.currencies.get(code)
+        return {
+            "by": terms.by,
+            "window": terms.window,
+            "tiers": [
+                (self._place(start, terms.by, measure), written_ppm(rate)) for start, rate in terms.tiers
+            ],
+            "threshold": self._place(terms.threshold, terms.by, measure) if terms.threshold else "",
+            "cap": "" if terms.cap_minor is None or cap is None else _major(terms.cap_minor, cap.exponent),
+            "whole": terms.whole_amount,
+        }
+
+    def _entered(self, measure: Measure, data: QueryDict) -> dict[str, Any]:
+        def text(name: str) -> str:
+            return str(data.get(f"{name}-{measure.pk}", ""))[:40].strip()
+
+        tiers = [(text(f"from{nth}"), text(f"rate{nth}")) for nth in range(MOST_TIERS)]
+        return {
+            "by": text("pays"),
+            "window": text("window"),
+            "tiers": [pair for pair in tiers if any(pair)],
+            "threshold": text("threshold"),
+            "cap": text("cap"),
+            "whole": bool(data.get(f"whole-{measure.pk}")),
+        }
+
+    def _place(self, at: int, by: str, measure: Measure) -> str:
+        if by == PayBy.ATTAINMENT:
+            return written_ppm(at)
+        return _major(at, measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT)
+
+    def _read_place(self, text: str, by: str, measure: Measure) -> int | None:
+        if by == PayBy.ATTAINMENT:
+            return ppm(text)
+        return minor(text, measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT)
 
     @property
     def together(self) -> int | None:
@@ -300,25 +371,62 @@ class ComponentsForm:
         found = []
         for row in self.rows:
             pk, weight, incentive = row["measure"].pk, row["weight"].strip(), row["incentive"].strip()
-            if not weight and not incentive:
+            pay = row["pay"]
+            if not weight and not incentive and not pay["by"]:
                 continue
             read = ppm(weight)
             if read is None or not 0 < read <= 1_000_000:
-                self.errors.setdefault(pk, {})["weight"] = "Enter a percentage above 0 and up to 100."
+                self._wrong(pk, "weight", "Enter a percentage above 0 and up to 100.")
             currency = self.currencies.get(row["currency"])
             amount = minor(incentive, currency.exponent) if incentive and currency else None
             if incentive and (amount is None or amount < 0):
-                self.errors.setdefault(pk, {})["incentive"] = "Enter an amount, such as 60,000."
-            found.append(ComponentDraft(pk, read or 0, amount, row["currency"] if incentive else None))
+                self._wrong(pk, "incentive", "Enter an amount, such as 60,000.")
+            scale = self._scale(row) if pay["by"] else None
+            found.append(ComponentDraft(pk, read or 0, amount, row["currency"] if incentive else None, scale))
         return None if self.errors else found
 
+    def _scale(self, row: Mapping[str, Any]) -> ScaleDraft:
+        """What was entered of how a component pays; what cannot be read is said in errors."""
+        measure, pay = row["measure"], row["pay"]
+        by = pay["by"]
+        if by not in PayBy.values or pay["window"] not in Grain.values:
+            self._wrong(measure.pk, "tiers", "Choose what it pays by, and the window.")
+        tiers = []
+        for nth, (start, rate) in enumerate((pair for pair in pay["tiers"] if any(pair)), start=1):
+            at, of = self._read_place(start, by, measure), ppm(rate)
+            if not start or not rate:
+                self._wrong(measure.pk, "tiers", f"Rate {nth}: say both from where on and how much.")
+            elif at is None or of is None:
+                self._wrong(measure.pk, "tiers", f"Rate {nth}: enter numbers, such as 50 and 100.")
+            else:
+                tiers.append((at, of))
+        threshold = self._read_place(pay["threshold"], by, measure) if pay["threshold"] else 0
+        if threshold is None:
+            self._wrong(measure.pk, "threshold", "Enter a number, such as 50.")
+        money = self.currencies.get(row["currency"]) if row["incentive"].strip() else measure.currency
+        cap = minor(pay["cap"], money.exponent) if pay["cap"] and money else None
+        if pay["cap"] and cap is None:
+            self._wrong(measure.pk, "cap", "Enter an amount, such as 30,000.")
+        return ScaleDraft(
+            tiers=tiers,
+            by=by,
+            window=pay["window"],
+            threshold=threshold or 0,
+            whole_amount=pay["whole"],
+            cap_minor=cap,
+        )
+
+    def _wrong(self, measure: int, field: str, said: str) -> None:
+        self.errors.setdefault(measure, {}).setdefault(field, said)
+
     def place(self, drafts: Sequence[ComponentDraft], problems: Iterable[Problem]) -> None:
+        """Put each problem beside the field of its measure; what is about all of them goes to rest."""
+        fields = {"weight": "weight", "tiers": "tiers", "by": "tiers", "threshold": "threshold", "cap": "cap"}
         for problem in problems:
             steps = problem.pointer.strip("/").split("/")
-            if len(steps) == 3 and steps[1].isdecimal():
+            if len(steps) >= 3 and steps[1].isdecimal():
                 of = drafts[int(steps[1])].measure_id
-                name = "weight" if steps[2] == "weight" else "incentive"
-                self.errors.setdefault(of, {})[name] = problem.message
+                self._wrong(of, fields.get(steps[-1], "incentive"), problem.message)
             else:
                 self.rest.append(problem)
 

@@ -1,7 +1,7 @@
 """Background work of crediting. Tasks carry ids, and are safe to deliver twice."""
 
 import logging
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -10,15 +10,26 @@ from celery import shared_task
 from django.conf import settings
 from django.urls import reverse
 
-from accounts.models import Notification, Role, RoleGrant
+from accounts.models import Notification, Role, RoleGrant, User
 from config import clock
 from config.exports import format_named
 from config.outbox import handles
 from marketplace.extension import Change, listen
 from marketplace.models import Program
-from quotas.crediting.invariants import broken
 from quotas.models import Deal, DealAction, DealShare, ImportOutcome, PlanVersion, SalesImport
-from quotas.services import ending, exporting, recredit, simulating  # noqa: F401 -- their steps register themselves with the jobs
+from quotas.services import (  # noqa: F401 -- their steps register themselves with the jobs
+    auditing,
+    discrepancies,
+    disputes,
+    ending,
+    exporting,
+    recredit,
+    reminding,
+    sealing,
+    simulating,
+)
+from quotas.services import closing as _closing  # noqa: F401 -- like these
+from quotas.services import statements as statement_services
 from quotas.services.approving import Approvers, waits
 from quotas.services.importing.desk import forget_files
 from quotas.services.importing.records import waiting_by_approver
@@ -36,9 +47,19 @@ AMENDMENT = ("amendment_approved", "amendment_rejected")
 
 @shared_task(name="quotas.verify_ledger")
 def verify_ledger() -> None:
-    """Check every invariant of the ledger, and say loudly which does not hold."""
-    for name, rows in broken().items():
-        log.error("ledger invariant broken: %s, first at %s", name, rows[0])
+    """Check the seals, the closes and every invariant of the ledger; say loudly, and to whom it concerns, what does not hold."""
+    found = sealing.verify()
+    auditing.keep(found, at=clock.now())
+    for sentence in found.wrong:
+        log.error("the ledger does not hold: %s", sentence)
+    if not found.holds:
+        sealing.tell_of_a_break(found, at=clock.now())
+
+
+@shared_task(name="quotas.seal_night", acks_late=True)
+def seal_night(**_newer: object) -> None:
+    """Seal what was posted, once a day. It is asked for every quarter of an hour, so that a night missed is caught up with."""
+    sealing.seal_night(at=clock.now())
 
 
 @shared_task(name="quotas.export_night", acks_late=True)
@@ -70,7 +91,7 @@ def tell_the_owners_of_open_deals(change: Change, at: datetime) -> None:
 
 @handles("quotas.deal_submitted")
 def tell_the_approvers(payload: dict[str, Any], at: datetime) -> None:
-    """A deal or an amendment waits for a decision: tell those who may decide."""
+    """A deal or an amendment waits for a decision, or for the second of two: tell those who may decide."""
     deal = Deal.objects.select_related("owner", "customer", "latest_version", "amended_by").get(
         pk=payload["deal_id"]
     )
@@ -81,6 +102,9 @@ def tell_the_approvers(payload: dict[str, Any], at: datetime) -> None:
         if deal.amended_by is None
         else f"{deal.amended_by.name} amended {deal.reference}"
     )
+    first = User.objects.filter(pk=payload["first_by"]).first() if "first_by" in payload else None
+    if first is not None:
+        what = f"{first.name} approved {deal.reference} first: it waits for a second approver,"
     Notification.objects.bulk_create(
         [
             Notification(
@@ -179,7 +203,56 @@ def tell_of_an_import(payload: dict[str, Any], at: datetime) -> None:
     Notification.objects.bulk_create(told, ignore_conflicts=True)
 
 
+@handles("quotas.statements_issued")
+def tell_of_statements(payload: dict[str, Any], at: datetime) -> None:
+    """A month was closed: each rep with a log-in hears that the statement is ready. While the close still runs it is tried again."""
+    statement_services.tell_reps(close_id=payload["close_id"], at=at)
+
+
+@handles("quotas.statements_reminded")
+def remind_of_statements(payload: dict[str, Any], at: datetime) -> None:
+    """Somebody asks those who have not acknowledged to do so."""
+    statement_services.tell_reminded(
+        close_id=payload["close_id"],
+        by=User.objects.get(pk=payload["by"]),
+        on=date.fromisoformat(payload["on"]),
+        at=at,
+    )
+
+
+@handles("quotas.plan_acceptance_asked")
+def ask_for_acceptance(payload: dict[str, Any], at: datetime) -> None:
+    """A comp admin asks those who have a plan version and have not accepted it to read it."""
+    statement_services.tell_asked(
+        version_id=payload["plan_version_id"], on=date.fromisoformat(payload["on"]), at=at
+    )
+
+
+@shared_task(name="quotas.remind_approvers", acks_late=True)
+def remind_approvers(**_newer: object) -> None:
+    """Remind of what waits too long, once a business day. It is asked for every quarter of an hour, so that a morning missed is caught up with."""
+    at = clock.now()
+    if at.astimezone(ZoneInfo(settings.TIME_ZONE)).hour >= settings.APPROVAL_REMINDER_HOUR:
+        reminding.remind(
+            at=at,
+            after=settings.APPROVAL_REMINDER_DAYS,
+            escalate_after=settings.APPROVAL_ESCALATION_DAYS,
+        )
+
+
 @shared_task(name="quotas.forget_import_files", acks_late=True)
 def forget_import_files(**_newer: object) -> None:
     """What a file said stays in its report and in the deals; the file itself is not kept for ever."""
     forget_files(before=clock.now() - FILES_KEPT)
+
+
+@handles(discrepancies.MOVED)
+def look_at_what_moved(payload: dict[str, Any], at: datetime) -> None:
+    """A posting may have moved numbers that people had been shown: write down which, and tell them."""
+    discrepancies.look(payload, at)
+
+
+@shared_task(name="quotas.remind_of_disputes", acks_late=True)
+def remind_of_disputes(**_newer: object) -> None:
+    """Whoever owes an answer that is due hears of it once."""
+    disputes.remind(at=clock.now())

@@ -43,6 +43,8 @@ from marketplace.models import (
 from quotas.models import (
     ONE,
     AccountOwnership,
+    Adjustment,
+    AdjustmentReason,
     CompPlan,
     CreditingRule,
     CreditTotal,
@@ -55,10 +57,13 @@ from quotas.models import (
     DealShare,
     DealState,
     DealVersion,
+    Draw,
     FiscalCalendar,
     FxRate,
     Grain,
     Measure,
+    PayBy,
+    PayScale,
     Period,
     PeriodState,
     PlanAssignment,
@@ -67,6 +72,8 @@ from quotas.models import (
     PlanVersion,
     Quota,
     QuotaMethod,
+    QuotaRelief,
+    RateTier,
     Receivers,
     Rep,
     RuleVersion,
@@ -561,6 +568,21 @@ def quota(
     )
 
 
+def relief(
+    *, rep: Rep, effective: Span, kind: str = "leave", factor_ppm: int = 0, reason: str = "Made for a test"
+) -> QuotaRelief:
+    """Days on which factor_ppm of a rep's quotas counts; none of it by default. Two must not overlap."""
+    return QuotaRelief.objects.create(
+        rep=rep,
+        kind=kind,
+        effective=_days(effective),
+        factor_ppm=factor_ppm,
+        reason=reason,
+        recorded_by=_user(role=Role.COMP_ADMIN),
+        recorded_at=AT,
+    )
+
+
 @dataclass(frozen=True)
 class Rule:
     """What rule_version() would write, for a plan version that is made in one go. Fields as in RuleVersion."""
@@ -619,6 +641,51 @@ def component(
         weight_ppm=weight_ppm,
         target_incentive_minor=target_incentive_minor,
         currency=None if target_incentive_minor is None else currency(),
+    )
+
+
+def pay_scale(
+    component: PlanComponent,
+    *tiers: tuple[int, int],
+    by: str = PayBy.ATTAINMENT,
+    window: str = Grain.QUARTER,
+    threshold: int = 0,
+    whole_amount: bool = False,
+    cap_minor: int | None = None,
+) -> PayScale:
+    """Of a draft's component. tiers: (from, rate) in parts per million; from is an amount of credit where it pays by that."""
+    made = PayScale.objects.create(
+        component=component,
+        by=by,
+        window=window,
+        threshold=threshold,
+        whole_amount=whole_amount,
+        cap_minor=cap_minor,
+    )
+    RateTier.objects.bulk_create(
+        [RateTier(scale=made, starts_at=start, rate_ppm=rate) for start, rate in tiers or ((0, ONE),)]
+    )
+    return made
+
+
+def draw(
+    *,
+    rep: Rep,
+    amount_minor: int = 1_000_00,
+    effective: Span = ALWAYS,
+    recoverable: bool = True,
+    code: str = "USD",
+) -> Draw:
+    """A month's least pay. Two of a rep must not overlap."""
+    return Draw.objects.create(
+        rep=rep,
+        amount_minor=amount_minor,
+        currency=currency(code=code),
+        recoverable=recoverable,
+        effective=_days(effective),
+        reason="Made for a test",
+        recorded_by=_user(role=Role.COMP_ADMIN),
+        recorded_at=AT,
     )
 
 
@@ -846,6 +913,41 @@ def draft(
         source=source,
         external_id=external_id,
     )
+
+
+def adjustment(
+    *,
+    rep: Rep,
+    measure: Measure,
+    amount_minor: int = 100_00,
+    on: date = TODAY,
+    reason_code: str = AdjustmentReason.MISSING_CREDIT,
+    note: str = "Made for a test",
+    deal: Deal | None = None,
+    posted: bool = True,
+    by: User | None = None,
+    decided_by: User | None = None,
+    at: datetime = AT,
+) -> Adjustment:
+    """Asked for by one comp admin and, unless *posted* is False, approved by another, so that its entry is in the ledger."""
+    from quotas.services.adjusting import AdjustmentDraft, ask_adjustment, decide_adjustment
+
+    draft = AdjustmentDraft(
+        rep_id=rep.pk,
+        measure_id=measure.pk,
+        amount_minor=amount_minor,
+        credit_date=on,
+        reason_code=reason_code,
+        note=note,
+        deal_id=deal.pk if deal else None,
+        confirmed=True,
+    )
+    made = ask_adjustment(draft=draft, by=by or user(role=Role.COMP_ADMIN), at=at)
+    if posted:
+        made = decide_adjustment(
+            adjustment_id=made.pk, approve=True, by=decided_by or user(role=Role.COMP_ADMIN), at=at
+        )
+    return made
 
 
 def total(

@@ -307,6 +307,7 @@ class old_postgresql:  # noqa: N801 -- reads as a function
 PRODUCTION = {
     "DJANGO_SETTINGS_MODULE": "config.settings.production",
     "SECRET_KEY": "s" * 60,
+    "LEDGER_SEAL_KEY": "k" * 40,
     "DATABASE_URL": "postgresql://me@127.0.0.1:1/parity",
     "CELERY_BROKER_URL": "redis://127.0.0.1:1/0",
     "ALLOWED_HOSTS": "parity.example",
@@ -319,6 +320,10 @@ PRODUCTION = {
         ({"PARITY_DEMO": "1"}, "Production has no demo mode: unset PARITY_DEMO and DEMO_TODAY."),
         ({"DEMO_TODAY": "2026-08-14"}, "Production has no demo mode: unset PARITY_DEMO and DEMO_TODAY."),
         ({"SECRET_KEY": "short"}, "Set SECRET_KEY to at least 50 random characters."),
+        (
+            {"LEDGER_SEAL_KEY": "short"},
+            "Set LEDGER_SEAL_KEY to at least 32 random characters: the ledger is sealed with it.",
+        ),
         ({"DATABASE_URL": ""}, "Set DATABASE_URL: production has no default for it."),
         ({"ALLOWED_HOSTS": ""}, "Set ALLOWED_HOSTS: production has no default for it."),
     ],

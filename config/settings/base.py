@@ -5,14 +5,21 @@ DATABASE_OWNER_URL   what migrates; without it DATABASE_URL, and web and worker 
 SITE_URL             where people reach it, for links in feeds and webhooks; else the first of ALLOWED_HOSTS
 CELERY_BROKER_URL    redis:// or amqp://; without it files under LOCAL_DIR
 SECRET_KEY           generated once under LOCAL_DIR in demo mode
+LEDGER_SEAL_KEY      what the ledger is sealed with, generated once under LOCAL_DIR in demo mode; with LEDGER_SEAL_KEYS_BEFORE,
+                     those that it was sealed with before, with commas between
 PARITY_DEMO          1 (demo mode, the default here) or 0
 PARITY_EXPORT_DIR    where every night's files are written; without it no night is
+PARITY_APPROVAL_REMINDER_DAYS, PARITY_APPROVAL_ESCALATION_DAYS
+                     business days after which whoever approves is reminded, and the manager above is told: 2 and 5
+EMAIL_HOST           the mail server, with EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS (0 or 1), DEFAULT_FROM_EMAIL;
+                     without it the demo writes mails into LOCAL_DIR/mail, and production sends none and says so
 """
 
 import os
 from datetime import date
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from kombu.utils.url import parse_url
@@ -27,6 +34,7 @@ DEMO_MODE = os.environ.get("PARITY_DEMO", "1") == "1"
 DEMO_TODAY: date | None = (
     date.fromisoformat(os.environ.get("DEMO_TODAY", "2026-08-14")) if DEMO_MODE else None
 )
+DISPUTE_ANSWER_DAYS = 5  # business days in which a dispute is answered
 OPERATOR = {
     "name": os.environ.get("PARITY_OPERATOR", "Microsoft"),
     "slug": os.environ.get("PARITY_OPERATOR_SLUG", "microsoft"),
@@ -40,6 +48,14 @@ SITE_URL = os.environ.get("SITE_URL", "").rstrip("/") or (
 WEBHOOKS_TO_LOOPBACK = DEMO_MODE  # a receiver on this machine, over plain http too; never in production
 
 SECRET_KEY = os.environ.get("SECRET_KEY") or (local_secret(LOCAL_DIR) if DEMO_MODE else "")
+LEDGER_SEAL_KEY = os.environ.get("LEDGER_SEAL_KEY") or (
+    local_secret(LOCAL_DIR, "ledger_seal_key") if DEMO_MODE else ""
+)
+LEDGER_SEAL_KEYS_BEFORE = [k for k in os.environ.get("LEDGER_SEAL_KEYS_BEFORE", "").split(",") if k]
+APPROVAL_REMINDER_DAYS = int(os.environ.get("PARITY_APPROVAL_REMINDER_DAYS") or 2)  # business days
+APPROVAL_ESCALATION_DAYS = int(os.environ.get("PARITY_APPROVAL_ESCALATION_DAYS") or 5)  # business days
+APPROVAL_REMINDER_HOUR = 8  # of the operator's day, from which on whoever decides is reminded
+LEDGER_SEAL_HOUR = 2  # of the operator's day, from which on what was posted is sealed
 DEBUG = os.environ.get("DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
@@ -233,17 +249,28 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": r"/api/v1",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
+        "AdjustmentReasonEnum": "quotas.models.AdjustmentReason",
+        "AdjustmentStateEnum": "quotas.models.AdjustmentState",
+        "DisputeKindEnum": "quotas.models.DisputeKind",
+        "DisputeStateEnum": "quotas.models.DisputeState",
+        "CheckStateEnum": "quotas.api.closes.STATES",
+        "CloseStateEnum": "quotas.models.CloseState",
         "ChangeSetStateEnum": "marketplace.models.ChangeSetState",
         "DealKindEnum": "quotas.models.DealKind",
+        "ApprovalWhyEnum": "quotas.selectors.approval_queue.Why",
+        "DelegationStateEnum": "quotas.selectors.delegations.Standing",
         "DealStateEnum": "quotas.models.DealState",
         "DecisionStateEnum": "marketplace.selectors.decisions.DecisionState",
         "CatalogChangeKindEnum": "marketplace.selectors.changes.KIND_CHOICES",
+        "EarningKindEnum": "quotas.models.EarningKind",
         "DeliveryStateEnum": "marketplace.models.DeliveryState",
         "ImportStateEnum": "marketplace.models.ImportState",
         "JobStateEnum": "config.models.JobState",
         "PlanStateEnum": "quotas.models.PlanState",
         "PolicyStateEnum": "quotas.selectors.policies.PolicyState",
         "ProgramEnum": "marketplace.models.Program",
+        "QuotaMethodEnum": "quotas.models.QuotaMethod",
+        "ReliefKindEnum": "quotas.models.ReliefKind",
         "SalesImportStateEnum": "quotas.models.SalesImportState",
         "SalesImportOutcomeEnum": "quotas.models.ImportOutcome",
         "OutcomeEnum": "marketplace.models.RowOutcome",
@@ -255,6 +282,18 @@ SPECTACULAR_SETTINGS = {
         "config.rest.schema.describe_mechanisms",
     ],
 }
+
+EMAIL_HOST = os.environ.get("EMAIL_HOST", "")
+EMAIL_PORT = int(os.environ.get("EMAIL_PORT") or 587)
+EMAIL_HOST_USER = os.environ.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = os.environ.get("EMAIL_USE_TLS", "1") == "1"
+EMAIL_TIMEOUT = 20  # seconds; a worker does not wait for ever
+EMAIL_BACKEND = f"django.core.mail.backends.{'smtp' if EMAIL_HOST else 'filebased' if DEMO_MODE else 'dummy'}.EmailBackend"
+EMAIL_FILE_PATH = str(LOCAL_DIR / "mail")
+DEFAULT_FROM_EMAIL = (
+    os.environ.get("DEFAULT_FROM_EMAIL") or f"parity@{urlsplit(SITE_URL).hostname or 'localhost'}"
+)
 
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
 
@@ -289,10 +328,14 @@ CELERY_TASK_ROUTES: dict[str, dict[str, str]] = {}
 CELERY_BEAT_SCHEDULE = {
     "outbox": {"task": "config.sweep_outbox", "schedule": 5.0},
     "jobs": {"task": "config.sweep_jobs", "schedule": 10.0},
+    "mails": {"task": "config.send_mails", "schedule": 30.0},
     "catalog": {"task": "marketplace.daily", "schedule": 300.0},
     "webhooks": {"task": "marketplace.deliver_webhooks", "schedule": 5.0},
     "deliveries": {"task": "marketplace.forget_deliveries", "schedule": 24 * 3600.0},
+    "approvals": {"task": "quotas.remind_approvers", "schedule": 900.0},
+    "disputes": {"task": "quotas.remind_of_disputes", "schedule": 900.0},
     "ledger": {"task": "quotas.verify_ledger", "schedule": 24 * 3600.0},
+    "seal": {"task": "quotas.seal_night", "schedule": 900.0},
     "import-files": {"task": "quotas.forget_import_files", "schedule": 24 * 3600.0},
     "export": {"task": "quotas.export_night", "schedule": 900.0},
     "tidy": {"task": "config.tidy", "schedule": 3600.0},

@@ -12,6 +12,7 @@ from config.settings.base import REST_FRAMEWORK as BASE_REST
 from config.settings.base import STORAGES as BASE_STORAGES
 
 SECRET_KEY = "only-for-tests-" + "x" * 50
+LEDGER_SEAL_KEY = "only-for-tests-" + "s" * 32
 MIDDLEWARE = [
     m for m in BASE_MIDDLEWARE if not m.startswith("whitenoise")
 ]  # wants collected files; tests find theirs

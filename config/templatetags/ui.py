@@ -48,6 +48,9 @@ STATES: Final[Mapping[str, tuple[str, charts.Tone]]] = {
     "reopened": ("Reopened", "warn"),
     "published": ("Published", "good"),
     "superseded": ("Superseded", "muted"),
+    # disputes and adjustments
+    "asked": ("Waits for a second person", "warn"),
+    "posted": ("Posted", "good"),
     # change sets
     "applied": ("Applied", "good"),
     "withdrawn": ("Withdrawn", "muted"),

@@ -147,7 +147,7 @@ def draft_from(
     draft = reader.draft()
     if reader.found:
         told = {problem.pointer for problem in reader.found} | reader.implied
-        more = problems(draft, at=at, amends=amends)
+        more = problems(draft, by=viewer.user, at=at, amends=amends)
         raise Invalid(*reader.found, *(p for p in more if p.pointer not in told))
     return draft
 

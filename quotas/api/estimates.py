@@ -38,7 +38,7 @@ class CreditEstimates(Seen, Computed):
             raise Forbidden.of(
                 "not_your_deal", "You can log deals for yourself, or for the teams that you manage.", "/owner"
             )
-        wrong = problems(draft, at=self.at)
+        wrong = problems(draft, by=self.caller, at=self.at)
         if wrong:
             raise Invalid(*wrong)
         return Response(

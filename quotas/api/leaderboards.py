@@ -17,7 +17,7 @@ from config.rest.problems import BadQuery
 from config.rest.views import Computed, Resources
 from marketplace.models import Publisher
 from quotas.api.measured import percent, percent_of_ppm
-from quotas.api.queries import asked_period, asked_team, last_posting
+from quotas.api.queries import AS_OF, CLOSE, VIEW, asked_period, asked_team, asked_version, last_posting
 from quotas.api.resources import BoardReference, LeaderboardResource
 from quotas.api.viewer import KNOWS_CUSTOMERS, SMALLEST_GROUP, Seen, Viewer
 from quotas.models import Measure, Team
@@ -44,7 +44,10 @@ class Leaderboards(Seen, Resources):
 class LeaderboardOf(Seen, Computed):
     """Rank and per cent for every colleague, amounts for those who may see them. Partners see their own offerings, and nobody's name."""
 
-    parameters = ("period", "by", "group", "team", "around", "cursor", "page_size")
+    parameters = (
+        *("period", "by", "group", "team", "around", "cursor", "page_size"),
+        *("view", "close", "as_of"),
+    )
 
     @extend_schema(
         summary="The leaderboard of a measure",
@@ -66,6 +69,9 @@ class LeaderboardOf(Seen, Computed):
                 enum=["me"],
                 description="Instead of a page: you, and who is near.",
             ),
+            VIEW,
+            CLOSE,
+            AS_OF,
             OpenApiParameter("cursor", OpenApiTypes.STR),
             OpenApiParameter("page_size", OpenApiTypes.INT),
         ],
@@ -79,7 +85,7 @@ class LeaderboardOf(Seen, Computed):
         audience = _Audience(self.viewer)
         sold = asked.options["group"] in ("publisher", "offering")
         page = asked.read_all_of(audience.own_publisher) if self.viewer.is_outside and sold else asked.read()
-        as_of = last_posting()
+        as_of = page.reading.facts_of or last_posting()
         shown = [{**entry, "measure": found, "as_of": as_of} for entry in audience.entries(page)]
         body = {
             "measure": found.slug,
@@ -89,6 +95,8 @@ class LeaderboardOf(Seen, Computed):
             "team": page.team.slug if page.team else None,
             "on": page.on,
             "as_of": as_of,
+            "view": page.reading.view,
+            "close": page.reading.close.version if page.reading.close else None,
             "pace_percent": percent_of_ppm(page.pace_ppm),
             "suppressed": audience.suppressed,
             "results": shown,
@@ -105,10 +113,12 @@ class LeaderboardOf(Seen, Computed):
                 ("cursor", "invalid_cursor", "This cursor is not one of this list: start without it.")
             )
         team = asked_team(given.get("team"))
+        period = asked_period(given.get("period"), self.viewer.on, team)
         return _Asked(
             {
                 "measure": measure,
-                "period": asked_period(given.get("period"), self.viewer.on, team),
+                "period": period,
+                "reading": asked_version(given, period, self.at),
                 "by": given.get("by", "credit"),
                 "group": given.get("group", "rep"),
                 "team": team,

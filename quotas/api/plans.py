@@ -17,10 +17,11 @@ from config.rest.fields import money
 from config.rest.filters import Choices
 from config.rest.views import Resources
 from marketplace.models import Offering, Publisher, TaskArea
-from quotas.api.measured import MEASURED_OR_NULL, measured
+from quotas.api.measured import MEASURED_OR_NULL, measured, percent_of_ppm
 from quotas.api.resources import MONEY_OR_NULL, Out, PercentField
 from quotas.api.viewer import Internal
-from quotas.models import PlanComponent, PlanState, PlanVersion, Receivers, RuleVersion, Territory
+from quotas.models import PayBy, PlanComponent, PlanState, PlanVersion, Receivers, RuleVersion, Territory
+from quotas.selectors.pay_words import sentences, terms_of
 from quotas.selectors.rules import names_in, sentence
 
 RECEIVERS = {Receivers.SHARES: "shares", Receivers.TERRITORY: "territory", Receivers.ROLE: "role"}
@@ -31,6 +32,32 @@ CONDITIONS: dict[str, Any] = {
     "description": "Null is any. Offerings, publishers, task areas and territories by slug.",
     "properties": dict.fromkeys(RuleVersion.CONDITIONS, VALUES),
     "required": list(RuleVersion.CONDITIONS),
+}
+
+
+GRAIN_WORDS = {"M": "month", "Q": "quarter", "H": "half", "Y": "year"}
+PLACE: dict[str, Any] = {
+    "type": ["object", "null"],
+    "description": "percent of quota, or an amount of credit",
+    "properties": {"percent": {"type": "string"}, "credit": MEASURED_OR_NULL},
+}
+PAYS: dict[str, Any] = {
+    "type": ["object", "null"],
+    "properties": {
+        "by": {"type": "string", "enum": PayBy.values},
+        "window": {"type": "string", "enum": list(GRAIN_WORDS.values())},
+        "whole_amount": {"type": "boolean"},
+        "threshold": PLACE,
+        "cap": MONEY_OR_NULL,
+        "rates": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "properties": {"from": PLACE, "rate_percent": {"type": "string"}},
+            },
+        },
+        "words": {"type": "array", "items": {"type": "string"}},
+    },
 }
 
 
@@ -87,12 +114,40 @@ class ComponentResource(Out):
     measure = serializers.SlugField(source="measure.slug")
     weight_percent = PercentField(source="weight_ppm")
     target_incentive = serializers.SerializerMethodField(help_text="A year's pay at 100%.")
+    pays = serializers.SerializerMethodField(help_text="Its rates; null where it only counts.")
 
     @extend_schema_field(MONEY_OR_NULL)
     def get_target_incentive(self, component: PlanComponent) -> dict[str, str] | None:
         if component.target_incentive_minor is None or component.currency is None:
             return None
         return money(component.target_incentive_minor, component.currency.code, component.currency.exponent)
+
+    @extend_schema_field(PAYS)
+    def get_pays(self, component: PlanComponent) -> dict[str, Any] | None:
+        terms = terms_of(component)
+        if terms is None:
+            return None
+        attained = terms.by == PayBy.ATTAINMENT
+
+        def place(at: int) -> Any:
+            return (
+                {"percent": percent_of_ppm(at)} if attained else {"credit": measured(at, component.measure)}
+            )
+
+        paid_in = terms.currency
+        return {
+            "by": terms.by,
+            "window": GRAIN_WORDS[terms.window],
+            "whole_amount": terms.whole_amount,
+            "threshold": place(terms.threshold) if terms.threshold else None,
+            "cap": None
+            if terms.cap_minor is None or paid_in is None
+            else money(terms.cap_minor, paid_in.code, paid_in.exponent),
+            "rates": [
+                {"from": place(start), "rate_percent": percent_of_ppm(rate)} for start, rate in terms.tiers
+            ],
+            "words": sentences(terms),
+        }
 
 
 class PlanVersionResource(Out):
@@ -142,7 +197,7 @@ class PlanVersionFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
     ),
 )
 class PlanVersions(Internal, Resources):
-    """What is published, or was; drafts for comp admins and auditors. 9 queries a page."""
+    """What is published, or was; drafts for comp admins and auditors. 12 queries a page."""
 
     serializer_class = PlanVersionResource
     filterset_class = PlanVersionFilters
@@ -150,7 +205,11 @@ class PlanVersions(Internal, Resources):
 
     def get_queryset(self) -> QuerySet[PlanVersion]:
         versions = PlanVersion.objects.select_related("plan").prefetch_related(
-            "rules__rule", "rules__measure__currency", "components__measure", "components__currency"
+            "rules__rule",
+            "rules__measure__currency",
+            "components__measure__currency",
+            "components__currency",
+            "components__pay_scale__tiers",
         )
         if self.described or self.viewer.sees_everything:
             return versions

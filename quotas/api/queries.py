@@ -1,10 +1,34 @@
 """Parameters that name a period, a measure or a team. One that does not exist is an error that says so."""
 
+from collections.abc import Mapping
 from datetime import date, datetime
 
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter
+
+from config.refusals import Invalid
 from config.rest.problems import BadQuery
 from quotas.models import Measure, Period, Posting, Team
-from quotas.selectors import periods
+from quotas.selectors import asof, periods
+from quotas.selectors.asof import Reading
+from quotas.services.reading import asked_reading
+
+VIEW = OpenApiParameter(
+    "view",
+    OpenApiTypes.STR,
+    enum=list(asof.VIEWS),
+    description="reported (by the month of posting; if left out), restated (by the month in which credit is dated) or closed (as a close froze it).",
+)
+CLOSE = OpenApiParameter(
+    "close",
+    OpenApiTypes.INT,
+    description="With view=closed: the number of the close; the last one if left out.",
+)
+AS_OF = OpenApiParameter(
+    "as_of",
+    OpenApiTypes.DATETIME,
+    description="What was known at that moment, to the second. An answer once given never changes.",
+)
 
 
 def asked_period(name: str | None, today: date, team: Team | None = None) -> Period:
@@ -36,6 +60,14 @@ def asked_team(slug: str | None) -> Team | None:
     if found is None:
         raise BadQuery(("team", "unknown_team", "There is no team of that name."))
     return found
+
+
+def asked_version(asked: Mapping[str, str], period: Period, at: datetime) -> Reading:
+    """The version that view, close and as_of ask for. 8 queries at most, none without any of them. Raises BadQuery."""
+    try:
+        return asked_reading(asked, period=period, at=at)
+    except Invalid as wrong:
+        raise BadQuery(*((p.pointer.lstrip("/"), p.code, p.message) for p in wrong.problems)) from wrong
 
 
 def last_posting() -> datetime | None:

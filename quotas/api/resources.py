@@ -9,6 +9,7 @@ from rest_framework import serializers
 from config.rest.fields import MONEY_SCHEMA, MoneyField, money
 from quotas.api.measured import MeasuredField, MeasuredOrNull, percent, percent_of_ppm
 from quotas.models import Component, Deal, DealKind, DealState, Grain, PeriodState, Reason, ReceiverClass
+from quotas.selectors import asof
 from quotas.selectors.periods import WORDS
 
 PERCENT: dict[str, Any] = {"type": "string", "pattern": r"^-?\d+\.\d{4}$", "examples": ["33.3333"]}
@@ -19,7 +20,9 @@ COMPONENTS = {
     Component.UPLIFT: "uplift",
     Component.SPIFF: "spiff",
     Component.CAP_CUT: "cap_cut",
+    Component.ADJUSTMENT: "adjustment",
 }
+ESTIMATED = [name for component, name in COMPONENTS.items() if component != Component.ADJUSTMENT]
 RECEIVERS = {ReceiverClass.DIRECT: "direct", ReceiverClass.OVERLAY: "overlay"}
 
 
@@ -172,11 +175,14 @@ class RuleReference(Out):
 
 
 class CreditResource(Out):
-    """One entry of the ledger. It never changes; a correction is another entry that names it in `reverses`."""
+    """One entry of the ledger. It never changes; a correction is another entry that names it in `reverses`.
+
+    An adjustment's has no deal, line and rule: what gave it is named in `adjustment`.
+    """
 
     id = serializers.IntegerField()
-    deal = serializers.IntegerField(source="deal_id")
-    line_no = serializers.IntegerField()
+    deal = serializers.IntegerField(source="deal_id", allow_null=True)
+    line_no = serializers.IntegerField(allow_null=True)
     rep = serializers.SlugField(source="rep.slug")
     team = serializers.SlugField(source="team.slug", help_text="The rep's team on the credit date.")
     measure = serializers.SlugField(source="measure.slug")
@@ -186,7 +192,10 @@ class CreditResource(Out):
     credit_date = serializers.DateField()
     posting_period = serializers.CharField(source="posting_period.name")
     origin_period = serializers.CharField(source="origin_period.name")
-    rule = RuleReference(source="rule_version")
+    rule = RuleReference(source="rule_version", allow_null=True)
+    adjustment = serializers.IntegerField(
+        source="adjustment_id", allow_null=True, help_text="What gave or took it by hand."
+    )
     reverses = serializers.IntegerField(source="reverses_id", allow_null=True)
     reversed_by = serializers.IntegerField(allow_null=True)
     recorded_at = serializers.DateTimeField(source="posting.recorded_at")
@@ -211,7 +220,8 @@ class ExplanationFact(Out):
 
     name = serializers.CharField(
         help_text="Stable: credit_date, deal_version, offering, plan, price_version, fx_rate, eligibility_decision, team, share, "
-        "account_owner, overlay, rule, plan_assignment."
+        "account_owner, overlay, rule, plan_assignment; of an adjustment: adjustment, reason_code, credit_date, team, asked_by, "
+        "approved_by, deal, dispute, undone_by."
     )
     id = serializers.IntegerField(allow_null=True, help_text="Of the row, where it has one.")
     value = serializers.CharField()
@@ -257,7 +267,10 @@ class SplitPartResource(Out):
 
 
 class CreditExplanationResource(Out):
-    """Why one credit is what it is: each step from the line's value to the amount, the facts used, the rules tried."""
+    """Why one credit is what it is: each step from the line's value to the amount, the facts used, the rules tried.
+
+    An adjustment explains itself: its reason, who asked for it and who approved it; there are no rules and no split then.
+    """
 
     credit = CreditResource()
     sentence = serializers.CharField()
@@ -307,7 +320,7 @@ class EstimatedCreditResource(Out):
     rep = serializers.SlugField()
     team = serializers.SlugField()
     measure = serializers.SlugField(source="measure.slug")
-    component = serializers.ChoiceField([(v, v) for v in COMPONENTS.values()])
+    component = serializers.ChoiceField([(v, v) for v in ESTIMATED])
     amount = MeasuredField()
     rule = RuleReference()
     period = serializers.CharField(help_text="The month whose attainment it would enter.")
@@ -400,9 +413,14 @@ class WeightedAttainmentResource(Out):
     components = WeightedComponentResource(many=True)
 
 
-class AttainmentResource(Out):
-    """Credited against quota, as reported: by posting period."""
+VIEWS = [(view, view) for view in asof.VIEWS]
 
+
+class AttainmentResource(Out):
+    """Credited against quota: as reported (by posting period) unless another version was asked for."""
+
+    view = serializers.ChoiceField(VIEWS)
+    close = serializers.IntegerField(allow_null=True, help_text="Of the view closed: the close's number.")
     group = serializers.ChoiceField([("rep", "rep"), ("team", "team")])
     id = serializers.IntegerField()
     slug = serializers.SlugField()
@@ -463,7 +481,11 @@ class LeaderboardResource(Out):
     group = serializers.ChoiceField([(g, g) for g in ("rep", "team", "publisher", "offering")])
     team = serializers.SlugField(allow_null=True)
     on = serializers.DateField(help_text="The day as at which it is read.")
-    as_of = serializers.DateTimeField(allow_null=True, help_text="The last posting that is counted.")
+    as_of = serializers.DateTimeField(
+        allow_null=True, help_text="The last posting that is counted, or the moment that was asked for."
+    )
+    view = serializers.ChoiceField(VIEWS)
+    close = serializers.IntegerField(allow_null=True, help_text="Of the view closed: the close's number.")
     pace_percent = serializers.CharField()
     suppressed = serializers.BooleanField(
         help_text="Something is left out because too few people are behind it."

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import date
 from functools import cached_property
 from typing import Any
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,13 +19,24 @@ from config.rest.views import Resources
 from marketplace.models import Customer
 from quotas.api.filters import CustomerFilters, PeriodFilters, QuotaFilters
 from quotas.api.measured import percent, percent_of_ppm
-from quotas.api.queries import asked_measure, asked_period, asked_team, last_posting
+from quotas.api.queries import (
+    AS_OF,
+    CLOSE,
+    VIEW,
+    asked_measure,
+    asked_period,
+    asked_team,
+    asked_version,
+    last_posting,
+)
+from quotas.api.quota_planning import QuotasBody, QuotasWritten, refuse_unless_planner, set_all
 from quotas.api.resources import AttainmentResource, CustomerResource, PeriodResource, QuotaResource
 from quotas.api.viewer import Internal, Seen
-from quotas.models import CreditTotal, Measure, Period, Quota, Rep, Team, TeamMembership, TotalBasis
-from quotas.selectors import pace, periods, targets, teams
-from quotas.selectors.hierarchy import Hierarchy
+from quotas.models import Measure, Period, Quota, Rep, Team
+from quotas.selectors import pace
+from quotas.selectors.asof import Reading
 from quotas.selectors.leaderboard import STATUS
+from quotas.selectors.quota_planning import versions_of
 from quotas.selectors.visibility import reps_for
 from quotas.selectors.weighted import weighted_attainments
 
@@ -81,6 +94,27 @@ class Quotas(Internal, Resources):
         seen = reps_for(self.viewer.user, self.viewer.on).values("pk")
         return quotas.filter(Q(rep__in=seen) | Q(team__in=self.viewer.teams))
 
+    @extend_schema(
+        summary="Set quotas of a measure and period, all or none; what is that already gets no version",
+        request=QuotasBody,
+        responses=QuotasWritten,
+    )
+    def create(self, request: Request) -> Response:
+        refuse_unless_planner(self.caller)
+        return Response(
+            QuotasWritten(set_all(self.body(QuotasBody).validated_data, by=self.caller, at=self.at)).data
+        )
+
+    @extend_schema(
+        summary="Every version of the same quota, the latest first",
+        parameters=[OpenApiParameter("id", OpenApiTypes.INT, OpenApiParameter.PATH)],
+        responses=QuotaResource(many=True),
+        filters=False,
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def versions(self, request: Request, pk: str) -> Response:
+        return Response(self.get_serializer(versions_of(self.get_object()), many=True).data)
+
 
 @extend_schema_view(
     list=extend_schema(
@@ -93,6 +127,9 @@ class Quotas(Internal, Resources):
             OpenApiParameter("team", OpenApiTypes.STR, description="This team and all below it."),
             OpenApiParameter("rep", OpenApiTypes.STR, description="This rep alone."),
             OpenApiParameter("group", OpenApiTypes.STR, enum=["rep", "team"], description="rep if left out."),
+            VIEW,
+            CLOSE,
+            AS_OF,
         ],
     )
 )
@@ -100,13 +137,21 @@ class Attainments(Internal, Resources):
     """A rep's own, a manager's people and teams, everybody's for comp admins and auditors. 16 queries a page at most, past visibility."""
 
     serializer_class = AttainmentResource
-    list_parameters = ("period", "measure", "team", "rep", "group")
+    list_parameters = ("period", "measure", "team", "rep", "group", "view", "close", "as_of")
     filter_backends = ()
     keyset = ("name", "id")
 
     @cached_property
     def period(self) -> Period:
         return asked_period(self.request.query_params.get("period"), self.viewer.on, self.team)
+
+    @cached_property
+    def reading(self) -> Reading:
+        return asked_version(self.request.query_params, self.period, self.at)
+
+    @cached_property
+    def day(self) -> date:
+        return self.reading.day(self.viewer.on)
 
     @cached_property
     def measure(self) -> Measure:
@@ -135,8 +180,8 @@ class Attainments(Internal, Resources):
         if (slug := self.request.query_params.get("rep")) is not None:
             reps = reps.filter(slug=slug)
         if self.team is not None:
-            day = periods.last_day(self.period, self.viewer.on)
-            reps = reps.filter(pk__in=teams.members_of(list(teams.below(self.team.pk, day)), day))
+            inside = list(self.reading.below(self.team.pk, self.day))
+            reps = reps.filter(pk__in=self.reading.members_of(inside, self.day))
         return reps
 
     def _teams(self) -> QuerySet[Team]:
@@ -146,30 +191,16 @@ class Attainments(Internal, Resources):
             else Team.objects.filter(pk__in=self.viewer.teams)
         )
         if self.team is not None:
-            day = periods.last_day(self.period, self.viewer.on)
-            found = found.filter(pk__in=list(teams.below(self.team.pk, day)))
+            found = found.filter(pk__in=list(self.reading.below(self.team.pk, self.day)))
         return found
-
-    def _totals(self) -> QuerySet[CreditTotal]:
-        return CreditTotal.objects.filter(period=self.period, measure=self.measure, basis=TotalBasis.REPORTED)
 
     def _rep_rows(self, reps: Sequence[Rep]) -> list[dict[str, Any]]:
         ids = [rep.pk for rep in reps]
-        credited = dict(
-            self._totals()
-            .filter(rep__in=ids)
-            .values("rep_id")
-            .annotate(together=Sum(F("direct_minor") + F("overlay_minor")))
-            .values_list("rep_id", "together")
-        )
-        quotas = targets.quotas_of_reps(ids, measure=self.measure, period=self.period)
-        day = periods.last_day(self.period, self.viewer.on)
-        team_of = dict(
-            TeamMembership.objects.filter(
-                rep__in=ids, superseded_at=None, effective__contains=day
-            ).values_list("rep_id", "team__slug")
-        )
-        weighted = weighted_attainments(ids, period=self.period, on=self.viewer.on)
+        credited = self.reading.credited(self.measure, by="rep", ids=ids)
+        quotas = self.reading.quotas_of_reps(ids, self.measure)
+        team_of = self.reading.teams_of(ids, self.day)
+        plain = self.reading.plain
+        weighted = weighted_attainments(ids, period=self.period, on=self.viewer.on) if plain else {}
         return [
             {
                 **self._row(
@@ -182,16 +213,17 @@ class Attainments(Internal, Resources):
 
     def _team_rows(self, found: Sequence[Team]) -> list[dict[str, Any]]:
         """A manager's number: the direct credit of the whole subtree, as the tree stood at the end of the period or today."""
-        tree = Hierarchy(periods.last_day(self.period, self.viewer.on))
+        parents = self.reading.parents(self.day)
         earned: dict[int, int] = defaultdict(int)
-        for team_id, together in (
-            self._totals().values("team_id").annotate(t=Sum("direct_minor")).values_list("team_id", "t")
-        ):
-            earned[team_id] = int(together)
-        quotas = targets.quotas_of_teams(
-            [team.pk for team in found], measure=self.measure, period=self.period
-        )
-        above = {team.pk: tree.parent_of.get(team.pk) for team in found}
+        for each, together in self.reading.credited(self.measure, by="team", ids=None).items():
+            at: int | None = each
+            passed: set[int] = set()
+            while at is not None and at not in passed:
+                passed.add(at)
+                earned[at] += together
+                at = parents.get(at)
+        quotas = self.reading.quotas_of_teams([team.pk for team in found], self.measure)
+        above = {team.pk: parents.get(team.pk) for team in found}
         slugs = dict(
             Team.objects.filter(pk__in=[pk for pk in above.values() if pk]).values_list("pk", "slug")
         )
@@ -200,7 +232,7 @@ class Attainments(Internal, Resources):
                 "team",
                 team,
                 slugs.get(above[team.pk] or 0),
-                sum(earned[below] for below in tree.below(team.pk)),
+                earned[team.pk],
                 quotas.get(team.pk),
             )
             for team in found
@@ -208,17 +240,20 @@ class Attainments(Internal, Resources):
 
     @cached_property
     def _progress(self) -> pace.Progress:
-        return pace.progress(self.period.starts, self.period.ends, self.viewer.on)
+        return pace.progress(self.period.starts, self.period.ends, self.day)
 
     @cached_property
     def _as_of(self) -> Any:
-        return last_posting()
+        return self.reading.facts_of or last_posting()
 
     def _row(
         self, group: str, subject: Rep | Team, team: str | None, credited: int, quota: int | None
     ) -> dict[str, Any]:
         so_far = self._progress
+        close = self.reading.close
         return {
+            "view": self.reading.view,
+            "close": close.version if close else None,
             "group": group,
             "id": subject.pk,
             "slug": subject.slug,

@@ -155,6 +155,35 @@ class Move(NamedTuple):
     after: int
 
 
+class RuleMove(NamedTuple):
+    """What a rule would give in a measure and month of origin on either side."""
+
+    measure_id: int
+    period_id: int
+    rule_id: int
+    before: int
+    after: int
+
+
+class OfferingMove(NamedTuple):
+    """What an offering would bring in a measure and month of origin on either side."""
+
+    measure_id: int
+    period_id: int
+    offering_id: int
+    before: int
+    after: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What differs between two sets of plan versions: the same difference by standing, by rule and by offering, in no order."""
+
+    standings: list[Move]
+    rules: list[RuleMove]
+    offerings: list[OfferingMove]
+
+
 class DealMove(NamedTuple):
     """What stands for a deal in a measure, and what would."""
 
@@ -288,9 +317,17 @@ def desired(
     )
 
 
-def compare(source: ByDeal | BySpan | Unsaved, *, before: Sequence[int], after: Sequence[int]) -> list[Move]:
-    """What would move if *after* were the plan versions instead of *before*. Nothing is written."""
-    return [Move(*row) for row in _run(source, "compare", _scenarios(before, after))]
+def compare(source: ByDeal | BySpan | Unsaved, *, before: Sequence[int], after: Sequence[int]) -> Comparison:
+    """What would move if *after* were the plan versions instead of *before*. Nothing is written.
+
+    A rule that says the same in a version of either side is the same rule; its lines are worked out once.
+    """
+    rows = _run(source, "compare", {**_scenarios(before, after), "together": True})
+    return Comparison(
+        standings=[Move(*row[:4], *row[6:]) for row in rows if row[3] is not None],
+        rules=[RuleMove(row[0], row[1], row[4], row[6], row[7]) for row in rows if row[4] is not None],
+        offerings=[OfferingMove(*row[:2], *row[5:]) for row in rows if row[5] is not None],
+    )
 
 
 def preview(source: ByDeal | BySpan) -> Preview:
@@ -529,8 +566,16 @@ def _twin(twin: Twin) -> dict[str, Any]:
 def _run(
     source: Source, sink: str, parameters: Mapping[str, Any], *, using: str = DEFAULT_DB_ALIAS
 ) -> list[Any]:
-    common = {"roles": SalesRole.values, "twin": None, "twin_publishers": None, "many": not source.few}
-    with _planned(few=source.few, hashed=not isinstance(source, Unsaved), using=using):
+    common = {
+        "roles": SalesRole.values,
+        "twin": None,
+        "twin_publishers": None,
+        "many": not source.few,
+        "together": False,
+    }
+    with _planned(
+        few=source.few, hashed=not isinstance(source, Unsaved), sorts=sink != "compare", using=using
+    ):
         return _execute(
             statement(source.lines, sink),
             {**source.parameters(), **common, **parameters},
@@ -556,14 +601,19 @@ _MANY = {
 
 
 @contextmanager
-def _planned(*, few: bool, hashed: bool = True, using: str = DEFAULT_DB_ALIAS) -> Iterator[None]:
+def _planned(
+    *, few: bool, hashed: bool = True, sorts: bool = True, using: str = DEFAULT_DB_ALIAS
+) -> Iterator[None]:
     """Plan for look-ups (a generic plan, made once) or for passes over tables, for this statement alone.
 
     A generic plan saves two thirds of a live posting's time; without nested loops a batch is not fooled by estimates.
 
     hashed  False for documents: the planner takes each list in one for a hundred long and would read all there is for them.
+    sorts   False where a batch ends in sums: expecting few rows, the planner would sort many of them three times over.
     """
     wanted = _MANY if not few else _FEW if hashed else {**_FEW, "enable_hashjoin": "off"}
+    if not few and not sorts:
+        wanted = {**wanted, "enable_sort": "off"}
     local = connections[using].in_atomic_block
     (before,) = _execute(
         "select "

@@ -1,9 +1,11 @@
 """Why a credit is what it is, and why there is none. What is computed again comes from the entry's own pins; the words are explanation's."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from django.db.models import QuerySet
 
+from quotas.crediting.explanation.adjustments import Adjustments
 from quotas.crediting.explanation.credits import Credits, Explanation, Fact, Part, Step
 from quotas.crediting.explanation.missing import (
     Missing,
@@ -12,7 +14,7 @@ from quotas.crediting.explanation.missing import (
     missing_unsaved,
     why_nothing,
 )
-from quotas.models import CreditEntry, Deal, DealState, UncreditedLine
+from quotas.models import Component, CreditEntry, Deal, DealState, UncreditedLine
 
 __all__ = (
     "DealExplanation",
@@ -21,7 +23,9 @@ __all__ = (
     "Missing",
     "Part",
     "Step",
+    "entries_to_explain",
     "explain_deal",
+    "explain_entries",
     "explain_entry",
     "missing",
     "missing_pending",
@@ -43,8 +47,16 @@ class DealExplanation:
 
 def explain_entry(entry_id: int) -> Explanation:
     """Explain one ledger entry. Raises CreditEntry.DoesNotExist. At most 35 queries."""
-    entry = _entries().get(pk=entry_id)
-    return Credits([entry]).all()[0]
+    return explain_entries([entries_to_explain().get(pk=entry_id)])[0]
+
+
+def explain_entries(entries: Sequence[CreditEntry]) -> list[Explanation]:
+    """Explain entries read with what entries_to_explain() selects, adjustments among them, in their order. At most 39 queries."""
+    given = [e for e in entries if e.component == Component.ADJUSTMENT]
+    earned = [e for e in entries if e.component != Component.ADJUSTMENT]
+    told = [*(Adjustments(given).all() if given else ()), *(Credits(earned).all() if earned else ())]
+    by_entry = {each.entry.pk: each for each in told}
+    return [by_entry[entry.pk] for entry in entries]
 
 
 def explain_deal(deal_id: int) -> DealExplanation:
@@ -55,12 +67,12 @@ def explain_deal(deal_id: int) -> DealExplanation:
         .filter(deal=deal_id)
         .order_by("line_no", "measure_id", "rep_id")
     )
-    entries = list(_entries().filter(deal=deal_id).order_by("id"))
+    entries = list(entries_to_explain().filter(deal=deal_id).order_by("id"))
     uncredited = missing_pending(deal) if deal.state in WAITING else missing(list(gaps))
-    return DealExplanation(deal, Credits(entries).all() if entries else [], uncredited)
+    return DealExplanation(deal, explain_entries(entries), uncredited)
 
 
-def _entries() -> QuerySet[CreditEntry]:
+def entries_to_explain() -> QuerySet[CreditEntry]:
     return CreditEntry.objects.select_related(
         "deal", "rep", "team", "measure__currency", "posting", "posting_period", "origin_period"
     )

@@ -97,7 +97,35 @@ INVARIANTS: dict[str, str] = {
         union
         select e.deal_id, e.by_id from quotas_dealevent e
         join quotas_dealshare s on s.version_id = e.version_id join quotas_rep r on r.id = s.rep_id
-        where e.action in ('approved', 'amendment_approved') and r.user_id = e.by_id""",
+        where e.action in ('approved', 'amendment_approved', 'first_approved') and r.user_id = e.by_id""",
+    "no delegate approves a deal in which they have a share": """
+        select a.deal_id, a.by_id, a.on_behalf_of_id from quotas_dealapproval a
+        join quotas_dealshare s on s.version_id = a.version_id join quotas_rep r on r.id = s.rep_id
+        where r.user_id in (a.by_id, a.on_behalf_of_id)
+        union
+        select a.deal_id, a.by_id, a.on_behalf_of_id from quotas_dealapproval a join quotas_dealversion v on v.id = a.version_id
+        where a.on_behalf_of_id is not null and not exists (
+          select from quotas_delegation d where d.of_id = a.on_behalf_of_id and d.to_id = a.by_id and d.recorded_at <= a.at
+            and (d.superseded_at is null or d.superseded_at >= a.at))""",
+    # By the limit and the rates as they were known when it was approved; the day is that of its last submission or amendment before.
+    "a deal above the limit has two approvers": """
+        select e.deal_id, e.version_id, l.id from quotas_approvallimit l
+        join quotas_dealevent e on e.action in ('approved', 'amendment_approved') and e.at > l.recorded_at
+          and (l.superseded_at is null or e.at < l.superseded_at)
+        join quotas_dealversion v on v.id = e.version_id and v.kind <> 'consumption'
+        join quotas_deal g on g.id = e.deal_id join quotas_fiscalcalendar c on c.id = g.calendar_id
+        join marketplace_currency f on f.code = v.currency_id join marketplace_currency t on t.code = l.currency_id
+        cross join lateral (
+          select s.at from quotas_dealevent s where s.deal_id = e.deal_id and s.id < e.id and s.action in ('submitted', 'amended')
+          order by s.id desc limit 1) h
+        cross join lateral (select abs(sum(x.amount_minor))::bigint minor from quotas_dealline x where x.version_id = v.id) s
+        left join quotas_fxrate r on r.from_currency_id = v.currency_id and r.to_currency_id = l.currency_id and r.effective @> v.close_date
+          and r.recorded_at <= e.at and (r.superseded_at is null or r.superseded_at > e.at)
+        where l.effective @> (h.at at time zone c.time_zone)::date
+          and case when v.currency_id = l.currency_id then s.minor > l.amount_minor
+              else r.id is null or coalesce(mul_div(s.minor, r.rate_e9 * (10 ^ greatest(0, t.exponent - f.exponent))::bigint,
+                1000000000 * (10 ^ greatest(0, f.exponent - t.exponent))::bigint) > l.amount_minor, true) end
+          and (select count(distinct a.by_id) from quotas_dealapproval a where a.version_id = e.version_id and a.submitted_at = h.at) < 2""",
     # What was credited of a line, against its value worked out again from the pins; where the rate is not 100 %, as near as rounding lets it be.
     "base amounts of a line add up to its value": """
         select x.deal_id, x.line_no, x.measure_id, x.credited, x.value, x.rate from (

@@ -82,6 +82,7 @@ class TeamFact:
     parent: str | None
     area: str = ""
     segment: str = ""
+    cost_centre: str = ""
 
 
 @dataclass(frozen=True)
@@ -197,9 +198,13 @@ def _teams(scale: Scale) -> list[TeamFact]:
     """Parents before children."""
     regions = dict.fromkeys(AREAS[area].region for area in scale.areas)
     return [
-        TeamFact(WORLDWIDE, "Worldwide", None),
+        TeamFact(WORLDWIDE, "Worldwide", None, cost_centre="CC-4000"),
         *(TeamFact(region, REGIONS[region], WORLDWIDE) for region in regions),
-        *(TeamFact(area, AREAS[area].name, AREAS[area].region, area) for area in scale.areas),
+        *(
+            TeamFact(area, AREAS[area].name, AREAS[area].region, area, cost_centre=f"CC-{4100 + 10 * nth}")
+            for nth, area in enumerate(AREAS, start=1)
+            if area in scale.areas
+        ),
         *(
             TeamFact(f"{area}-{segment}", f"{AREAS[area].name} {SEGMENTS[segment]}", area, area, segment)
             for area in scale.areas

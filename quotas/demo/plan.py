@@ -27,6 +27,18 @@ COMPONENTS = (
 )
 
 
+# Measure to how it pays by the quarter: (from, rate) in parts per million of quota and of target; cap in US cents.
+SCALES: dict[str, tuple[tuple[tuple[int, int], ...], int | None]] = {
+    BOOKINGS: (((0, 1_000_000), (1_000_000, 1_500_000)), 26_250_00),  # reached at 150 % of quota
+    CONSUMPTION: (((0, 1_000_000),), None),
+    NEW_CUSTOMERS: (((0, 1_000_000),), None),
+}
+DRAW_MINOR, DRAW_SPAN = 6_000_00, (date(2026, 4, 1), date(2027, 1, 1))  # US cents a month, of one person
+DRAW_REASON = (
+    "Takes over accounts without a pipeline: $6,000 a month until the end of the calendar year, recoverable."
+)
+
+
 @dataclass(frozen=True)
 class RuleFact:
     """One rule; an empty condition means any. Publishers and task areas by slug."""

@@ -22,7 +22,22 @@ GROWTH = 115  # per cent, from one year to the next
 TEAM_SHARE = 94  # per cent of its reps' sum: a manager hands out more than is asked of them
 GROUP_SHARE = 98
 
+RAMP = (10, 20, 30, 40, 50, 60, 70, 80, 90)  # per cent of the quota that count, month by month
+LEAVE = (date(2026, 7, 20), date(2026, 8, 31))
+
 Key = tuple[str, str, str]  # measure, period, slug of a rep or team
+
+
+@dataclass(frozen=True)
+class ReliefFact:
+    """Days on which only a part of a person's quotas counts."""
+
+    person: str
+    kind: str
+    starts: date
+    ends: date
+    percent: int
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -77,6 +92,31 @@ def targets(found: Organisation, customers: list[CustomerFact], seed: int, today
                         reps[key] = reps.get(key, 0) + amount
                         teams[measure, name, stay.team] += amount
     return Targets(reps, _teams(found, teams))
+
+
+def reliefs(found: Organisation) -> list[ReliefFact]:
+    """Whoever joined last ramps up, and somebody in the team of the log-ins is on leave."""
+    joined = [p for p in found.people if p.sells and p.hired_on is not None and p.left_on is None]
+    made = []
+    if joined:
+        last = max(joined, key=lambda p: (p.starts, p.slug))
+        for month, percent in enumerate(RAMP):
+            starts, ends = _months_on(last.starts, month), _months_on(last.starts, month + 1)
+            made.append(
+                ReliefFact(last.slug, "ramp", starts, ends, percent, "New in the seat: nine months to ramp")
+            )
+    away = next(
+        (p for p in reversed(found.sellers(found.home, LEAVE[0])) if p.role == AE and not p.log_in), None
+    )
+    if away is not None:
+        made.append(ReliefFact(away.slug, "leave", *LEAVE, 0, "Parental leave"))
+    return made
+
+
+def _months_on(day: date, months: int) -> date:
+    """The first of a month, so many months after that of *day*."""
+    number = day.year * 12 + day.month - 1 + months
+    return date(number // 12, number % 12 + 1, 1)
 
 
 def _teams(found: Organisation, sums: dict[Key, int]) -> dict[Key, int]:

@@ -10,7 +10,7 @@ from quotas.demo.market import OfferingFact
 from quotas.demo.organisation import Organisation, organisation
 from quotas.demo.scale import SCALES
 from quotas.demo.selling import DealFact, Selling
-from quotas.demo.targets import Targets, targets
+from quotas.demo.targets import ReliefFact, Targets, reliefs, targets
 from quotas.demo.territories import Overlay, overlay
 
 
@@ -24,13 +24,14 @@ class World:
     customers: list[CustomerFact]
     rates: list[calendar.RateFact]
     targets: Targets
+    reliefs: list[ReliefFact]
     deals: list[DealFact]
 
     def digest(self) -> str:
         """SHA-256 over every fact: the same seed, anchor date, scale and offerings give the same."""
         parts = (
             *(self.organisation.teams, self.organisation.people, self.rates, self.deals),
-            self.overlay.territories,
+            *(self.overlay.territories, self.reliefs),
             *(sorted(self.targets.reps.items()), sorted(self.targets.teams.items())),
             [
                 (c.slug, c.name, c.segment, c.country, c.currency, c.industry, c.uses_from)
@@ -57,4 +58,6 @@ def world(*, seed: int, today: date, scale: str, offerings: list[OfferingFact]) 
         seed=seed,
         today=today,
     )
-    return World(today, people, overlay(people, seed), accounts, rates, asked, selling.deals())
+    return World(
+        today, people, overlay(people, seed), accounts, rates, asked, reliefs(people), selling.deals()
+    )

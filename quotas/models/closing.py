@@ -21,6 +21,10 @@ class LedgerMark(models.Model):
     application_may = "SELECT, INSERT"
 
     taken_at = models.DateTimeField()
+    settled_id = models.BigIntegerField(
+        default=0,
+        help_text="Every posting up to this one is marked or will never be: none of them was in flight any more.",
+    )
 
 
 class MarkedPosting(models.Model):
@@ -160,11 +164,21 @@ class ClosedQuota(models.Model):
 
     application_may = "SELECT, INSERT"
 
-    close = models.ForeignKey(PeriodClose, models.PROTECT, related_name="quotas", db_index=False)
-    period = models.ForeignKey(Period, models.PROTECT, related_name="+", db_index=False)
-    measure = models.ForeignKey(Measure, models.PROTECT, related_name="+", db_index=False)
-    rep = models.ForeignKey(Rep, models.PROTECT, null=True, related_name="+", db_index=False)
-    team = models.ForeignKey(Team, models.PROTECT, null=True, related_name="+", db_index=False)
+    close = models.ForeignKey(
+        PeriodClose, models.DO_NOTHING, db_constraint=False, related_name="quotas", db_index=False
+    )
+    period = models.ForeignKey(
+        Period, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False
+    )
+    measure = models.ForeignKey(
+        Measure, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False
+    )
+    rep = models.ForeignKey(
+        Rep, models.DO_NOTHING, db_constraint=False, null=True, related_name="+", db_index=False
+    )
+    team = models.ForeignKey(
+        Team, models.DO_NOTHING, db_constraint=False, null=True, related_name="+", db_index=False
+    )
     quota_minor = models.BigIntegerField()
 
     class Meta:

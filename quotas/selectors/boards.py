@@ -10,12 +10,22 @@ from typing import Any, Final, Literal
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import connection
 from psycopg import sql
 
 from accounts.models import Role, User
-from quotas.models import Measure, Period, PlanState, PlanVersion, SalesRole, Team, ValueBasis
-from quotas.selectors import pace, periods, targets, teams
+from quotas.models import (
+    AdjustmentReason,
+    Measure,
+    Period,
+    PlanState,
+    PlanVersion,
+    ReliefKind,
+    SalesRole,
+    Team,
+    ValueBasis,
+)
+from quotas.selectors import asof, pace, periods, targets
+from quotas.selectors.asof import Reading
 from quotas.selectors.teams import Step
 from quotas.selectors.visibility import SEES_EVERYTHING, managed_teams, rep_of, reps_for
 
@@ -83,10 +93,10 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class LatestEntry:
-    """A ledger entry for the feed."""
+    """A ledger entry for the feed. Of an adjustment: no deal, no customer unless it is about a deal, and its reason in place of a rule."""
 
     id: int
-    deal_id: int
+    deal_id: int | None
     customer: str
     rep: str
     component: int
@@ -94,6 +104,7 @@ class LatestEntry:
     amount_minor: int
     recorded_at: datetime
     reversal: bool
+    adjustment_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +118,8 @@ class Board:
     year_ago_minor   The same teams' credit on the same day of the period a year before; None without such a period.
     bands            Reps of the whole subtree by attainment: under 20 %, 20 to 40 ... 100 % and more.
     money            Whether the viewer may see the team's amounts.
+    reading          Which version of the figures it is. Deals that wait are no part of what was known then, or frozen.
+    inside           The teams whose figures it holds.
     """
 
     team: Team
@@ -137,6 +150,8 @@ class Board:
     plan_version: str
     forecast: pace.Forecast | None
     trend: Sequence[int]
+    reading: Reading
+    inside: Sequence[int]
 
     @property
     def pace_ppm(self) -> int:
@@ -148,14 +163,39 @@ class Board:
         return self.assigned_minor - (self.quota_minor or 0)
 
 
-def team_board(*, team: Team, period: Period, measure: Measure, at: datetime, viewer: User) -> Board:
-    """The board. The same number of queries for three reps and for three thousand."""
-    on = periods.last_day(period, at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
-    tree = teams.below(team.pk, on)
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What a board is asked for, and the version in which it is read."""
+
+    reading: Reading
+    given: Mapping[str, Any]
+
+    def read(self, statement: sql.Composable, **more: Any) -> list[tuple[Any, ...]]:
+        return self.reading.read(statement, {**self.given, **more})
+
+
+def team_board(
+    *,
+    team: Team,
+    period: Period,
+    measure: Measure,
+    at: datetime,
+    viewer: User,
+    reading: Reading | None = None,
+) -> Board:
+    """The board. The same number of queries for three reps and for three thousand.
+
+    reading  Another version of the period than the one reported now.
+    Who may see what is decided as of now, whatever version is read.
+    """
+    read = reading or asof.now(period)
+    today = at.astimezone(ZoneInfo(period.calendar.time_zone)).date()
+    on, seen_on = read.day(today), periods.last_day(period, today)
+    tree = read.below(team.pk, on)
     of_teams = len(tree) > 1
     months = periods.leaves_of(period)
     so_far = pace.progress(period.starts, period.ends, on)
-    asked: dict[str, Any] = {
+    given: dict[str, Any] = {
         "teams": list(tree),
         "period": period.pk,
         "calendar": period.calendar_id,
@@ -166,20 +206,21 @@ def team_board(*, team: Team, period: Period, measure: Measure, at: datetime, vi
         "months": [month.pk for month in months],
         "since": on - timedelta(days=WEEKS * WEEK),
     }
+    asked = _Asked(read, given)
     everything = sees_all_money(viewer)
-    managed = set(tree) if everything else managed_teams(viewer, on)
+    managed = set(tree) if everything else managed_teams(viewer, seen_on)
     me = rep_of(viewer)
     money = everything or team.pk in managed
     credit = _credit(asked, by_team=of_teams)
     waiting, deals, oldest = _pending(asked, measure, by_team=of_teams)
     weeks = _weeks(asked, by_team=of_teams)
     people = _people(asked)
-    own = targets.quotas_of_teams(tree, measure=measure, period=period)
+    own = read.quotas_of_teams(tree, measure)
     if of_teams:
         rows = _team_rows(team, tree, credit, waiting, weeks, people, own, managed)
     else:
         rows = _rep_rows(
-            asked, credit, waiting, weeks, measure, period, viewer, me.pk if me else None, everything
+            asked, credit, waiting, weeks, measure, viewer, me.pk if me else None, everything, seen_on
         )
     rows = _ranked(rows, moves=on - timedelta(days=WEEK) >= period.starts)
     total = sum(row.credited_minor for row in rows)
@@ -193,7 +234,7 @@ def team_board(*, team: Team, period: Period, measure: Measure, at: datetime, vi
         measure=measure,
         as_of=at,
         on=on,
-        path=teams.path_to(team.pk, on),
+        path=read.path_to(team.pk, on),
         progress=so_far,
         rows=rows,
         of_teams=of_teams,
@@ -216,6 +257,8 @@ def team_board(*, team: Team, period: Period, measure: Measure, at: datetime, vi
         plan_version=_plan_version(on),
         forecast=pace.forecast(total, by_day, so_far),
         trend=_running([sum(each) for each in zip(*weeks.values(), strict=True)]) if weeks else (),
+        reading=read,
+        inside=list(tree),
     )
 
 
@@ -279,25 +322,26 @@ def _team_rows(
 
 
 def _rep_rows(
-    asked: Mapping[str, Any],
+    asked: _Asked,
     credit: Credit,
     waiting: Mapping[int, int],
     weeks: Weeks,
     measure: Measure,
-    period: Period,
     viewer: User,
     me: int | None,
     everything: bool,
+    seen_on: date,
 ) -> list[Row]:
-    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 3 queries."""
-    people = _read(_MEMBERS, {**asked, "reps": list(credit)})
+    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 4 queries."""
+    people = asked.read(_MEMBERS, reps=list(credit))
     ids = [row[0] for row in people]
-    quotas = targets.quotas_of_reps(ids, measure=measure, period=period)
+    quotas = asked.reading.quotas_of_reps(ids, measure)
     seen = (
         set(ids)
         if everything
-        else set(reps_for(viewer, asked["on"]).filter(pk__in=ids).values_list("pk", flat=True))
+        else set(reps_for(viewer, seen_on).filter(pk__in=ids).values_list("pk", flat=True))
     )
+    relieved = _relieved(seen, asked.reading.period)
     rows = []
     for rep, slug, name, role, member, direct_elsewhere in people:
         direct, overlay = credit.get(rep, (0, 0))
@@ -311,7 +355,9 @@ def _rep_rows(
                 id=rep,
                 slug=slug,
                 name=name,
-                detail=SalesRole(role).label if member else "No longer in this team",
+                detail=", ".join([SalesRole(role).label, *relieved.get(rep, ())])
+                if member
+                else "No longer in this team",
                 credited_minor=direct,
                 overlay_minor=overlay,
                 elsewhere_minor=direct_elsewhere,
@@ -325,6 +371,14 @@ def _rep_rows(
             )
         )
     return rows
+
+
+def _relieved(reps: set[int], period: Period) -> dict[int, list[str]]:
+    """Rep to ramp or leave in the period; asked for those alone whose amounts the viewer sees. 1 query."""
+    return {
+        rep: list(dict.fromkeys(ReliefKind(relief.kind).label.lower() for relief in reliefs))
+        for rep, reliefs in targets.reliefs_of(reps, period).items()
+    }
 
 
 _SELLERS: Final = (SalesRole.ACCOUNT_EXECUTIVE, SalesRole.SPECIALIST, SalesRole.CUSTOMER_SUCCESS)
@@ -476,77 +530,70 @@ _FLOWS: Final = sql.SQL(
 )
 _LATEST: Final = sql.SQL(
     """
-    SELECT e.id, e.deal_id, c.name, r.name, e.component, rv.name, e.amount_minor, g.recorded_at, e.reverses_id IS NOT NULL
+    SELECT e.id, e.deal_id, c.name, r.name, e.component, rv.name, e.amount_minor, g.recorded_at, e.reverses_id IS NOT NULL, a.id, a.reason_code
       FROM (SELECT * FROM quotas_creditentry
              WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND team_id = ANY(%(teams)s)
                AND (%(only)s::bigint IS NULL OR rep_id = %(only)s) ORDER BY id DESC LIMIT %(latest)s) e
-      JOIN quotas_deal d ON d.id = e.deal_id JOIN marketplace_customer c ON c.id = d.customer_id
-      JOIN quotas_rep r ON r.id = e.rep_id JOIN quotas_ruleversion rv ON rv.id = e.rule_version_id
+      LEFT JOIN quotas_adjustment a ON a.id = e.adjustment_id
+      LEFT JOIN quotas_deal d ON d.id = coalesce(e.deal_id, a.deal_id) LEFT JOIN marketplace_customer c ON c.id = d.customer_id
+      JOIN quotas_rep r ON r.id = e.rep_id LEFT JOIN quotas_ruleversion rv ON rv.id = e.rule_version_id
       JOIN quotas_posting g ON g.id = e.posting_id ORDER BY e.id DESC
     """
 )
-
-
-def _read(statement: sql.Composable, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(statement, given)
-        return list(cursor.fetchall())
 
 
 def _key(by_team: bool) -> sql.SQL:
     return sql.SQL("team_id" if by_team else "rep_id")
 
 
-def _credit(asked: Mapping[str, Any], *, by_team: bool) -> Credit:
-    return {
-        key: (direct, overlay) for key, direct, overlay in _read(_CREDIT.format(key=_key(by_team)), asked)
-    }
+def _credit(asked: _Asked, *, by_team: bool) -> Credit:
+    return {key: (direct, overlay) for key, direct, overlay in asked.read(_CREDIT.format(key=_key(by_team)))}
 
 
 def _pending(
-    asked: Mapping[str, Any], measure: Measure, *, by_team: bool
+    asked: _Asked, measure: Measure, *, by_team: bool
 ) -> tuple[dict[int, int], int, datetime | None]:
-    """By rep or team; how many deals that is; and when the oldest was handed in. Consumption waits for nobody."""
+    """By rep or team; how many deals that is; and when the oldest was handed in. Consumption waits for nobody.
+
+    Nothing of a version that is not of now: which deals waited then is no figure that is kept.
+    """
     value = _VALUES.get(measure.basis)
-    if value is None:
+    if value is None or not asked.reading.live:
         return {}, 0, None
-    given = {**asked, "currency": measure.currency_id}
-    found = _read(_PENDING.format(key=_key(by_team), value=value), given)
+    found = asked.read(_PENDING.format(key=_key(by_team), value=value), currency=measure.currency_id)
     together = next((row for row in found if row[0] is None), (None, 0, 0, None))
     return {row[0]: row[1] for row in found if row[0] is not None}, together[2], together[3]
 
 
-def _weeks(asked: Mapping[str, Any], *, by_team: bool) -> dict[int, list[int]]:
+def _weeks(asked: _Asked, *, by_team: bool) -> dict[int, list[int]]:
     """Credit of each of the last ten weeks, oldest first, by rep or team."""
     weeks: dict[int, list[int]] = defaultdict(lambda: [0] * WEEKS)
-    for key, ago, amount in _read(_WEEKS.format(key=_key(by_team)), asked):
+    for key, ago, amount in asked.read(_WEEKS.format(key=_key(by_team))):
         weeks[key][WEEKS - 1 - ago] = amount
     return dict(weeks)
 
 
-def _people(asked: Mapping[str, Any]) -> People:
+def _people(asked: _Asked) -> People:
     """By team: how many sell in it, and what their quotas add up to; None where nobody has one."""
-    return {team: (sellers, quota) for team, sellers, quota in _read(_PEOPLE, asked)}
+    return {team: (sellers, quota) for team, sellers, quota in asked.read(_PEOPLE)}
 
 
-def _by_day(asked: Mapping[str, Any], so_far: pace.Progress) -> list[int]:
+def _by_day(asked: _Asked, so_far: pace.Progress) -> list[int]:
     days = [0] * so_far.elapsed
-    for day, amount in _read(_BY_DAY, asked):
+    for day, amount in asked.read(_BY_DAY):
         if so_far.elapsed:
             days[min(day, so_far.elapsed - 1)] += amount
     return days
 
 
-def _year_ago(
-    asked: Mapping[str, Any], period: Period, so_far: pace.Progress
-) -> tuple[Period | None, int | None]:
+def _year_ago(asked: _Asked, period: Period, so_far: pace.Progress) -> tuple[Period | None, int | None]:
     """The period that began a year before, and its credit up to the same day. 2 queries at most."""
     begins = _a_year_before(period.starts)
     before = Period.objects.filter(calendar_id=period.calendar_id, grain=period.grain, starts=begins).first()
     if before is None:
         return None, None
     until = min(before.starts + timedelta(days=so_far.elapsed), before.ends)
-    ((amount,),) = _read(_YEAR_AGO, {**asked, "starts": before.starts, "ends": before.ends, "until": until})
+    ((amount,),) = asked.read(_YEAR_AGO, starts=before.starts, ends=before.ends, until=until)
     return (before, amount) if amount is not None else (None, None)
 
 
@@ -558,19 +605,36 @@ def _a_year_before(day: date) -> date:
     )
 
 
-def _bands(asked: Mapping[str, Any]) -> list[int]:
+def _bands(asked: _Asked) -> list[int]:
     counts = [0] * (len(BANDS) + 1)
-    for band, count in _read(_SPREAD, {**asked, "bands": list(BANDS)}):
+    for band, count in asked.read(_SPREAD, bands=list(BANDS)):
         counts[band] = count
     return counts
 
 
-def _flows(asked: Mapping[str, Any]) -> list[Flow]:
-    return [Flow(*row) for row in _read(_FLOWS, asked)]
+def _flows(asked: _Asked) -> list[Flow]:
+    return [Flow(*row) for row in asked.read(_FLOWS)]
 
 
-def _latest(asked: Mapping[str, Any], only: int | None) -> list[LatestEntry]:
-    return [LatestEntry(*row) for row in _read(_LATEST, {**asked, "only": only, "latest": LATEST})]
+def _latest(asked: _Asked, only: int | None) -> list[LatestEntry]:
+    reasons = dict(AdjustmentReason.choices)
+    return [
+        LatestEntry(
+            pk,
+            deal,
+            customer or "",
+            rep,
+            component,
+            rule or reasons.get(reason, ""),
+            amount,
+            at,
+            reversal,
+            given,
+        )
+        for pk, deal, customer, rep, component, rule, amount, at, reversal, given, reason in asked.read(
+            _LATEST, only=only, latest=LATEST
+        )
+    ]
 
 
 def _plan_version(on: date) -> str:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
-from itertools import islice
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet, Sum
@@ -14,11 +13,12 @@ from django.db.models.functions import Coalesce
 from config.exports import Amount, Column, Table, ratio
 from config.formats import COUNT_EXPONENT
 from config.models import Job
-from config.slices import in_slices
+from config.slices import in_batches, in_slices
 from marketplace.models import Currency, Offering
 from quotas.models import (
     ONE,
     AccountOwnership,
+    Adjustment,
     Component,
     CreditEntry,
     CustomerTerritory,
@@ -55,13 +55,6 @@ WAITING: Final = 100
 
 def money(minor: int | None, currency: Currency) -> Amount | None:
     return None if minor is None else Amount(minor, currency.code, currency.exponent)
-
-
-def _batches(rows: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    """So many at a time."""
-    left = iter(rows)
-    while batch := list(islice(left, size)):
-        yield batch
 
 
 def of_measure(measure: Measure) -> Callable[[int | None], Amount | None]:
@@ -225,8 +218,13 @@ def _shares(shares: Sequence[tuple[str, int]]) -> str:
     return "; ".join(f"{name} {(Decimal(ppm) / 10_000).normalize():f}%" for name, ppm in shares)
 
 
-def approvals(waiting: QuerySet[Deal], measure: Measure | None, now: datetime) -> Table:
-    """A row a deal or an amendment that waits, the oldest first, with the credit that it would earn."""
+def approvals(
+    waiting: QuerySet[Deal], measure: Measure | None, now: datetime, why: Mapping[int, str]
+) -> Table:
+    """A row a deal or an amendment that waits, the oldest first, with the credit that it would earn.
+
+    why  By deal, why it waits for a person.
+    """
     columns = [
         Column("deal", "Deal"),
         Column("amendment", "Amendment", "flag"),
@@ -241,6 +239,7 @@ def approvals(waiting: QuerySet[Deal], measure: Measure | None, now: datetime) -
         Column("value", "Value", "money", SHARED),
         Column("expected_credit", f"Expected credit{f', {measure.name}' if measure else ''}", "money"),
         Column("reason", "Why not"),
+        Column("waits_for", "Why it waits"),
     ]
 
     def rows() -> Iterator[Sequence[Any]]:
@@ -248,7 +247,7 @@ def approvals(waiting: QuerySet[Deal], measure: Measure | None, now: datetime) -
         ids = list(
             waiting.order_by(Coalesce("amended_at", "submitted_at"), "pk").values_list("pk", flat=True)
         )
-        for some in _batches(ids, WAITING):
+        for some in in_batches(ids, WAITING):
             known = {deal.pk: deal for deal in with_facts(waiting.filter(pk__in=some))}
             page = [known[pk] for pk in some if pk in known]
             complete(page)
@@ -268,6 +267,7 @@ def approvals(waiting: QuerySet[Deal], measure: Measure | None, now: datetime) -
                     (now - since).days if since else 0,
                     money(sum(line.amount_minor for line in lines), version.currency),
                     *(write(earns), "; ".join(credit.reasons)),
+                    why.get(deal.pk, ""),
                 )
 
     return Table(columns, rows)
@@ -629,12 +629,12 @@ def owners(found: QuerySet[AccountOwnership]) -> Table:
 _ENTRY: Final = (
     *("id", "posting_id", "posting_period_id", "origin_period_id", "credit_date", "deal_id", "line_no"),
     *("rep_id", "team_id", "measure_id", "receiver_class", "component", "rule_version_id", "amount_minor"),
-    "reverses_id",
+    *("reverses_id", "adjustment_id"),
 )
 
 
 def ledger(entries: QuerySet[CreditEntry], *, until: int) -> Table:
-    """A row an entry, the latest first. What is few is read once, deals and postings by slice: 3 queries.
+    """A row an entry, the latest first. What is few is read once, deals, postings and adjustments by slice: 4 queries.
 
     until   The last entry that belongs to it: what is posted while it is written does not.
     """
@@ -663,6 +663,7 @@ def ledger(entries: QuerySet[CreditEntry], *, until: int) -> Table:
         Column("amount", "Amount", "money", SHARED),
         Column("reverses", "Reverses entry", "whole"),
         Column("reason", "Reason"),
+        Column("adjustment", "Adjustment"),
     ]
 
     def rows() -> Iterator[Sequence[Any]]:
@@ -684,23 +685,31 @@ def ledger(entries: QuerySet[CreditEntry], *, until: int) -> Table:
                     "pk", "recorded_at", "kind", "reason"
                 )
             }
+            adjustments = {e["adjustment_id"] for e in page if e["adjustment_id"]}
+            about = dict(
+                Adjustment.objects.filter(pk__in=adjustments).values_list("pk", "deal_id")
+                if adjustments
+                else ()
+            )
             deals = {
                 pk: rest
-                for pk, *rest in Deal.objects.filter(pk__in={e["deal_id"] for e in page}).values_list(
-                    "pk", "source", "external_id", "customer__name"
-                )
+                for pk, *rest in Deal.objects.filter(
+                    pk__in={e["deal_id"] or about.get(e["adjustment_id"]) for e in page}
+                ).values_list("pk", "source", "external_id", "customer__name")
             }
             for e in page:
+                deal = e["deal_id"] or about.get(e["adjustment_id"])
+                given = f"ADJ-{e['adjustment_id']:05d}" if e["adjustment_id"] else None
                 recorded_at, kind, reason = postings[e["posting_id"]]
                 measure, amount = every[e["measure_id"]]
                 rule, plan_version = versions.get(e["rule_version_id"], ("", ""))
                 yield (
                     *(e["id"], recorded_at, e["posting_id"], kinds.get(kind, kind)),
                     *(names[e["posting_period_id"]], names[e["origin_period_id"]], e["credit_date"]),
-                    *(f"D-{e['deal_id']:06d}", e["line_no"], *deals[e["deal_id"]]),
+                    *((f"D-{deal:06d}", e["line_no"], *deals[deal]) if deal else (None,) * 5),
                     *(*reps[e["rep_id"]], teams[e["team_id"]], measure),
                     *(classes[e["receiver_class"]], components[e["component"]], rule, plan_version),
-                    *(amount(e["amount_minor"]), e["reverses_id"], reason),
+                    *(amount(e["amount_minor"]), e["reverses_id"], reason, given),
                 )
 
     return Table(columns, rows)
@@ -792,7 +801,7 @@ def recredit_moves(job: Job) -> Table:
             .exclude(total=0)
             .order_by("deal", "rep", "team", "measure", "origin_period")
         )
-        for page in _batches(moved.iterator(chunk_size=ENTRIES), ENTRIES):
+        for page in in_batches(moved.iterator(chunk_size=ENTRIES), ENTRIES):
             ids = {row[0] for row in page}
             names = dict(Deal.objects.filter(pk__in=ids).values_list("pk", "customer__name"))
             for deal, rep, team, measure, month, total in page:

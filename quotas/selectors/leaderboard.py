@@ -12,14 +12,14 @@ from itertools import groupby
 from typing import Any, Final, Literal, Self, get_args
 from zoneinfo import ZoneInfo
 
-from django.db import connection
 from psycopg import sql
 
 from config import charts
 from config.refusals import Problem, refuse_if_any
 from config.sealed import seal, unseal
 from quotas.models import Measure, Period, Team
-from quotas.selectors import pace, periods, targets, teams
+from quotas.selectors import asof, pace, periods, targets
+from quotas.selectors.asof import Reading
 
 By = Literal["credit", "attainment"]
 Group = Literal["rep", "team", "publisher", "offering"]
@@ -81,6 +81,7 @@ class Leaderboard:
 
     cursor    Where the next page starts; None on the last, and around a rep.
     on        The day as at which it is read: the period's last, or today if that is earlier.
+    seen_on   The same of now: as at which it is decided who sees what, whatever version is read.
     pace_ppm  Linear pace on that day.
     """
 
@@ -92,6 +93,8 @@ class Leaderboard:
     as_of: datetime
     on: date
     pace_ppm: int
+    reading: Reading
+    seen_on: date
     entries: Sequence[Standing] = field(default_factory=tuple)
     cursor: str | None = None
 
@@ -107,6 +110,7 @@ def leaderboard(
     after: str | None = None,
     around_rep: int | None = None,
     at: datetime,
+    reading: Reading | None = None,
 ) -> Leaderboard:
     """One page of the board, best first; ties share a rank (1, 1, 3): the earlier to reach it first, then the lower id.
 
@@ -116,22 +120,32 @@ def leaderboard(
     team        Only this team's subtree, as the tree stood at the end of the period or at `at`, whichever is earlier.
     limit       Rows of a page, 1 to 200.
     after       The cursor of the page before.
+    reading     Another version of the period than the one reported now.
     around_rep  Instead of a page: half of `limit` above this rep and half below; empty if he is not ranked.
     Who has nothing to rank by is listed last, without a rank. previous_rank leaves out credit dated in the last seven
     days; for attainment it compares doubles.
     At most 8 queries, whatever the number of reps. Raises Invalid.
     """
     start = _check(by, group, limit, after, around_rep)
-    return _read_page(measure, period, by, group, team, limit, start, around_rep, at)
+    return _read_page(measure, reading or asof.now(period), by, group, team, limit, start, around_rep, at)
 
 
 def whole_leaderboard(
-    *, measure: Measure, period: Period, by: By, group: Group, team: Team | None, at: datetime
+    *,
+    measure: Measure,
+    period: Period,
+    by: By,
+    group: Group,
+    team: Team | None,
+    at: datetime,
+    reading: Reading | None = None,
 ) -> Iterator[Leaderboard]:
     """All of it, in large pages, for a file. At most 8 queries a page. Raises Invalid at the first."""
     start = _check(by, group, LARGEST_PAGE, None, None)
     while True:
-        page = _read_page(measure, period, by, group, team, PAGE_OF_A_FILE, start, None, at)
+        page = _read_page(
+            measure, reading or asof.now(period), by, group, team, PAGE_OF_A_FILE, start, None, at
+        )
         yield page
         if page.cursor is None:
             return
@@ -140,7 +154,7 @@ def whole_leaderboard(
 
 def _read_page(
     measure: Measure,
-    period: Period,
+    reading: Reading,
     by: By,
     group: Group,
     team: Team | None,
@@ -149,15 +163,17 @@ def _read_page(
     around_rep: int | None,
     at: datetime,
 ) -> Leaderboard:
-    on = periods.last_day(period, at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
-    board = _Board(measure, period, by, group, on, _members(group, team, on))
+    period = reading.period
+    today = at.astimezone(ZoneInfo(period.calendar.time_zone)).date()
+    on = reading.day(today)
+    board = _Board(measure, reading, by, group, on, _members(reading, group, team, on))
     if around_rep is not None:
         rows, more = board.around(around_rep, limit // 2), False
     else:
         rows = board.page(start, limit + 1)
         rows, more = rows[:limit], len(rows) > limit
     ids = [row.id for row in rows]
-    names, quotas = _names(group, ids, on), _quotas(group, ids, measure, period)
+    names, quotas = _names(reading, group, ids, on), _quotas(reading, group, ids, measure)
     so_far = pace.progress(period.starts, period.ends, on)
     return Leaderboard(
         measure=measure,
@@ -168,6 +184,8 @@ def _read_page(
         as_of=at,
         on=on,
         pace_ppm=so_far.pace_ppm,
+        reading=reading,
+        seen_on=periods.last_day(period, today),
         entries=[_standing(row, group, names[row.id], quotas.get(row.id), so_far.pace_ppm) for row in rows],
         cursor=rows[-1].cursor().written() if more else None,
     )
@@ -206,15 +224,15 @@ def _check(by: str, group: str, limit: int, after: str | None, around_rep: int |
     return start
 
 
-def _members(group: Group, team: Team | None, on: date) -> list[int] | None:
+def _members(reading: Reading, group: Group, team: Team | None, on: date) -> list[int] | None:
     """Ids the board is limited to; None is everybody. Up to 2 queries."""
     if group == "team":
-        leaves = teams.leaf_teams(on)
-        return leaves if team is None else sorted(teams.below(team.pk, on).keys() & set(leaves))
+        leaves = reading.leaf_teams(on)
+        return leaves if team is None else sorted(reading.below(team.pk, on).keys() & set(leaves))
     if team is None:
         return None
-    inside = list(teams.below(team.pk, on))
-    return teams.members_of(inside, on) if group == "rep" else inside
+    inside = list(reading.below(team.pk, on))
+    return reading.members_of(inside, on) if group == "rep" else inside
 
 
 # --- rows and cursors -------------------------------------------------------------------------------------
@@ -459,8 +477,16 @@ class _Board:
     """One board and the statements that read a part of it."""
 
     def __init__(
-        self, measure: Measure, period: Period, by: By, group: Group, on: date, members: list[int] | None
+        self,
+        measure: Measure,
+        reading: Reading,
+        by: By,
+        group: Group,
+        on: date,
+        members: list[int] | None,
     ) -> None:
+        period = reading.period
+        self.reading = reading
         self.group = group
         self.by = by
         self.limited = members is not None
@@ -529,9 +555,7 @@ class _Board:
             else _WAS_NOT,
         ]
         statement = _SHOW.format(parts=sql.SQL(",\n    ").join(parts))
-        with connection.cursor() as cursor:
-            cursor.execute(statement, given)
-            found = cursor.fetchall()
+        found = self.reading.read(statement, given)
         rows = [
             _Row(subject, v, int(k), reached, was) for subject, v, k, reached, was, _above, _shared in found
         ]
@@ -577,31 +601,29 @@ class _Board:
 
 # --- names and quotas of a page ---------------------------------------------------------------------------
 
-_NAMES: Final[Mapping[Group, str]] = {
-    "rep": """
+_NAMES: Final[Mapping[Group, sql.SQL]] = {
+    "rep": sql.SQL("""
         SELECT r.id, r.slug, r.name, coalesce(t.name, ''), coalesce(t.slug, '') FROM quotas_rep r
           LEFT JOIN quotas_teammembership m ON m.rep_id = r.id AND m.superseded_at IS NULL AND m.effective @> %(on)s::date
-          LEFT JOIN quotas_team t ON t.id = m.team_id WHERE r.id = ANY(%(ids)s)""",
-    "team": """
+          LEFT JOIN quotas_team t ON t.id = m.team_id WHERE r.id = ANY(%(ids)s)"""),
+    "team": sql.SQL("""
         SELECT t.id, t.slug, t.name, coalesce(u.name, ''), coalesce(u.slug, '') FROM quotas_team t
           LEFT JOIN quotas_teamplacement p ON p.team_id = t.id AND p.superseded_at IS NULL AND p.effective @> %(on)s::date
-          LEFT JOIN quotas_team u ON u.id = p.parent_id WHERE t.id = ANY(%(ids)s)""",
-    "publisher": "SELECT id, slug, name, '', '' FROM marketplace_publisher WHERE id = ANY(%(ids)s)",
-    "offering": """
+          LEFT JOIN quotas_team u ON u.id = p.parent_id WHERE t.id = ANY(%(ids)s)"""),
+    "publisher": sql.SQL("SELECT id, slug, name, '', '' FROM marketplace_publisher WHERE id = ANY(%(ids)s)"),
+    "offering": sql.SQL("""
         SELECT o.id, o.slug, o.name, p.name, p.slug FROM marketplace_offering o
-          JOIN marketplace_publisher p ON p.id = o.publisher_id WHERE o.id = ANY(%(ids)s)""",
+          JOIN marketplace_publisher p ON p.id = o.publisher_id WHERE o.id = ANY(%(ids)s)"""),
 }
 
 
-def _names(group: Group, ids: list[int], on: date) -> dict[int, tuple[str, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(_NAMES[group], {"ids": ids, "on": on})
-        return {row[0]: row[1:] for row in cursor.fetchall()}
+def _names(reading: Reading, group: Group, ids: list[int], on: date) -> dict[int, tuple[str, ...]]:
+    return {row[0]: row[1:] for row in reading.read(_NAMES[group], {"ids": ids, "on": on})}
 
 
-def _quotas(group: Group, ids: list[int], measure: Measure, period: Period) -> dict[int, int]:
+def _quotas(reading: Reading, group: Group, ids: list[int], measure: Measure) -> dict[int, int]:
     if group == "rep":
-        return targets.quotas_of_reps(ids, measure=measure, period=period)
+        return reading.quotas_of_reps(ids, measure)
     if group == "team":
-        return targets.quotas_of_teams(ids, measure=measure, period=period)
+        return reading.quotas_of_teams(ids, measure)
     return {}

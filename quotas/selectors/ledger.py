@@ -18,13 +18,16 @@ class Span:
     """What a span of the ledger is narrowed to; empty is everything.
 
     period   Its months take the entries; with origin, they are the months in which the credit is dated.
+    moved    Only entries posted in its months and dated in others, or dated in them and posted in others: what restating moves.
     first    First and last operator's day on which entries were posted.
     team     With every team below it on the day asked.
     rep      A slug, an employee number or a part of a name.
+    deal     With the adjustments about it.
     """
 
     period: Period | None = None
     origin: bool = False
+    moved: bool = False
     first: date | None = None
     last: date | None = None
     measure: Measure | None = None
@@ -48,7 +51,10 @@ def entries_in(span: Span, entries: QuerySet[CreditEntry], on: date) -> QuerySet
     months = Period.objects.filter(grain=Grain.MONTH)
     if span.period is not None:
         leaves = [leaf.pk for leaf in periods.leaves_of(span.period)]
-        if span.origin:
+        if span.moved:
+            months = months.filter(calendar=span.period.calendar_id, ends__gt=span.period.starts)
+            entries = entries.filter(Q(posting_period__in=leaves) ^ Q(origin_period__in=leaves))
+        elif span.origin:
             months = months.filter(calendar=span.period.calendar_id, ends__gt=span.period.starts)
             entries = entries.filter(origin_period__in=leaves)
         else:
@@ -66,7 +72,7 @@ def entries_in(span: Span, entries: QuerySet[CreditEntry], on: date) -> QuerySet
         named = Q(slug=span.rep) | Q(employee_no=span.rep) | Q(name__icontains=span.rep)
         found = found.filter(rep__in=list(Rep.objects.filter(named).values_list("pk", flat=True)[:MOST_REPS]))
     if span.deal is not None:
-        found = found.filter(deal=span.deal)
+        found = found.filter(Q(deal=span.deal) | Q(adjustment__deal=span.deal))
     return found
 
 
@@ -100,4 +106,5 @@ def with_names(found: QuerySet[CreditEntry]) -> QuerySet[CreditEntry]:
         "origin_period",
         "deal__customer",
         "rule_version",
+        "adjustment",
     )

@@ -19,6 +19,8 @@ from quotas.models import (
     ONE,
     CustomerTerritory,
     DealKind,
+    FxRate,
+    PayBy,
     PlanAssignment,
     PlanComponent,
     PlanState,
@@ -144,7 +146,18 @@ class Facts:
     sharers: Sequence[Person]
     overlay: Sequence[Person]
     weights: Sequence[int] = ()
+    pay: Sequence["PayFact"] = ()
     known: Mapping[str, frozenset[Any]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class PayFact:
+    """A component as the linter looks at it. unknown_rate: the currencies of a commission that nothing converts between."""
+
+    measure: str
+    pays: bool
+    target_incentive: bool = False
+    unknown_rate: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +208,7 @@ def lint(facts: Facts) -> list[Finding]:
                 "Change the weights.",
             )
         )
+    found += _pay(facts.pay)
     found += _values_and_dates(facts, own)
     assigned = any(a.plan == facts.version.plan and _meet(a, facts.version) for a in facts.assignments)
     if not assigned:
@@ -514,6 +528,37 @@ def place(name: str) -> str:
     )
 
 
+def _pay(components: Sequence[PayFact]) -> list[Finding]:
+    """Components that pay nothing beside others that do, and commissions that cannot be converted."""
+    found = []
+    for each in components:
+        if each.unknown_rate is not None:
+            of, to = each.unknown_rate
+            found.append(
+                Finding(
+                    "no_rate_to_pay",
+                    Weight.BLOCKS,
+                    f"{each.measure} pays a part of its credit in {to}, and there is no exchange rate from {of} to {to}.",
+                    "Record the rate, or pay it in the measure's own currency.",
+                )
+            )
+        elif not each.pays and (any(other.pays for other in components) or each.target_incentive):
+            beside = (
+                "others of the version pay"
+                if any(o.pays for o in components)
+                else "it has a target incentive"
+            )
+            found.append(
+                Finding(
+                    "component_without_rates",
+                    Weight.WARNS,
+                    f"{each.measure} has no rates and pays nothing, although {beside}.",
+                    "Give it rates, or leave it to count toward attainment alone.",
+                )
+            )
+    return found
+
+
 def _why_never(rule: Ruling, facts: Facts) -> str:
     if not any(thing_matches(rule, thing) for thing in facts.things):
         return "no offering on sale meets its conditions"
@@ -545,7 +590,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def findings_of(version: PlanVersion) -> list[Finding]:
-    """What the linter says about a version as it stands, beside everything that is published. 15 queries."""
+    """What the linter says about a version as it stands, beside everything that is published. 17 queries."""
     return lint(facts_of(version))
 
 
@@ -581,8 +626,37 @@ def facts_of(version: PlanVersion) -> Facts:
         weights=list(
             PlanComponent.objects.filter(plan_version=version.pk).values_list("weight_ppm", flat=True)
         ),
+        pay=_pay_facts(version),
         known=known_values(segments, regions),
     )
+
+
+def _pay_facts(version: PlanVersion) -> list[PayFact]:
+    """2 queries."""
+    rates = set(
+        FxRate.objects.filter(superseded_at=None)
+        .order_by()
+        .values_list("from_currency_id", "to_currency_id")
+        .distinct()
+    )
+    found = []
+    for component in (
+        PlanComponent.objects.filter(plan_version=version.pk)
+        .select_related("measure", "pay_scale")
+        .order_by("measure__position", "pk")
+    ):
+        scale = getattr(component, "pay_scale", None)
+        of, to = component.measure.currency_id, component.currency_id
+        converted = scale is not None and scale.by == PayBy.AMOUNT and of and to and of != to
+        found.append(
+            PayFact(
+                component.measure.name,
+                pays=scale is not None,
+                target_incentive=bool(component.target_incentive_minor),
+                unknown_rate=(of, to) if converted and of and to and (of, to) not in rates else None,
+            )
+        )
+    return found
 
 
 def known_values(segments: Iterable[str], regions: Iterable[str]) -> dict[str, frozenset[Any]]:

@@ -199,6 +199,11 @@ def rules_digest(version: PlanVersion) -> str:
     return _digest(_with(version, _published(*span_of(version))))
 
 
+def rules_digest_of(period: Period) -> str:
+    """SHA-256 of the rules that a proof of the period would be about now. 1 query and its rules."""
+    return _digest(_published(period.starts, period.ends))
+
+
 def valid_proof_of(version: PlanVersion) -> ParityProof | None:
     """The newest proof between the origins whose rules are still these; None: prove it again. 3 queries."""
     return (

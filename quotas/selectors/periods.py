@@ -150,6 +150,12 @@ def last_day(period: Period, on: date) -> date:
     return min(on, period.ends - timedelta(days=1))
 
 
+def a_year_before(day: date) -> date:
+    """The same day of the year before; of 29 February the 28th."""
+    leap = (day.month, day.day) == (2, 29)
+    return day.replace(year=day.year - 1, day=28 if leap else day.day)
+
+
 @dataclass(frozen=True, slots=True)
 class Choices:
     """What can be chosen of one calendar, newest first."""

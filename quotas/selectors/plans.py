@@ -19,6 +19,7 @@ from quotas.models import (
 )
 from quotas.selectors import parity
 from quotas.selectors.linter import Finding, Weight, findings_of
+from quotas.selectors.pay_words import kept_of
 from quotas.selectors.rules import long_day
 
 SIMULATE: Final = "quotas.simulate"
@@ -52,7 +53,7 @@ class Gate:
 
 
 def fingerprint(version: PlanVersion) -> str:
-    """SHA-256 over everything that publishing freezes; a change since somebody read it shows. 2 queries."""
+    """SHA-256 over everything that publishing freezes; a change since somebody read it shows. 3 queries."""
     return _digest(_content(version))
 
 
@@ -62,7 +63,7 @@ def rule_fingerprint(rule: RuleVersion) -> str:
 
 
 def history_digest(version: PlanVersion) -> str:
-    """Names what a preview on history compared: this very draft with what is published beside it. 3 queries."""
+    """Names what a preview on history compared: this very draft with what is published beside it. 4 queries."""
     published = (
         PlanVersion.objects.filter(state=PlanState.PUBLISHED).order_by("pk").values_list("pk", flat=True)
     )
@@ -289,12 +290,17 @@ def _review_step(version: PlanVersion) -> Step:
 
 def _content(version: PlanVersion) -> list[Any]:
     rules = RuleVersion.objects.filter(plan_version=version.pk).order_by("pk")
-    components = PlanComponent.objects.filter(plan_version=version.pk).order_by("pk")
+    components = (
+        PlanComponent.objects.filter(plan_version=version.pk)
+        .select_related("pay_scale")
+        .prefetch_related("pay_scale__tiers")
+        .order_by("pk")
+    )
     return [
         version.pk,
         [version.effective.lower, version.effective.upper],
         [_said(rule) for rule in rules],
-        [[c.measure_id, c.weight_ppm, c.target_incentive_minor, c.currency_id] for c in components],
+        [kept_of(component) for component in components],
     ]
 
 

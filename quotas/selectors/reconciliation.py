@@ -2,13 +2,12 @@
 
 Said is the amount of a deal that the source has as won, in the measure's currency, to whom the source says sold it, in the period of
 the source's close date. Credited is the direct credit of that source's deals by origin period, before uplift, SPIFFs and caps: what the
-plan adds or cuts is no difference. Both are sums over the same pairs of a deal and a rep, so differences add up by themselves.
+plan adds or cuts is no difference. What was adjusted by hand about a deal belongs to it. Both are sums over the same pairs of a deal and a rep, so differences add up by themselves.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from itertools import islice
 from typing import Any, Final
 
 from django.db import connection
@@ -17,6 +16,7 @@ from django.db.models import Count, Max, Prefetch, Sum, TextChoices
 from accounts.models import Role, User
 from config import formats
 from config.clock import day_of
+from config.slices import in_batches
 from marketplace.models import Currency, EligibilityDecision, Offering, Program
 from quotas.models import (
     ONE,
@@ -48,6 +48,7 @@ SLICE: Final = 500  # differences that are told together where all of them are
 class Cause(TextChoices):
     """Why what is said and what is credited are not the same. The first that holds is the one."""
 
+    ADJUSTED = "adjusted", "Adjusted by hand"
     REFUSED = "refused", "Refused by the import"
     NOT_IN_SOURCE = "not_in_source", "Not in the source"
     NOT_HERE = "not_here", "Not here"
@@ -193,6 +194,7 @@ class Reconciliation:
     parts       The causes of its difference, or of that of whoever is chosen; they add up to it.
     found       What is chosen comes to.
     others      Direct credit of deals from elsewhere, with all that plans add to it and cut from it.
+    adjusted    What was adjusted by hand and is about no deal.
     reported    Direct credit as boards report it, by posting period; None unless the reader sees everybody.
     undated     Deals of which the source has no day that can be read: they are in no period. undated_run names the last file with one.
     pairs       Of what is chosen, as the statement gives them; told() says the rest.
@@ -205,6 +207,7 @@ class Reconciliation:
     total: Sums
     parts: Sequence[Part]
     others: int
+    adjusted: int
     reported: int | None
     undated: int
     undated_run: int | None
@@ -213,8 +216,8 @@ class Reconciliation:
 
     @property
     def restated(self) -> int:
-        """Direct credit whose credit date lies in the period, of this source and others."""
-        return self.total.credited + self.total.beside + self.others
+        """Direct credit whose credit date lies in the period, of this source and others, and by hand."""
+        return self.total.credited + self.total.beside + self.others + self.adjusted
 
     @property
     def moved(self) -> int | None:
@@ -300,10 +303,12 @@ def reconcile(
     by_cause: dict[str, Sums] = {}
     found = Sums()
     pairs: list[Pair] = []
-    others = 0
+    others = adjusted = 0
     for what, rep, name, cause, n, said, credited, record, deal in rows:
         if what == "others":
             others = int(credited)
+        elif what == "adjusted":
+            adjusted = int(credited)
         elif what == "beside":
             by_person.setdefault((rep, name), Sums()).beside = int(credited)
         elif what == "pair":
@@ -337,6 +342,7 @@ def reconcile(
             key=lambda part: (-abs(part.difference), -part.differ, part.cause.value),
         ),
         others=others,
+        adjusted=adjusted,
         reported=_reported(period, measure) if reps is None else None,
         undated=undated,
         undated_run=undated_run,
@@ -411,13 +417,21 @@ def _read(statement: str, given: Mapping[str, Any]) -> list[tuple[Any, ...]]:
 # as the first that holds.
 _PAIRS: Final = """
 WITH credited AS MATERIALIZED (
-  SELECT e.deal_id, e.rep_id, sum(e.amount_minor)::bigint AS amount,
+  SELECT coalesce(e.deal_id, a.deal_id) AS deal_id, e.rep_id, sum(e.amount_minor)::bigint AS amount,
+    coalesce(sum(e.amount_minor) FILTER (WHERE e.component = 5), 0)::bigint AS by_hand,
     coalesce(sum(e.amount_minor) FILTER (WHERE c.rate_ppm <> 1000000), 0) <> 0 AS at_a_rate
   FROM quotas_creditentry e
   LEFT JOIN marketplace_eligibilitydecision c ON c.id = e.decision_id
+  LEFT JOIN quotas_adjustment a ON a.id = e.adjustment_id
   WHERE e.posting_period_id = ANY(%(posting)s) AND e.origin_period_id = ANY(%(leaves)s) AND e.measure_id = %(measure)s
-    AND e.component = 1 AND e.receiver_class = 1 AND (%(reps)s::bigint[] IS NULL OR e.rep_id = ANY(%(reps)s::bigint[]))
-  GROUP BY e.deal_id, e.rep_id),
+    AND e.component IN (1, 5) AND coalesce(e.deal_id, a.deal_id) IS NOT NULL AND e.receiver_class = 1
+    AND (%(reps)s::bigint[] IS NULL OR e.rep_id = ANY(%(reps)s::bigint[]))
+  GROUP BY coalesce(e.deal_id, a.deal_id), e.rep_id),
+adjusted AS (
+  SELECT coalesce(sum(e.amount_minor), 0)::bigint AS amount
+  FROM quotas_creditentry e JOIN quotas_adjustment a ON a.id = e.adjustment_id
+  WHERE e.posting_period_id = ANY(%(posting)s) AND e.origin_period_id = ANY(%(leaves)s) AND e.measure_id = %(measure)s
+    AND e.component = 5 AND a.deal_id IS NULL AND (%(reps)s::bigint[] IS NULL OR e.rep_id = ANY(%(reps)s::bigint[]))),
 beside AS (
   SELECT e.rep_id, d.source = %(source)s AS own, sum(e.amount_minor)::bigint AS amount
   FROM quotas_creditentry e JOIN quotas_deal d ON d.id = e.deal_id
@@ -454,7 +468,7 @@ joined AS MATERIALIZED (
   SELECT s.record_id, coalesce(s.deal_id, c.deal_id) AS deal_id, coalesce(s.rep_id, c.rep_id) AS rep_id,
     CASE WHEN s.rep_id IS NULL AND c.rep_id IS NULL THEN s.owner_name ELSE '' END AS owner_name,
     CASE WHEN s.record_id IS NULL THEN 0 ELSE s.said END AS said, coalesce(c.amount, 0) AS credited,
-    coalesce(c.at_a_rate, false) AS at_a_rate
+    coalesce(c.by_hand, 0) AS by_hand, coalesce(c.at_a_rate, false) AS at_a_rate
   FROM said s FULL JOIN credited c ON c.deal_id = s.deal_id AND c.rep_id = s.rep_id),
 unsaid AS MATERIALIZED (
   SELECT j.*, d.source = %(source)s AS own FROM joined j JOIN quotas_deal d ON d.id = j.deal_id
@@ -462,7 +476,7 @@ unsaid AS MATERIALIZED (
 pairs AS MATERIALIZED (
   SELECT * FROM joined WHERE record_id IS NOT NULL
   UNION ALL
-  SELECT record_id, deal_id, rep_id, owner_name, said, credited, at_a_rate FROM unsaid WHERE own),
+  SELECT record_id, deal_id, rep_id, owner_name, said, credited, by_hand, at_a_rate FROM unsaid WHERE own),
 differing AS (
   SELECT p.*, coalesce(p.record_id, (
       SELECT r.id FROM quotas_sourcerecord r JOIN quotas_deal d ON r.source = d.source AND r.external_id = d.external_id
@@ -470,6 +484,7 @@ differing AS (
   FROM pairs p WHERE p.said IS DISTINCT FROM p.credited),
 explained AS MATERIALIZED (
   SELECT p.*, CASE
+      WHEN p.by_hand <> 0 AND p.said = p.credited - p.by_hand THEN 'adjusted'
       WHEN r.code NOT IN ('', 'ended_here', 'open_again', 'amendment_waits') THEN 'refused'
       WHEN r.id IS NULL THEN 'not_in_source'
       WHEN d.id IS NULL THEN 'not_here'
@@ -509,6 +524,8 @@ FROM (
 UNION ALL
 SELECT 'beside', rep_id, '', '', 0, 0, amount, NULL, NULL FROM beside WHERE own
 UNION ALL
+SELECT 'adjusted', NULL, '', '', 0, 0, amount, NULL, NULL FROM adjusted
+UNION ALL
 SELECT 'others', NULL, '', '', 0, 0, coalesce(sum(amount), 0)::bigint, NULL, NULL
 FROM (SELECT credited AS amount FROM unsaid WHERE NOT own UNION ALL SELECT amount FROM beside WHERE NOT own) x
 UNION ALL
@@ -532,8 +549,7 @@ def told(found: Reconciliation, *, viewer: User, on: date) -> list[Difference]:
 def all_told(found: Reconciliation, *, viewer: User, on: date) -> Iterator[Difference]:
     """The same for a file: a slice after the other."""
     currencies = {c.code: c for c in Currency.objects.all()}
-    left = iter(found.pairs)
-    while together := list(islice(left, SLICE)):
+    for together in in_batches(found.pairs, SLICE):
         yield from _told(found, together, viewer, on, currencies)
 
 
@@ -767,6 +783,7 @@ class _Case:
 
 
 _SAID: Final[Mapping[Cause, str]] = {
+    Cause.ADJUSTED: "It was credited as the source says, and then adjusted by hand.",
     Cause.NOT_APPROVED: "It is won in the source and waits for its approver here.",
     Cause.DRAFT: "It is won in the source and still a draft here: hand it in.",
     Cause.RETURNED: "It is won in the source and was returned to its owner here.",

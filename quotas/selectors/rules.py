@@ -27,6 +27,7 @@ from quotas.models import (
     ValueBasis,
 )
 from quotas.selectors.linter import USAGE, place, ruling, thing_matches, things
+from quotas.selectors.pay_words import ComponentChange, component_changes, components_of
 
 LABELS: Final[Mapping[str, str]] = {
     "deal_kinds": "Kind of deal",
@@ -118,10 +119,11 @@ class Difference:
     removed: Sequence[RuleShown]
     changed: Sequence[tuple[RuleShown, RuleShown]]
     same: int
+    components: Sequence[ComponentChange] = field(default_factory=tuple)
 
     @property
     def any(self) -> bool:
-        return bool(self.added or self.removed or self.changed)
+        return bool(self.added or self.removed or self.changed or self.components)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def version_shown(version: PlanVersion) -> VersionShown:
 
 
 def difference(version: PlanVersion, base: PlanVersion | None) -> Difference:
-    """Rules added, taken out and changed against the version that it follows. 6 queries."""
+    """Rules and components added, taken out and changed against the version that it follows. 12 queries."""
     new = list(version.rules.select_related("measure__currency", "rule"))
     old = list(base.rules.select_related("measure__currency", "rule")) if base else []
     names = names_in([*new, *old])
@@ -173,6 +175,7 @@ def difference(version: PlanVersion, base: PlanVersion | None) -> Difference:
         removed=[each for each in shown_in_order(old, names) if each.rule.rule_id not in after],
         changed=changed,
         same=len(after.keys() & before.keys()) - len(changed),
+        components=component_changes(components_of(version), components_of(base)) if base else (),
     )
 
 

@@ -8,7 +8,7 @@ from django.db import connection
 
 from quotas.models import Rep, Team, TeamMembership, TeamPlacement
 
-_BELOW: Final = """
+BELOW: Final = """
 WITH RECURSIVE below (team_id, branch_id, depth) AS (
   SELECT %(top)s::bigint, NULL::bigint, 0
   UNION ALL
@@ -18,7 +18,7 @@ WITH RECURSIVE below (team_id, branch_id, depth) AS (
 )
 SELECT team_id, branch_id FROM below
 """
-_ABOVE: Final = """
+ABOVE: Final = """
 WITH RECURSIVE above (team_id, depth) AS (
   SELECT %(team)s::bigint, 0
   UNION ALL
@@ -42,14 +42,14 @@ class Step:
 def below(team_id: int, on: date) -> dict[int, int | None]:
     """Every team of a subtree to the direct child it is under; the team itself to None. 1 query."""
     with connection.cursor() as cursor:
-        cursor.execute(_BELOW, {"top": team_id, "on": on})
+        cursor.execute(BELOW, {"top": team_id, "on": on})
         return dict(cursor.fetchall())
 
 
 def path_to(team_id: int, on: date) -> list[Step]:
     """From the top down to a team. 1 query."""
     with connection.cursor() as cursor:
-        cursor.execute(_ABOVE, {"team": team_id, "on": on})
+        cursor.execute(ABOVE, {"team": team_id, "on": on})
         return [Step(*row) for row in cursor.fetchall()]
 
 

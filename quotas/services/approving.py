@@ -1,22 +1,28 @@
-"""Deciding on deals and their amendments: approve, reject, return, cancel, hold, release. Whatever changes credit posts it in the same transaction."""
+"""Deciding on deals and their amendments: approve, reject, return, cancel, hold, release. Whatever changes credit posts it in the same transaction.
+
+Who decides is in selectors/approvers.py; the rules are RULES.md 8 and 12.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from enum import StrEnum
 
 from django.db import transaction
-from django.db.models import Max, Q, QuerySet
+from django.db.models import Max
 
 from accounts.audit import acting
-from accounts.models import Role, RoleGrant, User
+from accounts.models import Role, User
 from config import bulk, formats, outbox
 from config.clock import day_of
-from config.refusals import Conflict, Forbidden, Problem, refuse_if_any
+from config.refusals import Conflict, Forbidden, Problem, Refusal, refuse_if_any
 from quotas.crediting import engine
 from quotas.models import (
     Deal,
     DealAction,
+    DealApproval,
     DealEvent,
     DealKind,
     DealLine,
@@ -25,98 +31,85 @@ from quotas.models import (
     DealVersion,
     Rep,
     StraightThroughPolicy,
-    TeamMembership,
+)
+from quotas.selectors.approvers import (
+    Approvers,
+    above_the_limit,
+    approvals_waiting_for,
+    may_approve,
+    waiting_since,
+    waits,
 )
 from quotas.selectors.deals import refunded_by, refunds_of
-from quotas.selectors.hierarchy import Hierarchy
 from quotas.selectors.visibility import deals_for, reps_for
+from quotas.services import discrepancies
+from quotas.services.adjusting import follow_cancellation
 from quotas.services.booking import (
+    ENDED,
     below_refunds,
     deal_for_change,
     problems_in_deciding,
     refuse_without_reason,
 )
 
+__all__ = [
+    "Approvers",
+    "Decided",
+    "Decision",
+    "approvals_waiting_for",
+    "approve_deal",
+    "approve_deals",
+    "cancel_deal",
+    "cancel_part",
+    "decide_deals",
+    "hold_deal",
+    "may_approve",
+    "may_cancel",
+    "reject_deal",
+    "release_deal",
+    "return_deal",
+    "waits",
+    "withdraw_amendment",
+]
+
 MOST_AT_ONCE = 200
 
 
-class Approvers:
-    """Who may approve which of a set of deals. A fixed number of queries, whatever the number of deals."""
+class Decision(StrEnum):
+    """What can be decided on many deals at once."""
 
-    def __init__(self, deals: Sequence[Deal], on: date) -> None:
-        self.tree = Hierarchy(on)
-        owners = {deal.owner_id for deal in deals}
-        self.team_of = dict(
-            TeamMembership.objects.filter(
-                rep__in=owners, superseded_at=None, effective__contains=on
-            ).values_list("rep_id", "team_id")
-        )
-        self.shares_of: dict[int | None, set[int]] = {}
-        versions = {d.latest_version_id for d in deals} | {d.credited_version_id for d in deals}
-        for version_id, rep_id in DealShare.objects.filter(version__in=versions - {None}).values_list(
-            "version_id", "rep_id"
-        ):
-            self.shares_of.setdefault(version_id, set()).add(rep_id)
-        sharing = owners.union(*self.shares_of.values()) if self.shares_of else owners
-        self.user_of = dict(
-            Rep.objects.filter(pk__in=sharing).exclude(user=None).values_list("pk", "user_id")
-        )
-        self.comp_admins = set(
-            RoleGrant.objects.filter(
-                role=Role.COMP_ADMIN, withdrawn_at=None, user__is_active=True
-            ).values_list("user_id", flat=True)
-        )
-
-    def _participants(self, deal: Deal) -> set[int]:
-        """The owner and everybody with a share; of an amendment, in what stands or in what is to come."""
-        reps = self.shares_of.get(deal.latest_version_id, set()) | {deal.owner_id}
-        return reps | self.shares_of.get(deal.credited_version_id, set())
-
-    def interested(self, deal: Deal) -> set[int]:
-        """Users who must not decide, because they submitted or amended it, or have a share in it."""
-        users = {self.user_of[rep] for rep in self._participants(deal) if rep in self.user_of}
-        proposed_by = deal.submitted_by_id if deal.amended_at is None else deal.amended_by_id
-        return users | ({proposed_by} if proposed_by else set())
-
-    def of(self, deal: Deal) -> set[int]:
-        """Users who may approve: the nearest managers above the owner without an interest; at the top, the comp admins."""
-        interested = self.interested(deal)
-        nearest = self.tree.approvers(
-            team_id=self.team_of.get(deal.owner_id),
-            but_not_reps=self._participants(deal),
-            but_not_users=interested,
-        )
-        return nearest or self.comp_admins - interested
+    APPROVE = "approve"
+    RETURN = "return"
+    REJECT = "reject"
 
 
-def waits(deal: Deal) -> bool:
-    """Whether the deal, or an amendment of it, waits for a decision."""
-    return deal.state == DealState.SUBMITTED or deal.amended_at is not None
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What became of one of many deals.
 
+    outcome  approved, first_approved (it waits for a second person now), returned, rejected, or refused: then problem says why.
+    """
 
-def may_approve(user: User, deal: Deal, on: date) -> bool:
-    """Whether this person is the one to decide on a submitted deal, or on the amendment that waits."""
-    return waits(deal) and user.pk in Approvers([deal], on).of(deal)
-
-
-def approvals_waiting_for(user: User, on: date) -> QuerySet[Deal]:
-    """The submitted deals and the amendments that this person is to decide on. A fixed number of queries."""
-    waiting = list(deals_for(user, on).filter(Q(state=DealState.SUBMITTED) | Q(amended_at__isnull=False)))
-    approvers = Approvers(waiting, on)
-    return Deal.objects.filter(pk__in=[deal.pk for deal in waiting if user.pk in approvers.of(deal)])
+    deal_id: int
+    reference: str
+    outcome: str
+    problem: Problem | None = None
 
 
 @transaction.atomic
 def approve_deal(
     *, deal_id: int, by: User, at: datetime, reason: str = "", expected_revision: int | None = None
 ) -> Deal:
-    """Approve one submitted deal, or the amendment that waits, and post what changes. Raises NotFound, Stale, Conflict, Forbidden, Invalid."""
+    """Approve one submitted deal, or the amendment that waits, and post what changes. Raises NotFound, Stale, Conflict, Forbidden, Invalid.
+
+    Above the limit the first approval is only noted: the deal goes on waiting, for somebody outside the first one's chain.
+    """
     engine.lock(engine.ByDeal([deal_id]))
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     _refuse_unless_waiting([deal])
-    _refuse_unless_approver([deal], by=by, on=day_of(at))
+    approvers = _refuse_unless_approver([deal], by=by, on=day_of(at))
     refuse_if_any(problems_in_deciding([deal], at=at)[0])
-    _approve([deal], by=by, at=at, reason=reason)
+    _approve_or_begin([deal], approvers, by=by, at=at, reason=reason)
     return deal
 
 
@@ -131,7 +124,7 @@ def approve_deals(
     under: StraightThroughPolicy | None = None,
     decided_at_each: Sequence[datetime] | None = None,
 ) -> engine.Outcome:
-    """Approve many submitted deals and waiting amendments, all or none, in one posting.
+    """Approve many submitted deals and waiting amendments, all or none, in one posting. Those above the limit wait for a second person then.
 
     policy           Names the straight-through policy under which a comp admin approves what a trusted source brought,
                      instead of each deal's own approver.
@@ -159,10 +152,12 @@ def approve_deals(
             raise Forbidden.of(
                 "policy_needs_comp_admin", "Only a comp admin approves under a straight-through policy."
             )
+        if large := above_the_limit(list(deal_ids)):
+            raise Conflict(*(_above(deal) for deal in deals if deal.pk in large))
     else:
         if len(deals) > MOST_AT_ONCE:
             raise Conflict.of("too_many_at_once", f"Approve at most {MOST_AT_ONCE} deals at once.")
-        _refuse_unless_approver(deals, by=by, on=day_of(at))
+        approvers = _refuse_unless_approver(deals, by=by, on=day_of(at))
         refuse_if_any(
             Problem(p.code, f"{deal.reference}: {p.message}", f"/{place}{p.pointer}")
             for place, (deal, found_wrong) in enumerate(
@@ -170,14 +165,124 @@ def approve_deals(
             )
             for p in found_wrong
         )
+        return _approve_or_begin(deals, approvers, by=by, at=at, reason=reason)
     return _approve(
         deals,
         by=by,
         at=at,
-        reason=f"{policy}: {reason}".strip(": ") if policy else reason,
+        reason=f"{policy}: {reason}".strip(": "),
         under=under,
         decided_at_each=decided_at_each,
     )
+
+
+@transaction.atomic
+def decide_deals(
+    *,
+    decision: str,
+    deal_ids: Sequence[int],
+    by: User,
+    at: datetime,
+    reason: str = "",
+    revisions: Mapping[int, int] | None = None,
+) -> list[Decided]:
+    """Decide on up to 200 deals, each by itself: what cannot be decided is refused and says why, and the others are done.
+
+    decision   approve, return or reject; the latter two need a reason.
+    revisions  Deal to the revision that was read; one that has moved on since is refused.
+    Returns    In the order of *deal_ids*. Raises Conflict where nothing can be done at all. A fixed number of queries.
+    """
+    wanted = list(dict.fromkeys(deal_ids))
+    kind = Decision(decision)
+    if not wanted:
+        raise Conflict.of("nothing_chosen", "Choose at least one deal.", "/deals")
+    if len(wanted) > MOST_AT_ONCE:
+        raise Conflict.of("too_many_at_once", f"Decide on at most {MOST_AT_ONCE} deals at once.", "/deals")
+    if kind is not Decision.APPROVE or len(reason) > 500:
+        refuse_without_reason(reason)
+    engine.lock(engine.ByDeal(wanted))
+    refused: dict[int, Problem] = {}
+    deals = _to_decide(wanted, by=by, at=at, revisions=revisions or {}, refused=refused)
+    approvers = Approvers(deals, day_of(at))
+    refused |= _not_theirs(deals, approvers, by)
+    deals = [deal for deal in deals if deal.pk not in refused]
+    if kind is Decision.APPROVE:
+        for deal, wrong in zip(deals, problems_in_deciding(deals, at=at) if deals else [], strict=True):
+            if wrong:
+                refused[deal.pk] = Problem(
+                    wrong[0].code, f"{deal.reference}: {wrong[0].message}", wrong[0].pointer
+                )
+    elif kind is Decision.RETURN:
+        refused |= {deal.pk: _not_returnable(deal) for deal in deals if deal.amended_at is not None}
+    deals = [deal for deal in deals if deal.pk not in refused]
+    begun = {deal.pk for deal in deals if approvers.needs_second(deal)}
+    if deals and kind is Decision.APPROVE:
+        refused |= _approve_each(deals, approvers, by=by, at=at, reason=reason)
+    elif deals:
+        _turn_down_all(deals, kind, approvers, by=by, at=at, reason=reason)
+    done = {Decision.APPROVE: "approved", Decision.RETURN: "returned", Decision.REJECT: "rejected"}[kind]
+    return [
+        Decided(
+            pk,
+            f"D-{pk:06d}",
+            "refused"
+            if pk in refused
+            else "first_approved"
+            if kind is Decision.APPROVE and pk in begun
+            else done,
+            refused.get(pk),
+        )
+        for pk in wanted
+    ]
+
+
+def _to_decide(
+    wanted: Sequence[int],
+    *,
+    by: User,
+    at: datetime,
+    revisions: Mapping[int, int],
+    refused: dict[int, Problem],
+) -> list[Deal]:
+    """Those of the deals that this person sees, that wait, and that are as they were read; the others are refused. 2 queries and deals_for's."""
+    found = Deal.objects.select_related("latest_version", "credited_version", "amended_by").in_bulk(
+        list(wanted)
+    )
+    seen = set(deals_for(by, day_of(at)).filter(pk__in=list(wanted)).values_list("pk", flat=True))
+    deals = []
+    for pk in wanted:
+        if pk not in seen or pk not in found:
+            refused[pk] = Problem("deal_not_found", f"D-{pk:06d}: there is no such deal.")
+        elif not waits(found[pk]):
+            refused[pk] = _not_waiting(found[pk])
+        elif revisions.get(pk, found[pk].revision) != found[pk].revision:
+            refused[pk] = Problem(
+                "deal_changed",
+                f"{found[pk].reference} changed since you read it: read it again, then decide.",
+            )
+        else:
+            deals.append(found[pk])
+    return deals
+
+
+def _approve_each(
+    deals: Sequence[Deal], approvers: Approvers, *, by: User, at: datetime, reason: str
+) -> dict[int, Problem]:
+    """Approve them in one posting; where that is refused, one by one. Returns what is refused."""
+    try:
+        with transaction.atomic():
+            _approve_or_begin(deals, approvers, by=by, at=at, reason=reason)
+        return {}
+    except Refusal as refusal:
+        if len(deals) == 1:
+            return {deals[0].pk: refusal.problems[0]}
+    refused: dict[int, Problem] = {}
+    again = Deal.objects.select_related("latest_version", "credited_version", "amended_by").in_bulk(
+        [deal.pk for deal in deals]
+    )
+    for deal in again.values():
+        refused |= _approve_each([deal], approvers, by=by, at=at, reason=reason)
+    return refused
 
 
 @transaction.atomic
@@ -187,8 +292,7 @@ def reject_deal(
     """Turn a submitted deal down for good, or an amendment: then what stands goes on standing. Needs a reason."""
     return _turn_down(
         deal_id,
-        DealState.REJECTED,
-        DealAction.REJECTED,
+        Decision.REJECT,
         by=by,
         at=at,
         reason=reason,
@@ -203,8 +307,7 @@ def return_deal(
     """Hand a submitted deal back to be mended. Needs a reason."""
     return _turn_down(
         deal_id,
-        DealState.RETURNED,
-        DealAction.RETURNED,
+        Decision.RETURN,
         by=by,
         at=at,
         reason=reason,
@@ -239,7 +342,7 @@ def cancel_deal(
     engine.lock(engine.ByDeal([deal_id]))
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     refuse_without_reason(reason)
-    if deal.state in (DealState.CANCELLED, DealState.REJECTED):
+    if deal.state in ENDED:
         raise Conflict.of(
             "deal_not_cancellable", f"{deal.reference} is {deal.get_state_display().lower()} already."
         )
@@ -257,7 +360,7 @@ def cancel_deal(
         _drop_amendment(deal, by=by, at=at, reason="The deal is cancelled.")
     _move(deal, DealState.CANCELLED, DealAction.CANCELLED, by=by, at=at, reason=reason)
     if approved:
-        engine.post(
+        outcome = engine.post(
             engine.ByDeal([deal.pk]),
             key=f"cancel:{deal.reference}:r{deal.revision}",
             kind="cancel",
@@ -265,6 +368,8 @@ def cancel_deal(
             at=at,
             reason=reason,
         )
+        discrepancies.follow(outcome, deals=[deal.pk], at=at)
+        follow_cancellation(deal=deal, by=by, at=at)
         _tell(deal, DealAction.CANCELLED, at=at)
     return deal
 
@@ -323,7 +428,7 @@ def cancel_part(
     DealEvent.objects.create(
         deal=deal, version=version, action=DealAction.PARTLY_CANCELLED, by=by, at=at, reason=reason
     )
-    engine.post(
+    outcome = engine.post(
         engine.ByDeal([deal.pk]),
         key=f"cancel-part:{deal.reference}:r{deal.revision}",
         kind="cancel",
@@ -331,6 +436,7 @@ def cancel_part(
         at=at,
         reason=reason,
     )
+    discrepancies.follow(outcome, deals=[deal.pk], at=at)
     _tell(deal, DealAction.PARTLY_CANCELLED, at=at)
     return deal
 
@@ -441,6 +547,63 @@ def release_deal(
     return _hold(deal_id, False, by=by, at=at, reason=reason, expected_revision=expected_revision)
 
 
+def _approve_or_begin(
+    deals: Sequence[Deal], approvers: Approvers, *, by: User, at: datetime, reason: str
+) -> engine.Outcome:
+    """Approve what this person's word is enough for; note the first of two approvals of the rest (RULES.md 12.4)."""
+    begun = [deal for deal in deals if approvers.needs_second(deal)]
+    enough = [deal for deal in deals if not approvers.needs_second(deal)]
+    acting(by=by, at=at, reason=reason)
+    bulk.insert(
+        [
+            DealApproval(
+                deal_id=deal.pk,
+                version_id=deal.latest.pk,
+                ordinal=1 if deal.pk not in approvers.two or approvers.needs_second(deal) else 2,
+                by_id=by.pk,
+                on_behalf_of_id=stands_in_for,
+                at=at,
+                submitted_at=waiting_since(deal),
+            )
+            for deal in deals
+            if (stands_in_for := approvers.able(deal).get(by.pk)) is not None or deal.pk in approvers.two
+        ]
+    )
+    if begun:
+        _begin(begun, by=by, at=at, reason=reason)
+    if not enough:
+        return engine.Outcome(posting_id=0, counts={})
+    return _approve(enough, by=by, at=at, reason=reason)
+
+
+def _begin(deals: Sequence[Deal], *, by: User, at: datetime, reason: str) -> None:
+    """The first of two approvals: nothing is credited, and those who may give the second are told. 3 statements."""
+    for deal in deals:
+        deal.revision += 1
+    bulk.update(Deal, [deal.pk for deal in deals], {"revision": ("int", [deal.revision for deal in deals])})
+    bulk.insert(
+        [
+            DealEvent(
+                deal_id=deal.pk,
+                version_id=deal.latest.pk,
+                action=DealAction.FIRST_APPROVED,
+                by_id=by.pk,
+                at=at,
+                reason=reason,
+            )
+            for deal in deals
+        ]
+    )
+    outbox.promise_each(
+        topic="quotas.deal_submitted",
+        payloads={
+            f"deal-first-approved:{deal.pk}:{deal.revision}": {"deal_id": deal.pk, "first_by": by.pk}
+            for deal in deals
+        },
+        at=at,
+    )
+
+
 def _approve(
     deals: Sequence[Deal],
     *,
@@ -507,6 +670,8 @@ def _approve(
         at=at,
         reason=reason,
     )
+    if amended:
+        discrepancies.follow(outcome, deals=sorted(amended), at=at)
     if len(deals) <= MOST_AT_ONCE:
         outbox.promise_each(
             topic="quotas.deal_decided",
@@ -525,8 +690,7 @@ def _approve(
 
 def _turn_down(
     deal_id: int,
-    state: DealState,
-    action: DealAction,
+    decision: Decision,
     *,
     by: User,
     at: datetime,
@@ -536,20 +700,76 @@ def _turn_down(
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     refuse_without_reason(reason)
     _refuse_unless_waiting([deal])
-    if deal.amended_at is not None and state == DealState.RETURNED:
-        raise Conflict.of(
-            "amendment_not_returnable",
-            "An amendment is approved or rejected; whoever proposed it can propose another one.",
-        )
-    _refuse_unless_approver([deal], by=by, on=day_of(at))
-    acting(by=by, at=at, reason=reason)
-    if deal.amended_at is not None:
-        _drop_amendment(deal, by=by, at=at, reason=reason)
-        _tell(deal, DealAction.AMENDMENT_REJECTED, at=at)
-        return deal
-    _move(deal, state, action, by=by, at=at, reason=reason)
-    _tell(deal, action, at=at)
+    if deal.amended_at is not None and decision is Decision.RETURN:
+        raise Conflict(_not_returnable(deal))
+    approvers = _refuse_unless_approver([deal], by=by, on=day_of(at))
+    _turn_down_all([deal], decision, approvers, by=by, at=at, reason=reason)
     return deal
+
+
+def _turn_down_all(
+    deals: Sequence[Deal],
+    decision: Decision,
+    approvers: Approvers,
+    *,
+    by: User,
+    at: datetime,
+    reason: str,
+) -> None:
+    """Return or reject what waits; of an amendment what stands goes on standing. Who stands in for somebody says so. 4 statements at most."""
+    acting(by=by, at=at, reason=reason)
+    relieved = {
+        deal.pk: principal for deal in deals if (principal := approvers.able(deal).get(by.pk)) is not None
+    }
+    names = (
+        dict(User.objects.filter(pk__in=set(relieved.values())).values_list("pk", "name")) if relieved else {}
+    )
+    events, told = [], {}
+    state, action = (
+        (DealState.RETURNED, DealAction.RETURNED)
+        if decision is Decision.RETURN
+        else (DealState.REJECTED, DealAction.REJECTED)
+    )
+    for deal in deals:
+        proposed, done = deal.latest, action
+        if deal.amended_at is not None:
+            done = DealAction.AMENDMENT_REJECTED
+            deal.latest_version = deal.credited_version
+            deal.amended_by, deal.amended_at = None, None
+        else:
+            deal.state = state
+            deal.decided_by, deal.decided_at = by, at
+        deal.revision += 1
+        events.append(
+            DealEvent(
+                deal_id=deal.pk,
+                version_id=proposed.pk,
+                action=done,
+                by_id=by.pk,
+                at=at,
+                reason=f"For {names[relieved[deal.pk]]}: {reason}"[:500] if deal.pk in relieved else reason,
+            )
+        )
+        told[f"deal-decided:{deal.pk}:{deal.revision}"] = {
+            "deal_id": deal.pk,
+            "action": str(done),
+            "revision": deal.revision,
+        }
+    bulk.update(
+        Deal,
+        [deal.pk for deal in deals],
+        {
+            "state": ("text", [deal.state for deal in deals]),
+            "latest_version_id": ("bigint", [deal.latest_version_id for deal in deals]),
+            "amended_by_id": ("bigint", [deal.amended_by_id for deal in deals]),
+            "amended_at": ("timestamptz", [deal.amended_at for deal in deals]),
+            "decided_by_id": ("bigint", [deal.decided_by_id for deal in deals]),
+            "decided_at": ("timestamptz", [deal.decided_at for deal in deals]),
+            "revision": ("int", [deal.revision for deal in deals]),
+        },
+    )
+    bulk.insert(events)
+    outbox.promise_each(topic="quotas.deal_decided", payloads=told, at=at)
 
 
 def _hold(
@@ -573,7 +793,7 @@ def _hold(
     action = DealAction.HELD if held else DealAction.RELEASED
     DealEvent.objects.create(deal=deal, version=deal.in_force, action=action, by=by, at=at, reason=reason)
     kind = "hold" if held else "release"
-    engine.post(
+    outcome = engine.post(
         engine.ByDeal([deal.pk]),
         key=f"{kind}:{deal.reference}:r{deal.revision}",
         kind=kind,
@@ -581,6 +801,7 @@ def _hold(
         at=at,
         reason=reason,
     )
+    discrepancies.follow(outcome, deals=[deal.pk], at=at)
     return deal
 
 
@@ -618,37 +839,69 @@ def _tell(deal: Deal, action: str, *, at: datetime) -> None:
 def _refuse_unless_waiting(deals: Sequence[Deal]) -> None:
     others = [deal for deal in deals if not waits(deal)]
     if others:
-        raise Conflict(
-            *(
-                Problem(
-                    "deal_not_submitted",
-                    f"{deal.reference} is {deal.get_state_display().lower()}, not waiting for a decision.",
-                )
-                for deal in others
-            )
-        )
+        raise Conflict(*(_not_waiting(deal) for deal in others))
 
 
-def _refuse_unless_approver(deals: Sequence[Deal], *, by: User, on: date) -> None:
+def _refuse_unless_approver(deals: Sequence[Deal], *, by: User, on: date) -> Approvers:
+    """Who may decide on these deals; raises Forbidden, with a problem for each that this person may not decide on."""
     approvers = Approvers(deals, on)
-    found = []
-    for deal in deals:
-        able = approvers.of(deal)
-        if by.pk in able:
-            continue
+    found = _not_theirs(deals, approvers, by)
+    if found:
+        raise Forbidden(*found.values())
+    return approvers
+
+
+def _not_theirs(deals: Sequence[Deal], approvers: Approvers, by: User) -> dict[int, Problem]:
+    """By deal, why this person is not the one to decide on it; those that are theirs are missing. 1 query, or none."""
+    able = {deal.pk: approvers.able(deal) for deal in deals}
+    others = [deal for deal in deals if by.pk not in able[deal.pk]]
+    if not others:
+        return {}
+    deciders = {user for deal in others for user in able[deal.pk]}
+    names = dict(User.objects.filter(pk__in=deciders).values_list("pk", "name"))
+    found = {}
+    for deal in others:
+        two = approvers.two.get(deal.pk)
+        whose = _listed(sorted(names[user] for user in able[deal.pk] if user in names))
         if by.pk in approvers.interested(deal):
-            found.append(
-                Problem(
-                    "self_approval",
-                    f"You {'submitted' if deal.amended_at is None else 'amended'} {deal.reference} or have a share in it, so somebody else has to decide on it.",
-                )
+            found[deal.pk] = Problem(
+                "self_approval",
+                f"You {'submitted' if deal.amended_at is None else 'amended'} {deal.reference} or have a share in it, so somebody else has to decide on it.",
+            )
+        elif two is not None and by.pk in two.first:
+            found[deal.pk] = Problem(
+                "second_approver_is_first",
+                f"The first approval of {deal.reference} is yours already; the second comes from somebody outside your chain: {whose}.",
             )
         else:
-            names = ", ".join(
-                User.objects.filter(pk__in=able).order_by("name").values_list("name", flat=True)
-            )
-            found.append(
-                Problem("not_the_approver", f"{deal.reference} is decided on by {names or 'a comp admin'}.")
-            )
-    if found:
-        raise Forbidden(*found)
+            found[deal.pk] = Problem("not_the_approver", f"{deal.reference} is decided on by {whose}.")
+    return found
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names in a sentence; of very many the first three."""
+    if not names:
+        return "a comp admin"
+    more = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {more} more" if more > 0 else "")
+
+
+def _not_waiting(deal: Deal) -> Problem:
+    return Problem(
+        "deal_not_submitted",
+        f"{deal.reference} is {deal.get_state_display().lower()}, not waiting for a decision.",
+    )
+
+
+def _not_returnable(deal: Deal) -> Problem:
+    return Problem(
+        "amendment_not_returnable",
+        f"{deal.reference}: an amendment is approved or rejected; whoever proposed it can propose another one.",
+    )
+
+
+def _above(deal: Deal) -> Problem:
+    return Problem(
+        "above_the_limit",
+        f"{deal.reference} is above the approval limit: two people approve it, and no policy does.",
+    )

@@ -63,6 +63,7 @@ _LINE = ("version_id", "line_no", "offering_id", "offering_revision_id", "plan_i
 _EVENT = ("deal_id", "version_id", "action", "by_id", "at", "reason")
 KINDS = frozenset(DealKind.values)
 EDITABLE = (DealState.DRAFT, DealState.RETURNED)
+ENDED = (DealState.CANCELLED, DealState.REJECTED)
 
 
 @dataclass(frozen=True)
@@ -148,6 +149,7 @@ class _Where(NamedTuple):
 class Facts:
     """What drafts are checked against and pinned to, read for all of them at once; more can be learned for more of them.
 
+    late     Whoever asks may date a deal in a month that is closed: a comp admin.
     asked    What was looked for already, by kind, found or not.
     weighed  How many drafts were weighed so far: each is its own number, below zero, until it has an id.
 
@@ -156,6 +158,7 @@ class Facts:
     taken  (original, offering) to refund to what that refund takes back of it, as an absolute amount.
     """
 
+    late: bool = False
     asked: dict[str, set[Any]] = field(default_factory=lambda: defaultdict(set))
     weighed: int = 0
     customers: dict[int, _Where] = field(default_factory=dict)
@@ -245,14 +248,15 @@ class Facts:
         return self._placed[key]
 
 
-def problems(draft: DealDraft, *, at: datetime, amends: Deal | None = None) -> list[Problem]:
+def problems(
+    draft: DealDraft, *, at: datetime, amends: Deal | None = None, by: User | None = None
+) -> list[Problem]:
     """Everything that is wrong with a draft, each with the place where it is. A fixed number of queries.
 
     amends  The approved deal that the draft would amend.
+    by      Who brings it: a comp admin may date it in a closed month.
     """
-    if amends is None:
-        return _problems_of(draft, facts_for([draft]), at=at)
-    facts = facts_for([draft], amended=[amends])
+    facts = facts_for([draft], amended=[amends] if amends is not None else [], by=by)
     return _problems_of(draft, facts, at=at, deal=amends)
 
 
@@ -295,7 +299,7 @@ def edit_deal(
             raise Forbidden.of(
                 "not_your_deal", "You can edit deals of your own, or of the teams that you manage.", "/owner"
             )
-    facts = facts_for([draft])
+    facts = facts_for([draft], by=by)
     refuse_if_any(_problems_of(draft, facts, at=at, deal=deal))
     acting(by=by, at=at)
     (version_id,) = write_versions([(deal.pk, draft, deal.latest.number + 1, at)], facts, by=by)
@@ -322,7 +326,7 @@ def submit_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int 
             "not_your_deal", "You can submit deals of your own, or of the teams that you manage."
         )
     draft = draft_of(deal)
-    facts = facts_for([draft])
+    facts = facts_for([draft], by=by)
     wrong = _problems_of(draft, facts, at=at, deal=deal)
     if draft.close_date > facts.today(deal.calendar_id, at):
         wrong.append(
@@ -423,7 +427,7 @@ def record_deals(
     Returns           Ids in the order of *drafts*.
     Raises            Invalid with every problem of every draft, its pointer led by the draft's place when there are several.
     """
-    facts = facts_for(drafts)
+    facts = facts_for(drafts, by=by)
     refuse_if_any(
         replace(p, pointer=f"{'' if len(drafts) == 1 else f'/{place}'}{p.pointer}")
         for place, found in enumerate(weigh(drafts, facts, at=at))
@@ -790,6 +794,7 @@ def facts_for(
     amended: Sequence[Deal] = (),
     settled: bool = False,
     known: Facts | None = None,
+    by: User | None = None,
 ) -> Facts:
     """Everything the drafts refer to. 13 queries, however many drafts, and 2 to 4 more where there are refunds or amendments.
 
@@ -797,8 +802,10 @@ def facts_for(
     amended  The deals that the drafts amend.
     settled  Whether of other refunds only those count that are approved; else those that wait count too.
     known    Facts of earlier drafts, read in the same transaction, to add to; what is in them is not read again.
+    by       Who brings the drafts; files are brought by nobody, so that closed months stay as they are.
     """
     facts = known or Facts()
+    facts.late = by is not None and by.has_role(Role.COMP_ADMIN)
     lines = [line for draft in drafts for line in draft.lines]
     customer_ids = facts.unasked("customer", (draft.customer_id for draft in drafts))
     plan_ids = facts.unasked("plan", (line.plan_id for line in lines if line.plan_id is not None))
@@ -949,7 +956,9 @@ def _problems_of(draft: DealDraft, facts: Facts, *, at: datetime, deal: Deal | N
     month = facts.month_of(calendar_id, draft.close_date)
     if month is None:
         say(Problem("no_period", f"No fiscal period holds {draft.close_date}.", "/close_date"))
-    elif month.state in (PeriodState.CLOSED, PeriodState.CLOSING) and not _may_close_in(month, before):
+    elif month.state in (PeriodState.CLOSED, PeriodState.CLOSING) and not _may_close_in(
+        month, facts, before, deal
+    ):
         say(
             Problem(
                 "period_closed",
@@ -976,15 +985,16 @@ def _problems_of(draft: DealDraft, facts: Facts, *, at: datetime, deal: Deal | N
                 )
             )
     found.extend(_line_problems(draft, facts, before))
-    found.extend(_share_problems(draft, facts))
+    found.extend(share_problems(draft, facts))
     return found
 
 
-def _may_close_in(month: Period, before: _Before | None) -> bool:
-    """A correction of what a closed month holds is posted into an open one; into another closed month only a comp admin moves a deal."""
-    return before is not None and (
-        before.may_back_date or month.starts <= before.version.close_date < month.ends
-    )
+def _may_close_in(month: Period, facts: Facts, before: _Before | None, deal: Deal | None) -> bool:
+    """A correction of what a closed month holds is posted into an open one; only a comp admin brings or moves a deal into another closed month."""
+    if before is not None:
+        return before.may_back_date or month.starts <= before.version.close_date < month.ends
+    handed_in = deal is not None and deal.state == DealState.SUBMITTED and deal.submitted_by
+    return facts.late or bool(handed_in and handed_in.has_role(Role.COMP_ADMIN))
 
 
 def _refund_problems(draft: DealDraft, facts: Facts, deal_id: int | None) -> Iterable[Problem]:
@@ -1165,7 +1175,8 @@ def _line_problems(draft: DealDraft, facts: Facts, before: _Before | None) -> It
             yield Problem("term_out_of_range", "A term is between 1 and 600 months.", f"{at}/term_months")
 
 
-def _share_problems(draft: DealDraft, facts: Facts) -> Iterable[Problem]:
+def share_problems(draft: DealDraft, facts: Facts) -> Iterable[Problem]:
+    """What is wrong with who shares the deal, and by how much."""
     if draft.kind == DealKind.CONSUMPTION:
         if draft.shares:
             yield Problem(

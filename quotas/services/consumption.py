@@ -42,6 +42,7 @@ from quotas.models import (
     TeamMembership,
     ValueBasis,
 )
+from quotas.services import discrepancies
 from quotas.services.booking import DealDraft, LineDraft, facts_for, write_versions
 
 POLICY: Final = "Usage, straight-through v1"
@@ -684,7 +685,10 @@ def _write(drafts: Sequence[tuple[_Account, DealDraft]], *, by: User, at: dateti
     )
     bulk.insert(list(_events(drafts, deals, versions, by=by, at=at)))
     digest = hashlib.sha256(repr(latest).encode()).hexdigest()[:40]
-    engine.post(engine.ByDeal(ids), key=f"usage:{digest}", kind="usage", by=by, at=at, reason=POLICY)
+    outcome = engine.post(
+        engine.ByDeal(ids), key=f"usage:{digest}", kind="usage", by=by, at=at, reason=POLICY
+    )
+    discrepancies.follow(outcome, deals=ids, at=at)
 
 
 def _events(

@@ -19,7 +19,7 @@ from accounts.audit import acting
 from accounts.models import RoleGrant, User
 from config import bulk, jobs
 from config.clock import day_of
-from config.models import JobState
+from config.models import JobState, OutboxMessage
 from marketplace.models import (
     CommercialPath,
     Customer,
@@ -51,6 +51,7 @@ from quotas.demo.selling import (
 from quotas.demo.targets import BOOKINGS, CONSUMPTION, MINOR, NEW_CUSTOMERS
 from quotas.demo.world import World, world
 from quotas.models import (
+    ONE,
     AccountOwnership,
     CompPlan,
     CreditEntry,
@@ -60,11 +61,14 @@ from quotas.models import (
     DealKind,
     DealLine,
     DealState,
+    Draw,
     FiscalCalendar,
     FxRate,
+    Grain,
     ImportKind,
     Measure,
     ParityException,
+    PayScale,
     Period,
     PeriodState,
     PlanAssignment,
@@ -72,6 +76,8 @@ from quotas.models import (
     PlanState,
     PlanVersion,
     Quota,
+    QuotaRelief,
+    RateTier,
     Rep,
     RuleVersion,
     Team,
@@ -81,9 +87,11 @@ from quotas.models import (
     TerritoryAssignment,
     ValueBasis,
 )
-from quotas.services import importing
+from quotas.selectors.closing import checklist, last_posted, to_acknowledge
+from quotas.services import closing, importing
 from quotas.services.approving import (
     MOST_AT_ONCE,
+    approve_deal,
     approve_deals,
     cancel_deal,
     cancel_part,
@@ -97,9 +105,15 @@ from quotas.services.booking import (
     ShareDraft,
     amend_deal,
     draft_of,
+    log_deal,
     record_deals,
+    submit_deal,
 )
 from quotas.services.consumption import UsageRow, record_usage
+from quotas.services.delegating import delegate, set_limit
+from quotas.services.demo_commitments import stage_commitments
+from quotas.services.demo_disputes import stage_disputes
+from quotas.services.parity import prove_period
 from quotas.services.policies import draft_policy, publish_policy
 
 PASSWORD = "demo"  # noqa: S105 -- it stands on the log-in page
@@ -110,6 +124,10 @@ TREE_SINCE = date(2010, 1, 1)
 LOCK = 0x44454D4F
 CRM_SOURCE = "salesforce"  # as the map of the file says
 CRM_ROWS = 36  # of the file that a CRM has exported
+LIMIT_MINOR = 1_000_000_00  # above it two people approve
+LARGE_DEAL = "Coding assistants for every developer"  # waits for its second approver
+CLOSED_HERE = 2  # of the months that are over, the last ones: with snapshot, seal and statements
+ACCEPTED = "Known, and agreed with finance for this month."
 A_BATCH = 4_000  # deals approved together at least: each posting passes over all facts once
 
 
@@ -154,11 +172,16 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _territories(ids, made)
     _calendar(ids, made)
     _quotas(ids, made)
+    _reliefs(ids, made)
     _plan(ids, made)
+    _draw(ids, made)
     _policies(ids)
     _deals(ids, made)
     deals = Deal.objects.count()
     imported = _crm_file(ids, today)
+    disputed = stage_disputes(people=ids.users, today=today)
+    _approvals(ids, today)
+    committed = stage_commitments(by=ids.users["admin"], today=today, at=_morning(today - timedelta(days=2)))
     staged = stage_demo(people=ids.users, at=_morning(today - timedelta(days=1)))
     return Loaded(
         {
@@ -169,6 +192,8 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
             "deals": deals,
             "deals out of a CRM's file": imported,
             "credit entries": CreditEntry.objects.count(),
+            "customer commitments": committed,
+            **disputed,
             **staged,
         },
         made.digest(),
@@ -227,7 +252,9 @@ def _offerings(ids: _Ids) -> list[OfferingFact]:
 
 def _organisation(ids: _Ids, made: World) -> None:
     found = made.organisation
-    teams = Team.objects.bulk_create(Team(slug=team.slug, name=team.name) for team in found.teams)
+    teams = Team.objects.bulk_create(
+        Team(slug=team.slug, name=team.name, cost_centre=team.cost_centre) for team in found.teams
+    )
     ids.teams = {team.slug: team.pk for team in teams}
     TeamPlacement.objects.bulk_create(
         TeamPlacement(
@@ -393,6 +420,21 @@ def _quotas(ids: _Ids, made: World) -> None:
     )
 
 
+def _reliefs(ids: _Ids, made: World) -> None:
+    QuotaRelief.objects.bulk_create(
+        QuotaRelief(
+            rep_id=ids.reps[relief.person],
+            kind=relief.kind,
+            effective=DateRange(relief.starts, relief.ends),
+            factor_ppm=relief.percent * 10_000,
+            reason=relief.reason,
+            recorded_by_id=ids.users["admin"].pk,
+            recorded_at=_morning(relief.starts if relief.kind == "leave" else made.reliefs[0].starts),
+        )
+        for relief in made.reliefs
+    )
+
+
 def _plan(ids: _Ids, made: World) -> None:
     """A plan for everybody and one for a role, published by another person than their author; and a draft that pays one publisher more."""
     field_plan = CompPlan.objects.create(slug=plan.SLUG, name=plan.NAME)
@@ -421,7 +463,7 @@ def _plan(ids: _Ids, made: World) -> None:
         ids, launch, 1, plan.LAUNCH_SPAN, june, "Half a year of a push for coding, whoever made the model."
     )
     _rules(ids, [(first, plan.RULES), (draft, plan.DRAFT_RULES), (extra, plan.LAUNCH_RULES)])
-    PlanComponent.objects.bulk_create(
+    components = PlanComponent.objects.bulk_create(
         PlanComponent(
             plan_version=version,
             measure_id=ids.measures[measure],
@@ -432,6 +474,7 @@ def _plan(ids: _Ids, made: World) -> None:
         for version in (first, draft)
         for measure, weight, incentive in plan.COMPONENTS
     )
+    _scales(ids, components)
     _exception(ids)
     for version in (first, extra):
         version.state = PlanState.PUBLISHED
@@ -442,6 +485,35 @@ def _plan(ids: _Ids, made: World) -> None:
         version.published_by = ids.users["checker"]
         version.published_at = version.drafted_at + timedelta(days=3)
         version.save()
+
+
+def _scales(ids: _Ids, components: Sequence[PlanComponent]) -> None:
+    """How each component pays, before its version is published: from then on it does not change."""
+    of = {ids.measures[measure]: terms for measure, terms in plan.SCALES.items()}
+    scales = PayScale.objects.bulk_create(
+        PayScale(component=component, window=Grain.QUARTER, cap_minor=of[component.measure_id][1])
+        for component in components
+    )
+    RateTier.objects.bulk_create(
+        RateTier(scale=scale, starts_at=starts_at, rate_ppm=rate)
+        for scale, component in zip(scales, components, strict=True)
+        for starts_at, rate in of[component.measure_id][0]
+    )
+
+
+def _draw(ids: _Ids, made: World) -> None:
+    """The last seat of the log-ins' team has a recoverable draw."""
+    home = made.organisation.home
+    last = made.organisation.sellers(home, plan.DRAW_SPAN[0])[-1]
+    Draw.objects.create(
+        rep_id=ids.reps[last.slug],
+        amount_minor=plan.DRAW_MINOR,
+        currency_id="USD",
+        effective=DateRange(*plan.DRAW_SPAN),
+        reason=plan.DRAW_REASON,
+        recorded_by=ids.users["admin"],
+        recorded_at=_morning(plan.DRAW_SPAN[0]) - timedelta(days=4),
+    )
 
 
 def _exception(ids: _Ids) -> None:
@@ -533,7 +605,10 @@ def _deals(ids: _Ids, made: World) -> None:
     by_manager: list[DealFact] = []
     waiting: list[DealFact] = []  # refunds whose originals are not approved yet
     approved: set[str] = set()
-    for batch in _batches(made.deals):
+    states = calendar.states(made.today)
+    closed = [name for name, state in states.items() if state == "closed"]
+    last_closed = max(fact.starts for fact in calendar.periods() if fact.name in closed)
+    for batch in _batches(made.deals, last_closed + timedelta(days=45)):
         ready: list[DealFact] = []
         refunds = waiting
         _meter(ids, [fact for fact in batch if fact.kind == "consumption"])
@@ -563,15 +638,14 @@ def _deals(ids: _Ids, made: World) -> None:
     for first in range(0, len(by_manager), MOST_AT_ONCE):
         _approve(ids, by_manager[first : first + MOST_AT_ONCE], by="manager", policy="")
     _turn_down(ids, made)
-    states = calendar.states(made.today)
-    closed = [name for name, state in states.items() if state == "closed"]
-    last_closed = max(fact.starts for fact in calendar.periods() if fact.name in closed)
     undone = [fact for fact in made.deals if fact.outcome in (CANCELLED, HELD)]
     late = [fact for fact in undone if fact.late]
     for fact in undone:
         if not fact.late:
             _undo(ids, fact)
-    _close(ids, closed, at=_morning(last_closed + timedelta(days=45)))
+    _close(ids, closed[:-CLOSED_HERE], at=_morning(last_closed + timedelta(days=45)))
+    for nth, name in enumerate(closed[-CLOSED_HERE:]):
+        _close_by_two(ids, name, at=_morning(last_closed + timedelta(days=66 + nth)))
     for fact in late:
         _undo(ids, fact)
     for fact in made.deals:
@@ -646,15 +720,18 @@ def _propose(ids: _Ids, fact: DealFact, change: AmendmentFact) -> None:
     )
 
 
-def _batches(deals: Sequence[DealFact]) -> Iterable[list[DealFact]]:
-    """Whole months in the order in which they were recorded, at least A_BATCH deals each but for the last."""
+def _batches(deals: Sequence[DealFact], day: date) -> Iterable[list[DealFact]]:
+    """Whole months in the order in which they were recorded, at least A_BATCH deals each but for the last and for the one of *day*.
+
+    What is recorded in the month of that day is posted with nothing later: closes come after it.
+    """
     months: dict[tuple[int, int], list[DealFact]] = defaultdict(list)
     for fact in deals:
         months[fact.recorded_at.year, fact.recorded_at.month].append(fact)
     batch: list[DealFact] = []
-    for month in months.values():
-        batch += month
-        if len(batch) >= A_BATCH:
+    for month, recorded in months.items():
+        batch += recorded
+        if len(batch) >= A_BATCH or month == (day.year, day.month):
             yield batch
             batch = []
     if batch:
@@ -801,11 +878,95 @@ def _crm_file(ids: _Ids, today: date) -> int:
     return Deal.objects.filter(source=CRM_SOURCE).count()
 
 
+def _approvals(ids: _Ids, today: date) -> None:
+    """A limit, two delegations, and a deal above the limit that has its first approval and waits for the second."""
+    yesterday = today - timedelta(days=1)
+    at, admin, manager, director = (
+        _morning(yesterday),
+        *(ids.users[name] for name in ("admin", "manager", "director")),
+    )
+    set_limit(
+        amount_minor=LIMIT_MINOR,
+        currency="USD",
+        starts=yesterday,
+        reason="Two people look at the largest deals",
+        by=admin,
+        at=at,
+    )
+    for of, to, first, days, reason in (
+        (director, admin, yesterday, 8, "Customer visits in Asia"),
+        (manager, director, today + timedelta(days=17), 12, "Annual leave"),
+    ):
+        delegate(
+            of_id=of.pk,
+            to_id=to.pk,
+            starts=first,
+            ends=first + timedelta(days=days),
+            reason=reason,
+            by=of,
+            at=at,
+        )
+    rep = ids.users["rep"]
+    like = (
+        Deal.objects.filter(
+            owner__user=rep,
+            state=DealState.APPROVED,
+            latest_version__kind=DealKind.NEW_BUSINESS,
+            latest_version__currency__in=["USD", "EUR"],
+        )
+        .select_related("latest_version")
+        .order_by("-id")
+        .first()
+    )
+    if like is None:
+        return
+    draft = draft_of(like)
+    large = log_deal(
+        draft=replace(
+            draft,
+            title=LARGE_DEAL,
+            close_date=yesterday,
+            new_customer=False,
+            lines=(
+                replace(
+                    draft.lines[0], amount_minor=LIMIT_MINOR * 7 // 5, line_no=None, price_version_id=None
+                ),
+            ),
+            shares=(ShareDraft(draft.owner_id, ONE),),
+            source="parity",
+            external_id="",
+        ),
+        by=rep,
+        at=at + timedelta(hours=1),
+    )
+    submit_deal(deal_id=large.pk, by=rep, at=at + timedelta(hours=1))
+    approve_deal(deal_id=large.pk, by=manager, at=at + timedelta(hours=4), reason="Signed contract seen")
+
+
 def _close(ids: _Ids, names: Sequence[str], *, at: datetime) -> None:
-    """What is over takes no more postings. The demo closes on its own word: it has no statements to freeze."""
+    """What was closed before Parity had it: no snapshot, no seal, no statements."""
     engine.lock_periods_exclusively()
     acting(by=ids.users["admin"], at=at, reason="Months that are over")
     Period.objects.filter(pk__in=[ids.periods[name] for name in names]).update(state=PeriodState.CLOSED)
+
+
+def _close_by_two(ids: _Ids, name: str, *, at: datetime) -> None:
+    """As every month is closed: parity proved, asked for by one, everything acknowledged and approved by another, carried out."""
+    month = Period.objects.select_related("calendar").get(pk=ids.periods[name])
+    last = last_posted(month)
+    at = max(at, last + timedelta(hours=1)) if last else at
+    prove_period(period_id=month.pk, by=ids.users["admin"], at=at)
+    asked = closing.ask_close(
+        period_id=month.pk, by=ids.users["admin"], at=at, note="Every bill of the month is in."
+    )
+    later = at + timedelta(hours=2)
+    seen = {item.slug: ACCEPTED if item.reason else "" for item in to_acknowledge(checklist(month, at=later))}
+    job = closing.approve_close(close_id=asked.pk, by=ids.users["checker"], at=later, acknowledged=seen)
+    done = jobs.work_off(job_id=job.pk, now=lambda: later)
+    if done.state != JobState.DONE:
+        raise RuntimeError(f"{job.title} has not worked: {done.error}")
+    # That it was asked for is no news any more; that it is closed is.
+    OutboxMessage.objects.filter(payload__key__startswith="close-asked", done_at=None).update(done_at=later)
 
 
 def _morning(day: date) -> datetime:

@@ -21,19 +21,26 @@ from config.outbox import promise
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Currency, Customer
 from quotas.models import (
+    LARGEST_AMOUNT_MINOR,
     ONE,
     CompPlan,
     CreditingRule,
     DealState,
     DealVersion,
+    Grain,
     Measure,
+    PayBy,
+    PayScale,
     PlanComponent,
     PlanState,
     PlanVersion,
+    RateTier,
     Receivers,
     RuleVersion,
 )
 from quotas.selectors.linter import known_values
+from quotas.selectors.pay_words import PayTerms, problems_of_order
+from quotas.selectors.pay_words import place as pay_place
 from quotas.selectors.plans import (
     OPEN_STATES,
     base_of,
@@ -66,13 +73,29 @@ class RuleDraft:
 
 
 @dataclass(frozen=True, slots=True)
+class ScaleDraft:
+    """How a component pays; units as in PayScale and RateTier.
+
+    tiers  (from, rate), in the order in which they were entered.
+    """
+
+    tiers: Sequence[tuple[int, int]]
+    by: str = PayBy.ATTAINMENT
+    window: str = Grain.QUARTER
+    threshold: int = 0
+    whole_amount: bool = False
+    cap_minor: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ComponentDraft:
-    """A measure and what it weighs, in parts per million; the target incentive in minor units of its currency."""
+    """A measure and what it weighs, in parts per million; the target incentive in minor units of its currency; how it pays."""
 
     measure_id: int
     weight_ppm: int
     target_incentive_minor: int | None = None
     currency: str | None = None
+    scale: ScaleDraft | None = None
 
 
 # --- drafts -----------------------------------------------------------------------------------------------
@@ -218,7 +241,29 @@ def save_components(
         component.target_incentive_minor = draft.target_incentive_minor
         component.currency_id = draft.currency if draft.target_incentive_minor is not None else None
         component.save()
+        _save_scale(component, draft.scale)
     return version
+
+
+def _save_scale(component: PlanComponent, draft: ScaleDraft | None) -> None:
+    kept = PayScale.objects.filter(component=component).first()
+    if draft is None:
+        if kept is not None:
+            kept.delete()
+        return
+    scale = kept or PayScale(component=component)
+    scale.by, scale.window = draft.by, draft.window
+    scale.threshold, scale.whole_amount, scale.cap_minor = (
+        draft.threshold,
+        draft.whole_amount,
+        draft.cap_minor,
+    )
+    scale.save()
+    if list(scale.tiers.values_list("starts_at", "rate_ppm")) != list(draft.tiers):
+        scale.tiers.all().delete()
+        RateTier.objects.bulk_create(
+            [RateTier(scale=scale, starts_at=start, rate_ppm=rate) for start, rate in draft.tiers]
+        )
 
 
 @transaction.atomic
@@ -428,7 +473,7 @@ def rule_problems(draft: RuleDraft) -> list[Problem]:
 
 
 def _component_problems(components: Sequence[ComponentDraft]) -> list[Problem]:
-    measures = set(Measure.objects.values_list("pk", flat=True))
+    measures = {m.pk: m for m in Measure.objects.select_related("currency")}
     currencies = set(Currency.objects.values_list("code", flat=True))
     found = []
     for place, each in enumerate(components):
@@ -450,6 +495,12 @@ def _component_problems(components: Sequence[ComponentDraft]) -> list[Problem]:
                     f"/components/{place}/target_incentive",
                 )
             )
+        measure = measures.get(each.measure_id)
+        if each.scale is not None and measure is not None:
+            found += [
+                Problem(p.code, p.message, f"/components/{place}{p.pointer}")
+                for p in scale_problems(each.scale, measure, target=each.target_incentive_minor)
+            ]
     if len({each.measure_id for each in components}) < len(components):
         found.append(Problem("measure_twice", "A measure has one component.", "/components"))
     together = sum(each.weight_ppm for each in components)
@@ -461,6 +512,67 @@ def _component_problems(components: Sequence[ComponentDraft]) -> list[Problem]:
                 "/components",
             )
         )
+    return found
+
+
+def scale_problems(scale: ScaleDraft, measure: Measure, *, target: int | None) -> list[Problem]:
+    """What is wrong with how a component pays: one message for each thing, that says what to do."""
+    found: list[Problem] = []
+    attained = scale.by == PayBy.ATTAINMENT
+    said = PayTerms(measure, measure.currency, scale.by, scale.window, scale.tiers)
+    if scale.by not in PayBy.values or scale.window not in Grain.values:
+        return [Problem("scale_unknown", "Choose what it pays by, and the window.", "/scale/by")]
+    if attained and target is None:
+        found.append(
+            Problem(
+                "target_incentive_missing",
+                "Give a target incentive: rates over attainment are parts of it.",
+                "/target_incentive",
+            )
+        )
+    if not attained and measure.currency is None:
+        found.append(
+            Problem(
+                "count_has_no_commission",
+                f"{measure.name} are counted and have no amount to pay a part of: pay by attainment.",
+                "/scale/by",
+            )
+        )
+    most = LARGEST_FACTOR_PPM if attained else LARGEST_AMOUNT_MINOR
+    starts = [start for start, _ in scale.tiers]
+    wrong = problems_of_order(starts)
+    if not scale.tiers:
+        found.append(Problem("rates_missing", "Give at least one rate, from 0 on.", "/scale/tiers"))
+    elif any(not 0 <= start <= most for start in starts):
+        bound = "10,000%" if attained else pay_place(most, said)
+        found.append(Problem("rate_starts_out_of_bounds", f"A rate begins at 0 to {bound}.", "/scale/tiers"))
+    elif wrong is not None and wrong[1] == "first_not_at_nothing":
+        found.append(
+            Problem(
+                "first_rate_not_at_nothing",
+                f"The first rate begins at {pay_place(starts[0], said)} and has to begin at 0: give a rate of 0 up to there if nothing is paid.",
+                "/scale/tiers",
+            )
+        )
+    elif wrong is not None:
+        nth = wrong[0]
+        found.append(
+            Problem(
+                "rates_not_rising",
+                f"Rate {nth + 1} begins at {pay_place(starts[nth], said)}, not above {pay_place(starts[nth - 1], said)} where the one before begins: put them in order.",
+                "/scale/tiers",
+            )
+        )
+    if any(not 0 <= rate <= LARGEST_FACTOR_PPM for _, rate in scale.tiers):
+        found.append(Problem("rate_out_of_bounds", "A rate is 0% to 10,000%.", "/scale/tiers"))
+    elif scale.tiers and not any(rate for _, rate in scale.tiers):
+        found.append(
+            Problem("rates_pay_nothing", "Every rate is 0: it would never pay anything.", "/scale/tiers")
+        )
+    if not 0 <= scale.threshold <= most:
+        found.append(Problem("threshold_out_of_bounds", "A threshold is 0 or more.", "/scale/threshold"))
+    if scale.cap_minor is not None and not 0 < scale.cap_minor <= LARGEST_AMOUNT_MINOR:
+        found.append(Problem("cap_out_of_bounds", "A cap is above 0.", "/scale/cap"))
     return found
 
 
@@ -556,10 +668,20 @@ def _copy(base: PlanVersion, made: PlanVersion) -> None:
         rule.pk, rule.plan_version = None, made
         rule._state.adding = True
         rule.save()
-    for component in base.components.order_by("pk"):
+    for component in base.components.select_related("pay_scale").order_by("pk"):
+        scale = getattr(component, "pay_scale", None)
+        tiers = [] if scale is None else list(scale.tiers.all())
         component.pk, component.plan_version = None, made
         component._state.adding = True
         component.save()
+        if scale is None:
+            continue
+        scale.pk, scale.component = None, component
+        scale._state.adding = True
+        scale.save()
+        RateTier.objects.bulk_create(
+            [RateTier(scale=scale, starts_at=tier.starts_at, rate_ppm=tier.rate_ppm) for tier in tiers]
+        )
 
 
 def _overlap(one: DateRange, other: DateRange) -> bool:

@@ -21,6 +21,7 @@ from quotas.crediting import engine
 from quotas.models import CreditEntry, Period, PeriodState
 from quotas.selectors import recredits
 from quotas.selectors.recredits import KIND, POSTED_LATER, Cause, written
+from quotas.services import discrepancies
 
 __all__ = ["Cause", "cancel_run", "follow_eligibility", "start_run", "wait_for_postings"]
 
@@ -192,7 +193,9 @@ def _post(job: Job, part: dict[str, Any], at: datetime) -> None:
     if outcome.counts.get("credited", 0) + outcome.counts.get("reversed", 0):
         jobs.count(job, {POSTED_LATER: _posted_later(outcome.posting_id, before)})
         first_entry = job.result.get("entries", [before + 1])[0]
-        job.result["entries"] = [first_entry, _last_entry()]  # between these, to find them by their key
+        last = _last_entry()
+        job.result["entries"] = [first_entry, last]  # between these, to find them by their key
+        discrepancies.follow(outcome, between=(before, last), at=at)
 
 
 def _parts(asked: dict[str, Any]) -> list[dict[str, Any]]:

@@ -5,7 +5,7 @@ open yet) is changed in a savepoint that is rolled back.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -20,7 +20,7 @@ from accounts.models import Role, User
 from config import jobs
 from config.clock import day_of
 from config.models import Job
-from config.refusals import Forbidden, NotFound, Problem, refuse_if_any
+from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from marketplace.models import Customer, Plan
 from quotas.crediting import engine
 from quotas.models import (
@@ -60,7 +60,7 @@ def sides(version: PlanVersion) -> tuple[list[int], list[int]]:
 
 
 @contextmanager
-def _for_a_moment() -> Iterator[None]:
+def for_a_moment() -> Iterator[None]:
     """What is written inside is undone at the end, whatever happens."""
     with transaction.atomic():
         savepoint = transaction.savepoint()
@@ -142,7 +142,7 @@ def try_deal(*, version: PlanVersion, tryout: Tryout, at: datetime) -> Tried:
         "shares": [{"ordinal": 1, "rep_id": rep.pk, "ppm": 1_000_000}] if rep else [],
     }
     before, after = sides(version)
-    with _for_a_moment():
+    with for_a_moment():
         acting(by=None, at=at, reason="Trying a deal")
         # A month that is to come is not open yet; the rules are what is tried here.
         Period.objects.filter(grain=Grain.MONTH, starts__lte=day, ends__gt=day).exclude(
@@ -269,6 +269,18 @@ def start_simulation(
     return job
 
 
+def cancel_simulation(*, job_id: int, by: User, at: datetime) -> Job:
+    """Stop a preview after the month it is at. Nothing of it is shown. Raises Forbidden, NotFound, Conflict where it is over."""
+    if not by.has_role(Role.COMP_ADMIN):
+        raise Forbidden.of("not_a_comp_admin", "Only a comp admin stops a preview.")
+    job = Job.objects.filter(kind=SIMULATE, pk=job_id).first()
+    if job is None:
+        raise NotFound.of("no_such_preview", "There is no such preview.")
+    if job.finished:
+        raise Conflict(Problem("preview_is_over", "This preview is over already."))
+    return jobs.cancel(job_id=job_id, at=at)
+
+
 @jobs.carries_out(SIMULATE)
 def step(job: Job, at: datetime) -> bool:
     """Compare one month; at the end, say who moves. A draft that changed meanwhile ends the run: its answer would be about nothing."""
@@ -285,20 +297,22 @@ def step(job: Job, at: datetime) -> bool:
     months = _months(*span)
     nth = job.cursor.get("next", 0)
     job.total = len(months)
-    moves = job.cursor.setdefault("moves", {})
     by_month = job.cursor.setdefault("months", [])
-    with _for_a_moment():
+    with for_a_moment():
         acting(by=job.requested_by, at=at, reason=job.title)
         if asked["as_if"]:
             _back_to(version, *span)
         before, after = sides(version)
         found = engine.compare(engine.BySpan(*months[nth]), before=before, after=after)
+    periods = _leaves_within(
+        months[nth]
+    )  # refunds of a later month come with their originals, and count in their own
     changed: dict[int, int] = defaultdict(int)
-    for move in _of_this_month(found, months[nth]):
-        key = f"{move.measure_id}:{move.team_id}:{move.rep_id}"
-        known = moves.get(key, [0, 0])
-        moves[key] = [known[0] + move.before, known[1] + move.after]
-        changed[move.measure_id] += move.after - move.before
+    for move in found.standings:
+        if move.period_id in periods:
+            changed[move.measure_id] += move.after - move.before
+    for kind, rows in (("moves", found.standings), ("rules", found.rules), ("offerings", found.offerings)):
+        _gather(job.cursor.setdefault(kind, {}), rows, periods)
     by_month.append([months[nth][0].isoformat(), {str(pk): change for pk, change in sorted(changed.items())}])
     job.cursor["next"] = job.done = nth + 1
     if nth + 1 < len(months):
@@ -309,14 +323,37 @@ def step(job: Job, at: datetime) -> bool:
     return False
 
 
-def _summary(gathered: dict[str, Any]) -> dict[str, Any]:
-    """moves: [measure, team, rep, before, after] for whoever moves, the largest move first; sums by measure and team beside it."""
+def _gather(
+    into: dict[str, list[int]],
+    rows: Iterable[engine.Move | engine.RuleMove | engine.OfferingMove],
+    periods: set[int],
+) -> None:
+    """Add up what is before and after by measure and whatever else the rows tell apart, whatever the month."""
+    for measure, period, *subject, before, after in rows:
+        if period in periods:
+            known = into.setdefault(":".join(map(str, (measure, *subject))), [0, 0])
+            known[0] += before
+            known[1] += after
+
+
+def _largest_first(gathered: dict[str, list[int]]) -> list[list[int]]:
+    """[measure, ..., before, after] for what moves, the largest move first."""
     moves = [
         [*(int(part) for part in key.split(":")), *amounts]
-        for key, amounts in gathered["moves"].items()
+        for key, amounts in gathered.items()
         if amounts[0] != amounts[1]
     ]
-    moves.sort(key=lambda m: (-abs(m[4] - m[3]), m[:3]))
+    return sorted(moves, key=lambda m: (-abs(m[-1] - m[-2]), m[:-2]))
+
+
+def _summary(gathered: dict[str, Any]) -> dict[str, Any]:
+    """What moves, the largest move first, and sums by measure, team and month beside it.
+
+    moves      [measure, team, rep, before, after]
+    rules      [measure, rule, before, after]
+    offerings  [measure, offering, before, after]
+    """
+    moves = _largest_first(gathered["moves"])
     measures: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     teams: dict[tuple[int, int], int] = defaultdict(int)
     for measure, team, _rep, before, after in moves:
@@ -337,17 +374,18 @@ def _summary(gathered: dict[str, Any]) -> dict[str, Any]:
             if change
         ],
         "months": gathered["months"],
+        "rules": _largest_first(gathered["rules"]),
+        "offerings": _largest_first(gathered["offerings"]),
     }
 
 
-def _of_this_month(moves: Sequence[engine.Move], month: tuple[date, date]) -> list[engine.Move]:
-    """Refunds of a later month come with their originals; they are counted in their own."""
-    periods = set(
+def _leaves_within(month: tuple[date, date]) -> set[int]:
+    """The fiscal months, of whatever calendar, that share days with a calendar month."""
+    return set(
         Period.objects.filter(grain=Grain.MONTH, starts__lt=month[1], ends__gt=month[0]).values_list(
             "pk", flat=True
         )
     )
-    return [move for move in moves if move.period_id in periods]
 
 
 def _months(starts: date, ends: date) -> list[tuple[date, date]]:

@@ -19,13 +19,17 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.exports import Column, Table, ratio
-from quotas.models import ONE, Period, Team
+from quotas.models import ONE, Period, QuotaRelief, Team
 from quotas.selectors import exports, pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
+from quotas.selectors.statements import pending_for
+from quotas.selectors.targets import reliefs_of
 from quotas.selectors.visibility import calendars_of, rep_of
 from quotas.selectors.weighted import WeightedAttainment, WeightedComponent, weighted_attainments
 from quotas.services.approving import approvals_waiting_for
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
+from quotas.views.versions import chosen_version, said, versions
+from quotas.views.whatif import gap_card
 
 FILTERS: Final = (("", "All"), ("behind", "Behind pace"), ("pending", "Has pending"))
 PUBLISHERS_SHOWN: Final = 5
@@ -43,6 +47,7 @@ class Line:
     pace_ppm: int
     landing: str
     landing_ppm: int
+    relief: str = ""
 
     @property
     def quota(self) -> int:
@@ -70,12 +75,15 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
     known = periods.Calendars()
     period = chosen_period(request.GET, today, lambda: known.of_team(team.pk, today))
     measure, measures = chosen_measure(request.GET)
-    shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user)
-    lines = [_line(row, shown) for row in shown.rows]
+    reading, closes, wrong = chosen_version(request, period, at)
+    shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user, reading=reading)
+    reliefs = _reliefs(shown)
+    lines = [_line(row, shown, reliefs.get(row.id, "")) for row in shown.rows]
     rows = _filtered(lines, request.GET.get("q", ""), request.GET.get("show", ""))
     if form := exporting.asked(request):
         table = _table(_sorted(rows, request.GET.get("sort", "")), shown)
-        name, title = f"board {team.slug} {measure.slug} {period}", f"{team.name}, quota board"
+        kind = "" if reading.plain else f" {reading.name}"
+        name, title = f"board {team.slug} {measure.slug} {period}{kind}", f"{team.name}, quota board"
         return exporting.answer(request, form, name=name, title=title, table=table, said=_told(shown))
     context = {
         "board": shown,
@@ -109,7 +117,20 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
         "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
         "over": formats.percent(shown.assigned_minor, shown.quota_minor or 0),
         "weighted": _weighted(shown),
+        "versions": versions(
+            *(request, reading, closes, wrong),
+            measure=measure,
+            within=shown.inside,
+            shown_minor=shown.credited_minor,
+            money=shown.money,
+            at=at,
+        ),
     }
+    mine = shown.reading.plain and any(row.you for row in shown.rows)
+    if mine:
+        context["to_do"] = pending_for(user, today)
+        if period.ends > today:
+            context |= gap_card(user, measure=measure, period=period, on=today)
     return render(request, "quotas/board.html", context)
 
 
@@ -124,16 +145,32 @@ def _home(user: User) -> str:
     return reverse("quotas:board", args=[team.slug])
 
 
-def _line(row: Row, shown: Board) -> Line:
+def _reliefs(shown: Board) -> dict[int, str]:
+    """Ramp and leave of the rows whose amounts the viewer may see, in words; of the figures of now alone. 1 query, none for teams."""
+    ids = [row.id for row in shown.rows if row.kind == "rep" and row.money]
+    if not ids or not shown.reading.live:
+        return {}
+    return {rep: ", ".join(_relief(each) for each in of) for rep, of in reliefs_of(ids, shown.period).items()}
+
+
+def _relief(relief: QuotaRelief) -> str:
+    until = (
+        f" until {formats.day(relief.effective.upper - timedelta(days=1))}" if relief.effective.upper else ""
+    )
+    return f"{relief.get_kind_display()} at {formats.percent(relief.factor_ppm, ONE, 0)}{until}"
+
+
+def _line(row: Row, shown: Board, relief: str) -> Line:
     so_far = shown.progress
     if not row.quota_minor or not so_far.elapsed:
-        return Line(row, shown.pace_ppm, formats.NO_VALUE, -1)
+        return Line(row, shown.pace_ppm, formats.NO_VALUE, -1, relief)
     landing = Fraction(row.attained_minor * so_far.days, so_far.elapsed * row.quota_minor)
     return Line(
         row,
         shown.pace_ppm,
         formats.percent(landing.numerator, landing.denominator, 0),
         formats.rounded(landing * 10**6),
+        relief,
     )
 
 
@@ -224,6 +261,7 @@ def _told(shown: Board) -> list[tuple[str, str]]:
     told = [
         ("Measure", shown.measure.name),
         ("Period", shown.period.name),
+        *said(shown.reading),
         ("Linear pace", formats.percent(shown.pace_ppm, ONE)),
     ]
     if shown.plan_version:
@@ -264,7 +302,7 @@ class WeightedShown:
 def _weighted(shown: Board) -> list[WeightedShown]:
     """The viewer's own, on the board of a team that he is in; one for each of his plans that weighs measures."""
     mine = next((row for row in shown.rows if row.you and row.kind == "rep"), None)
-    if mine is None:
+    if mine is None or not shown.reading.plain:
         return []
     found = weighted_attainments([mine.id], period=shown.period, on=shown.on).get(mine.id, [])
     return [

@@ -18,8 +18,8 @@ from django.views.decorators.http import require_http_methods
 from accounts.models import Role
 from config import clock, exporting
 from config.refusals import Refusal
-from quotas.models import FiscalCalendar, Grain, Period, PeriodState
-from quotas.selectors import exports
+from quotas.models import FiscalCalendar, Grain, Period, PeriodClose, PeriodState, Seal
+from quotas.selectors import closing, closing_tables, exports
 from quotas.services import calendars
 from quotas.views import HtmxRequest, sales_user
 
@@ -151,11 +151,23 @@ class OpenForm(forms.Form):
 
 
 @dataclass(frozen=True, slots=True)
+class Month:
+    """A month in the list, and its standing close if it has one."""
+
+    period: Period
+    close: PeriodClose | None
+
+    @property
+    def seal(self) -> Seal | None:
+        return next(iter(self.close.seals.all()), None) if self.close else None
+
+
+@dataclass(frozen=True, slots=True)
 class Year:
     """A fiscal year with its quarters, and how many of its months are in each state."""
 
     period: Period
-    quarters: Sequence[tuple[Period, Sequence[Period]]]
+    quarters: Sequence[tuple[Period, Sequence[Month]]]
     states: Mapping[str, int]
     unfolded: bool
 
@@ -175,9 +187,14 @@ class Shown:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def periods(request: HtmxRequest) -> HttpResponseBase:
-    """The calendars; a comp admin's form opens more years. 3 queries for all calendars together."""
+    """The calendars; a comp admin's form opens more years, and whoever sees to closes finds each month's. 5 queries for all calendars together."""
     user = sales_user(request)
+    reviews = closing.sees_closes(user)
     if form := exporting.asked(request):
+        if "closes" in request.GET and reviews:
+            return exporting.answer(
+                request, form, name="closes", title="Closes", table=closing_tables.closes()
+            )
         return exporting.answer(request, form, name="periods", title="Periods", table=exports.periods())
     may_open = user.has_role(Role.COMP_ADMIN)
     known = list(FiscalCalendar.objects.prefetch_related("teams").order_by("pk"))
@@ -195,8 +212,11 @@ def periods(request: HtmxRequest) -> HttpResponseBase:
                 messages.success(request, _said(made))
                 return redirect("quotas:periods")
     today = clock.today()
+    ids = [each.pk for each in known]
     context = {
-        "calendars": _shown(known, today),
+        "calendars": _shown(known, today, closing.standing_closes(ids) if reviews else {}),
+        "reviews": reviews,
+        "due": closing.next_to_close(ids) if reviews else [],
         "form": asked if may_open else None,
         "today": today,
     }
@@ -213,7 +233,7 @@ def _said(made: calendars.Opened) -> str:
     return told
 
 
-def _shown(known: Sequence[FiscalCalendar], today: date) -> list[Shown]:
+def _shown(known: Sequence[FiscalCalendar], today: date, closes: Mapping[int, PeriodClose]) -> list[Shown]:
     """1 query."""
     of: dict[int, list[Period]] = {each.pk: [] for each in known}
     for period in Period.objects.order_by("-starts"):
@@ -229,7 +249,7 @@ def _shown(known: Sequence[FiscalCalendar], today: date) -> list[Shown]:
                 calendar=calendar,
                 first_month=str(MONTHS[calendar.first_month]),
                 units=units,
-                years=[_year(year, every, years[0], today) for year in years],
+                years=[_year(year, every, years[0], today, closes) for year in years],
                 now=now,
                 board=reverse("quotas:board", args=[units[0].slug]) if units else reverse("quotas:board"),
             )
@@ -237,7 +257,9 @@ def _shown(known: Sequence[FiscalCalendar], today: date) -> list[Shown]:
     return found
 
 
-def _year(year: Period, every: Sequence[Period], newest: Period, today: date) -> Year:
+def _year(
+    year: Period, every: Sequence[Period], newest: Period, today: date, closes: Mapping[int, PeriodClose]
+) -> Year:
     months = [
         period for period in reversed(every) if period.year_id == year.pk and period.grain == Grain.MONTH
     ]
@@ -245,10 +267,15 @@ def _year(year: Period, every: Sequence[Period], newest: Period, today: date) ->
     return Year(
         period=year,
         quarters=[
-            (quarter, [month for month in months if month.quarter_id == quarter.pk])
+            (
+                quarter,
+                [Month(month, closes.get(month.pk)) for month in months if month.quarter_id == quarter.pk],
+            )
             for quarter in reversed(every)
             if quarter.grain == Grain.QUARTER and quarter.year_id == year.pk
         ],
         states={str(PeriodState(state).value): count for state, count in reversed(counted.items()) if count},
-        unfolded=year.pk == newest.pk or year.starts <= today < year.ends,
+        unfolded=year.pk == newest.pk
+        or year.starts <= today < year.ends
+        or bool(counted[PeriodState.OPEN] or counted[PeriodState.CLOSING]),
     )

@@ -9,6 +9,7 @@ from django.views.decorators.vary import vary_on_headers
 from config import clock
 from quotas.crediting.explain import explain_entry
 from quotas.models import Reversal
+from quotas.selectors.disputes import may_dispute
 from quotas.selectors.visibility import entries_for
 from quotas.views import HtmxRequest, sales_user, wants_part
 
@@ -22,6 +23,12 @@ def explanation(request: HtmxRequest, pk: int) -> HttpResponse:
         raise Http404
     told = explain_entry(pk)
     undone = Reversal.objects.filter(entry_id=pk).values_list("reversed_by_id", flat=True).first()
-    context = {"told": told, "entry": told.entry, "undone": undone, "customer": told.entry.deal and told.entry.deal.customer}
+    context = {
+        "told": told,
+        "entry": told.entry,
+        "undone": undone,
+        "customer": told.entry.deal and told.entry.deal.customer,
+        "may_dispute": may_dispute(user, told.entry.rep, clock.today()),
+    }
     template = "quotas/credit.html#drawer" if wants_part(request) else "quotas/credit.html"
     return render(request, template, context)

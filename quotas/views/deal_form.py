@@ -253,15 +253,15 @@ def live(request: HtmxRequest) -> HttpResponse:
         entered.check()
         draft = entered.draft(strict=False)
         if draft is not None:
-            _place_leniently(entered, draft)
+            _place_leniently(entered, draft, by=user)
         context |= {"lines": _lines(entered), "shares": _shares(entered), "slots": _slots(entered)}
     return render(request, "quotas/_deal_live.html", context)
 
 
-def _place_leniently(entered: DealForms, draft: DealDraft) -> None:
+def _place_leniently(entered: DealForms, draft: DealDraft, *, by: User) -> None:
     """Problems of what is there; those of lines and shares only while each of them could be read, so that places agree."""
     whole = len(draft.lines) == len(entered.used_lines) and len(draft.shares) == len(entered.used_shares)
-    for problem in booking.problems(draft, at=clock.now(), amends=entered.amends):
+    for problem in booking.problems(draft, at=clock.now(), amends=entered.amends, by=by):
         if problem.pointer.startswith(("/lines/", "/shares/")) and not whole:
             continue
         entered.place([problem])
@@ -381,7 +381,7 @@ def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
     at = clock.now()
     blocking = [
         p.message
-        for p in booking.problems(draft, at=at, amends=entered.amends)
+        for p in booking.problems(draft, at=at, amends=entered.amends, by=user)
         if p.code
         in (
             "amount_too_large",

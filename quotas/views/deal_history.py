@@ -12,6 +12,7 @@ from quotas.models import (
     CreditEntry,
     Deal,
     DealAction,
+    DealApproval,
     DealEvent,
     DealKind,
     DealLine,
@@ -193,15 +194,26 @@ MOVES = {
 }
 
 
-def timeline(deal: Deal, events: Sequence[DealEvent], entries: Sequence[CreditEntry]) -> list[Step]:
+def timeline(
+    deal: Deal,
+    events: Sequence[DealEvent],
+    entries: Sequence[CreditEntry],
+    approvals: Sequence[DealApproval] = (),
+) -> list[Step]:
     """The events of a deal in their order, each with what it posted; postings that another deal or a recredit caused are steps too.
 
-    entries  Those that the reader may see, with their postings and measures.
+    entries    Those that the reader may see, with their postings and measures.
+    approvals  Of the deal, with on_behalf_of: who stood in for whom.
     """
+    relieved = {
+        (given.version_id, given.by_id, given.at): given.on_behalf_of.name
+        for given in approvals
+        if given.on_behalf_of is not None
+    }
     steps = [
         Step(
             title=_title(event),
-            who=event.by.name,
+            who=_who(event, relieved.get((event.version_id, event.by_id, event.at), "")),
             at=event.at,
             action=event.action,
             note=event.reason,
@@ -251,6 +263,10 @@ def _event_of(deal: Deal, events: Sequence[DealEvent], entry: CreditEntry, taken
     ]
     same = [place for place in able if events[place].at == posting.recorded_at]
     return next(iter(same or able), None)
+
+
+def _who(event: DealEvent, relieved: str) -> str:
+    return f"{event.by.name} for {relieved}" if relieved else str(event.by.name)
 
 
 def _title(event: DealEvent) -> str:

@@ -33,7 +33,7 @@ from quotas.models import (
     Period,
     UncreditedLine,
 )
-from quotas.selectors import exports, periods
+from quotas.selectors import adjustments, exports, periods
 from quotas.selectors.deals import (
     Criteria,
     complete,
@@ -356,7 +356,8 @@ def _deal_page(
     if publisher is None:
         events = list(found.events.select_related("by", "version").order_by("id"))
         credit = _credit(user, found)
-        steps = timeline(found, events, [entry for measured in credit for entry in measured.entries])
+        given = list(found.approvals.exclude(on_behalf_of=None).select_related("on_behalf_of"))
+        steps = timeline(found, events, [entry for measured in credit for entry in measured.entries], given)
         context |= {
             "events": events,
             "timeline": steps,
@@ -368,6 +369,9 @@ def _deal_page(
             if found.credited_version_id
             else [],
             "gaps": missing(_gaps(user, found)),
+            "adjustments": adjustments.about(found, user, today),
+            "may_dispute": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN)
+            and found.state in (DealState.APPROVED, DealState.CANCELLED),
             "partial": not user.has_role(*SEES_EVERYTHING),
             "duplicates": duplicates_of([found]).get(found.pk, [])
             if found.state in (*EDITABLE, DealState.SUBMITTED)
@@ -379,7 +383,13 @@ def _deal_page(
             measures = Measure.objects.select_related("currency").in_bulk()
             context["amendment"] = amendments([found], measures, people=reps_for(user, today))[found.pk]
         if approving.waits(found):
-            deciders = approving.Approvers([found], today).of(found)
+            approvers = approving.Approvers([found], today)
+            deciders = approvers.of(found)
+            two = approvers.two.get(found.pk)
+            context |= {
+                "two": two,
+                "first_approver": User.objects.get(pk=two.first_by) if two and two.first_by else None,
+            }
             context["deciders"] = list(User.objects.filter(pk__in=deciders).order_by("name", "pk")[:3])
     if wants_part(request) and request.htmx.target == "drawer":
         return render(request, "quotas/_deal_review.html", context)
@@ -551,6 +561,8 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
             messages.error(request, problem.message)
         return redirect("quotas:deal", pk)
     said = _DECIDED[action] if waited else _DONE[action]
+    if action == "approve" and approving.waits(done):
+        said = "Your approval of {} is noted: it is above the limit and waits for its second approver."
     messages.success(request, said.format(done.reference))
     return redirect(_next(request, reverse("quotas:deal", args=[pk])))
 

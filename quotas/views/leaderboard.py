@@ -17,6 +17,7 @@ from quotas.selectors.boards import sees_all_money
 from quotas.selectors.leaderboard import BYS, GROUPS, By, Leaderboard, leaderboard, whole_leaderboard
 from quotas.selectors.visibility import calendars_of, managed_teams, rep_of, reps_for
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
+from quotas.views.versions import chosen_version, said, versions
 
 PAGE: Final = 50
 AROUND: Final = 20
@@ -45,19 +46,27 @@ def board(request: HtmxRequest) -> HttpResponseBase:
     period = chosen_period(request.GET, today, lambda: calendars[0] if calendars else None)
     measure, measures = chosen_measure(request.GET)
     ranked: By = "credit" if group in SOLD or by == "credit" else "attainment"
+    at = clock.now()
+    reading, closes, wrong = chosen_version(request, period, at)
     if form := exporting.asked(request):
         table = exports.standings(
             lambda: whole_leaderboard(
-                measure=measure, period=period, by=ranked, group=group, team=team, at=clock.now()
+                measure=measure, period=period, by=ranked, group=group, team=team, at=at, reading=reading
             ),
             measure,
             group=group,
             seen=lambda page: _money(user, page),
             money_shown=_may_show_money(user, group),
         )
-        name = f"leaderboard {group}s {measure.slug} {period} {team.slug if team else ''}"
-        said = [("Measure", measure.name), ("Period", period.name), ("Ranked by", ranked)]
-        return exporting.answer(request, form, name=name, title="Leaderboard", table=table, said=said)
+        kind = "" if reading.plain else f" {reading.name}"
+        name = f"leaderboard {group}s {measure.slug} {period} {team.slug if team else ''}{kind}"
+        told = [
+            ("Measure", measure.name),
+            ("Period", period.name),
+            ("Ranked by", ranked),
+            *said(reading),
+        ]
+        return exporting.answer(request, form, name=name, title="Leaderboard", table=table, said=told)
     me = rep_of(user)
     around = request.GET.get("around") == "me" and me is not None and group == "rep"
     try:
@@ -70,7 +79,8 @@ def board(request: HtmxRequest) -> HttpResponseBase:
             limit=AROUND if around else PAGE,
             after=request.GET.get("cursor") or None,
             around_rep=me.pk if around and me else None,
-            at=clock.now(),
+            at=at,
+            reading=reading,
         )
     except Refusal as refused:
         raise Http404 from refused
@@ -91,6 +101,15 @@ def board(request: HtmxRequest) -> HttpResponseBase:
     }
     if wants_part(request) and request.htmx.target == "ranks":
         return render(request, "quotas/leaderboard.html#ranks", context)
+    within = list(reading.below(team.pk, shown.on)) if team else None
+    wide = within is None or bool(managed_teams(user, shown.seen_on).issuperset(within))
+    context["versions"] = versions(
+        *(request, reading, closes, wrong),
+        measure=measure,
+        within=within,
+        money=sees_all_money(user) or (wide and user.has_role("manager", "sourcing_lead")),
+        at=at,
+    )
     return render(request, "quotas/leaderboard.html", context)
 
 
@@ -105,7 +124,7 @@ def _money(user: User, shown: Leaderboard) -> set[int]:
     if sees_all_money(user):
         return ids
     if shown.group == "rep":
-        return set(reps_for(user, shown.on).filter(pk__in=ids).values_list("pk", flat=True))
+        return set(reps_for(user, shown.seen_on).filter(pk__in=ids).values_list("pk", flat=True))
     if shown.group == "team":
-        return ids & managed_teams(user, shown.on)
+        return ids & managed_teams(user, shown.seen_on)
     return ids if user.has_role("manager", "sourcing_lead") else set()

@@ -42,7 +42,12 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
             name=f"ledger {span.period or ''} {span.first or ''} {span.last or ''}",
             title="Ledger",
             table=exports.ledger(found, until=last_entry(found)),
-            said=[("Period", f"{span.period or 'All'}, {'of origin' if span.origin else 'of posting'}")],
+            said=[
+                (
+                    "Period",
+                    f"{span.period or 'All'}, {'moved by restating' if span.moved else 'of origin' if span.origin else 'of posting'}",
+                )
+            ],
             total=sum(each.entries for each in counted),
         )
     keyset = Keyset(CreditEntry, ("-id",))
@@ -91,6 +96,7 @@ def _span(asked: Mapping[str, str], today: date) -> Span:
     return Span(
         period=period,
         origin=asked.get("by") == "origin",
+        moved=asked.get("by") == "moved" and period is not None,
         first=_day(asked, "from"),
         last=_day(asked, "to"),
         measure=get_object_or_404(Measure, slug=measure) if measure else None,

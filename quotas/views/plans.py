@@ -24,8 +24,10 @@ from config.refusals import NotFound, Problem, Refusal, Stale
 from quotas.models import (
     Component,
     CompPlan,
+    Grain,
     Measure,
     PlanAssignment,
+    PlanComponent,
     PlanState,
     PlanVersion,
     Reason,
@@ -35,6 +37,7 @@ from quotas.models import (
 )
 from quotas.plan_forms import (
     EVERYBODY,
+    PAYS,
     AssignmentForm,
     ComponentsForm,
     PlanForm,
@@ -45,9 +48,11 @@ from quotas.plan_forms import (
     last_day,
     next_day,
 )
-from quotas.selectors import exports
 from quotas.selectors import impact as impacts
+from quotas.selectors import whatif_tables
 from quotas.selectors.linter import Weight
+from quotas.selectors.pay_words import PayTerms, components_of, terms_of
+from quotas.selectors.pay_words import sentences as in_words
 from quotas.selectors.plans import (
     OPEN_STATES,
     SIMULATE,
@@ -67,11 +72,12 @@ from quotas.selectors.rules import (
 )
 from quotas.services import facts, parity, plans, simulating
 from quotas.services.simulating import Earned
-from quotas.views import HtmxRequest, given, sales_user, wants_part
+from quotas.views import HtmxRequest, given, pay_curves, sales_user, wants_part
 
 WRITES: Final = (Role.COMP_ADMIN,)
 REVIEWS: Final = (Role.COMP_ADMIN, Role.AUDITOR)
 MOVERS: Final = 15
+PARTS: Final = 50
 RUNS: Final = 10
 
 
@@ -576,9 +582,17 @@ def components(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
     context = _frame(request, found, "components") | {
         "form": form,
         "rows": form.shown(),
+        "paid": [(c, terms, in_words(terms), pay_curves.of_component(c, terms)) for c, terms in _paid(found)],
+        "pay_choices": PAYS,
+        "windows": Grain.choices,
         "revision": request.POST.get("revision") or fingerprint(found),
     }
     return render(request, "quotas/plan_components.html", context, status=status)
+
+
+def _paid(found: PlanVersion) -> list[tuple[PlanComponent, PayTerms]]:
+    """The stored components that pay, with how."""
+    return [(c, terms) for c in components_of(found) if (terms := terms_of(c)) is not None]
 
 
 @require_http_methods(["GET", "POST"])
@@ -797,25 +811,54 @@ def _measures(tried: simulating.Tried) -> list[TriedMeasure]:
 @login_required
 @vary_on_headers("HX-Request")
 def impact(request: HtmxRequest, slug: str, number: int) -> HttpResponseBase:
-    """What the version would have moved on the deals of the past: the newest preview, or the one of ?run=."""
+    """What the version would have moved on the deals of the past, by rep, rule, publisher and so on: the newest preview, or the one of ?run=."""
     _reviewer(request)
     found = _version(request, slug, number)
     runs = list(_runs(found)[:RUNS])
     run = _chosen(request, found, runs)
+    by = given(request.GET, "by") or impacts.REPS
+    if by not in (*impacts.BYS, whatif_tables.EVERYTHING):
+        raise Http404
     if form := exporting.asked(request):
-        return _impact_file(request, form, found, run)
+        return _impact_file(request, form, found, run, by)
+    if by == whatif_tables.EVERYTHING:  # of files alone
+        by = impacts.REPS
     starts, last = _usual(found)
     context = _frame(request, found, "impact") | {
         "form": SpanForm(initial={"starts": starts, "last": last}),
-        "runs": runs,
+        "runs": impacts.told(runs),
         "run": run,
         "retroactive": begins_in_the_past(found, clock.today()),
         "busy": run is not None and not run.finished,
+        "by": by,
+        "bys": impacts.BYS,
+        "everything": whatif_tables.EVERYTHING,
     }
     if run is not None:
-        context |= {"span": _span(run), "is_current": impacts.is_current(run, found)}
+        context |= {
+            "span": _span(run),
+            "is_current": impacts.is_current(run, found),
+            "left": impacts.time_left(run, clock.now()),
+        }
         if run.result.get("moves") is not None:
-            context["impact"] = impacts.read(run, most=MOVERS)
+            read = impacts.read(run, most=MOVERS)
+            apart = {}
+            if by != impacts.REPS:
+                apart = {
+                    measure.pk: movers
+                    for measure, movers in impacts.taken_apart(run, by, most=PARTS + 1, names=found)
+                }
+            context |= {
+                "impact": read,
+                "lacks_parts": impacts.lacks_parts(run),
+                "moving": [
+                    (each, movers[:PARTS], len(movers) > PARTS)
+                    for each in read.measures
+                    if each.winners or each.losers
+                    for movers in [apart.get(each.measure.pk, [])]
+                ],
+                "by_text": impacts.BYS[by],
+            }
     if wants_part(request) and request.htmx.target == "impact":
         return render(request, "quotas/plan_impact.html#impact", context)
     return render(request, "quotas/plan_impact.html", context)
@@ -854,18 +897,38 @@ def impact_csv(request: HtmxRequest, slug: str, number: int, run: int) -> HttpRe
     _reviewer(request)
     found = _version(request, slug, number)
     job = _runs(found).filter(pk=run).first()
-    return _impact_file(request, exporting.asked(request) or "csv", found, job)
+    return _impact_file(request, exporting.asked(request) or "csv", found, job, impacts.REPS)
 
 
-def _impact_file(request: HtmxRequest, form: Format, found: PlanVersion, run: Job | None) -> HttpResponseBase:
+@require_POST
+@login_required
+def impact_cancel(request: HtmxRequest, slug: str, number: int, run: int) -> HttpResponse:
+    """Stop a preview after the month it is at."""
+    user = _writer(request)
+    found = _version(request, slug, number, writing=True)
+    if not _runs(found).filter(pk=run).exists():
+        raise Http404
+    try:
+        simulating.cancel_simulation(job_id=run, by=user, at=clock.now())
+    except Refusal as refused:
+        for problem in refused.problems:
+            messages.error(request, problem.message)
+    else:
+        messages.success(request, "The preview stops after the month it is at. Nothing of it is shown.")
+    return redirect(f"{_address(found, 'plan-impact')}?run={run}")
+
+
+def _impact_file(
+    request: HtmxRequest, form: Format, found: PlanVersion, run: Job | None, by: str
+) -> HttpResponseBase:
     if run is None or "moves" not in run.result:
         raise Http404
     return exporting.answer(
         request,
         form,
-        name=f"impact {found.plan.slug} v{found.number} {run.pk}",
+        name=f"impact {found.plan.slug} v{found.number} {run.pk} {by}",
         title=f"Impact of {found}",
-        table=exports.plan_impact(run),
+        table=whatif_tables.differences(run, by, names=found),
         said=[("Credit dates", " to ".join(day.isoformat() for day in _span(run)))],
     )
 

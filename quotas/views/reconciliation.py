@@ -232,6 +232,7 @@ _OF_THE_DEAL: Final = {
     Cause.SAYS_LOST: "Cancel it here",
     Cause.SAYS_GONE: "Cancel it here",
     Cause.HELD: "Release it",
+    Cause.ADJUSTED: "See why",
 }
 _DEAL_ICONS: Final = {
     "See the deal": "handshake",

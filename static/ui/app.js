@@ -15,8 +15,7 @@ function setTheme(theme) {
   if (theme) root.dataset.theme = theme;
   else delete root.dataset.theme;
   const secure = location.protocol === "https:" ? "; secure" : "";
-  const age = theme ? 31536000 : 0;
-  document.cookie = `theme=${theme}; path=/; max-age=${age}; samesite=lax${secure}`;
+  document.cookie = `theme=${theme}; path=/; max-age=${theme ? 31536000 : 0}; samesite=lax${secure}`;
 }
 
 const switchTheme = () => setTheme(isDark() ? "light" : "dark");
@@ -41,8 +40,9 @@ document.addEventListener("click", async event => {
 });
 
 // A control marked so sends its form as soon as it changes; without scripts the form's button does.
-document.addEventListener("change", event => {
-  if (event.target.matches("[data-submit]")) event.target.form.requestSubmit();
+document.addEventListener("change", ({ target }) => {
+  if (target.matches("[data-submit]")) target.form.requestSubmit();
+  if (target.dataset.all) for (const box of target.form.querySelectorAll(`[name="${target.dataset.all}"]`)) box.checked = target.checked;
 });
 
 document.addEventListener("htmx:responseError", event => {

@@ -31,6 +31,7 @@ export function listen({ palette, theme }) {
     j: () => move(1),
     k: () => move(-1),
     t: theme,
+    x: () => document.activeElement?.closest("tr")?.querySelector("[type=checkbox]")?.click(),
   };
   document.addEventListener("keydown", event => {
     const key = event.key.toLowerCase();

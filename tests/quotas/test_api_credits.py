@@ -66,6 +66,7 @@ def test_a_credit_says_what_it_is_and_under_which_rule(world: make.World) -> Non
             "name": "New business",
             "plan_version": str(entry.rule_version.plan_version),
         },
+        "adjustment": None,
         "reverses": None,
         "reversed_by": None,
     }

@@ -7,7 +7,7 @@ from drf_spectacular.generators import SchemaGenerator
 from jsonschema import Draft202012Validator, FormatChecker  # type: ignore[import-untyped]
 from referencing import Registry, Resource
 
-from quotas.models import CreditEntry, Quota
+from quotas.models import CreditEntry, PeriodClose, Quota
 from tests import make
 from tests.quotas.api import approved, client, deal_body, logged, usd
 
@@ -67,6 +67,14 @@ def test_every_answer_is_as_its_schema_says(schema: dict[str, Any]) -> None:
     )
     assert missing.uncredited_lines.count() > 0
     entry, quota = CreditEntry.objects.all()[0], Quota.objects.filter(rep=world.ana)[0]
+    month = PeriodClose.objects.create(
+        period=world.year.month(1),
+        version=1,
+        state="called_back",
+        asked_by=world.admin,
+        asked_at=make.AT,
+        ended_at=make.AT,
+    )
     of_measure = f"/api/v1/leaderboards/{world.bookings.slug}/"
     addresses = {
         "/api/v1/deals/": ["/api/v1/deals/", "/api/v1/deals/?count=true&page_size=1"],
@@ -91,6 +99,12 @@ def test_every_answer_is_as_its_schema_says(schema: dict[str, Any]) -> None:
         ],
         "/api/v1/periods/": ["/api/v1/periods/"],
         "/api/v1/periods/{name}/": ["/api/v1/periods/FY27/", "/api/v1/periods/FY27-M01/"],
+        "/api/v1/periods/{name}/checklist/": ["/api/v1/periods/FY27-M01/checklist/"],
+        "/api/v1/periods/{name}/closes/": [f"/api/v1/periods/{month.period.name}/closes/"],
+        "/api/v1/periods/{name}/closes/{id}/": [f"/api/v1/periods/{month.period.name}/closes/{month.pk}/"],
+        "/api/v1/quotas/{id}/versions/": [f"/api/v1/quotas/{quota.pk}/versions/"],
+        "/api/v1/accounts/": ["/api/v1/accounts/"],
+        "/api/v1/accounts/{slug}/": [f"/api/v1/accounts/{world.customer.slug}/"],
         "/api/v1/customers/": ["/api/v1/customers/"],
         "/api/v1/customers/{slug}/": [f"/api/v1/customers/{world.customer.slug}/"],
     }

@@ -106,6 +106,8 @@ def test_attainment_is_credit_against_quota_and_pace(world: make.World) -> None:
     assert row.pop("as_of").startswith("2026-08-14T")
     assert row.pop("weighted") == []
     assert row == {
+        "view": "reported",
+        "close": None,
         "group": "rep",
         "id": world.ana.pk,
         "slug": world.ana.slug,

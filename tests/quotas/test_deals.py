@@ -301,3 +301,20 @@ def test_an_explanation_of_annualised_value_comes_to_its_amount(code: str) -> No
     approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
     (told,) = explain_deal(deal.pk).credits
     assert told.evaluated_minor == told.amount_minor
+
+
+def test_a_comp_admin_brings_a_deal_of_a_closed_month_and_it_is_posted_in_the_open_one(
+    world: make.World,
+) -> None:
+    july, august = world.year.month(1), world.year.month(2)
+    Period.objects.filter(pk=july.pk).update(state="closed")
+    draft = make.draft(owner=world.ana, close_date=date(2026, 7, 20))
+    with pytest.raises(Invalid):
+        booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
+    assert not Deal.objects.exists()
+    deal = booking.log_deal(draft=draft, by=world.admin, at=AT)
+    with pytest.raises(Invalid):
+        booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
+    booking.submit_deal(deal_id=deal.pk, by=world.admin, at=AT)
+    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    assert set(CreditEntry.objects.values_list("posting_period", "origin_period")) == {(august.pk, july.pk)}

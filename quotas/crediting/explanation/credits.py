@@ -14,6 +14,7 @@ from quotas.crediting.explanation.known import Known, Wanted, sold_in
 from quotas.crediting.explanation.matching import Receiver, Sold, Tried, tried
 from quotas.crediting.explanation.words import Money, both, counted, day, money_of, percent, span
 from quotas.models import (
+    Adjustment,
     Component,
     CreditEntry,
     DealKind,
@@ -71,6 +72,7 @@ class Explanation:
     evaluated_minor  Computed again from the pins; equal to the entry's amount or the ledger is wrong.
     rules            Every rule of the measure that was tried, the winner first.
     parts            The participants among whom the line's value was divided, in order; none for overlay and consumption.
+    adjustment       What gave it by hand: then there are no rules and no parts, and the engine had no part in it.
     """
 
     entry: CreditEntry
@@ -82,6 +84,7 @@ class Explanation:
     amount_minor: int
     evaluated_minor: int
     pins: dict[str, int | None]
+    adjustment: Adjustment | None = None
 
     @property
     def holds(self) -> bool:
@@ -125,7 +128,7 @@ class _Case:
 
 
 class Credits:
-    """Explains entries of any deals: a fixed number of queries for all of them, at most 35."""
+    """Explains entries of any deals, adjustments not among them: a fixed number of queries for all of them, at most 35."""
 
     def __init__(self, entries: Sequence[CreditEntry]) -> None:
         """entries with deal, rep, team, measure__currency, posting, posting_period and origin_period selected."""
@@ -224,7 +227,7 @@ class Credits:
             Step(
                 "Quota credit",
                 money(entry.amount_minor),
-                f"{_posted(entry)} {Component(entry.component).label} for {entry.team.name}.",
+                f"{posted(entry)} {Component(entry.component).label} for {entry.team.name}.",
             )
         )
         return Explanation(
@@ -640,13 +643,14 @@ def decided(decision: EligibilityDecision) -> str:
     return f"Decision {decision.pk} on {scope(decision)}, {span(decision.effective)}, {by}."
 
 
-def _posted(entry: CreditEntry) -> str:
-    posted = (
+def posted(entry: CreditEntry) -> str:
+    """Where and when an entry was posted; reads both periods and the posting."""
+    told = (
         f"Posted in {entry.posting_period.name} on {day(entry.posting.recorded_at.date())}, entry {entry.pk}"
     )
     if entry.posting_period_id != entry.origin_period_id:
-        posted += f"; it belongs to {entry.origin_period.name}, which was closed"
-    return f"{posted}."
+        told += f"; it belongs to {entry.origin_period.name}, which was closed"
+    return f"{told}."
 
 
 def _sentence(case: _Case) -> str:

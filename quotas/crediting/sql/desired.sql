@@ -28,7 +28,7 @@ classes as materialized (
     coalesce(bit_or(r.b) filter (where r.receivers = 3), n.z) by_role
   from none n left join rules r on true group by n.z),
 plan_masks as materialized (select plan_id, bit_or(b) b from rules group by plan_id),
-spiffs as materialized (select rule_version_id, rule_id, plan_version_id, factor, b from rules where not exclusive),
+spiffs as materialized (select scenario, rule_version_id, rule_id, plan_version_id, factor, b from rules where not exclusive),
 measures as materialized (
   select m.id measure_id, m.basis, m.currency_id currency, coalesce(c.exponent, 6) exponent, s.scenario, n.z,
     coalesce(bit_or(r.b) filter (where r.exclusive), n.z) exclusive_mask, coalesce(bit_or(r.b) filter (where not r.exclusive), n.z) spiff_mask
@@ -38,6 +38,20 @@ measures as materialized (
   left join marketplace_currency c on c.code = m.currency_id
   left join rules r on r.measure_id = m.id and r.scenario = s.scenario
   group by m.id, m.basis, m.currency_id, c.exponent, s.scenario, n.z),
+-- One row per measure: the rules that can win in it, and those that add, in one scenario and in the other.
+sides as materialized (
+  select a.measure_id, a.z, a.exclusive_mask exclusive_1, a.spiff_mask spiff_1, b.exclusive_mask exclusive_2, b.spiff_mask spiff_2
+  from measures a left join measures b on b.measure_id = a.measure_id and b.scenario > 1 where a.scenario < 2),
+-- What winning comes to, by bit: alike for the same rule with the same multiplier, unless it is capped, because a cap looks at the deal's other lines.
+effects as materialized (
+  select array_agg(effect order by bit) effects from (
+    select bit, case when r.rule_id in (select rule_id from rules where cap is not null) then -1 - bit
+      else dense_rank() over (order by r.rule_id, r.factor) end effect
+    from rules r) x),
+ways as materialized (
+  select distinct scenario, false alike from measures
+  union all
+  select 0::smallint, true where %(together)s::bool),
 -- What the rules can know of an offering and plan; in scenario 2, for the parity proof, of its twin: unknown to every rule by name, publisher
 -- and family and of the other commercial path (origin), of the other path alone (path), or of the other one of two publishers (publisher).
 facts as materialized (
@@ -102,13 +116,13 @@ days as materialized (
     where p.calendar_id = d.calendar_id and p.grain = 'M' and p.starts <= d.close_date and p.ends > d.close_date limit 1) p on true),
 -- One row per credit date, currency and measure: the fraction that turns the deal's minor units into the measure's.
 rates as materialized (
-  select d.close_date, d.currency, m.measure_id, m.scenario,
+  select d.close_date, d.currency, m.measure_id,
     f.id fx_rate_id,
     case when m.currency is null or m.currency = d.currency then 1 else f.rate_e9 * (10 ^ greatest(0, m.exponent - c.exponent))::bigint end num,
     case when m.currency is null or m.currency = d.currency then 1 else 1000000000 * (10 ^ greatest(0, c.exponent - m.exponent))::bigint end den
   from (select distinct close_date, currency from head) d
   join marketplace_currency c on c.code = d.currency
-  cross join measures m
+  cross join (select * from measures where scenario < 2) m
   left join quotas_fxrate f on f.from_currency_id = d.currency and f.to_currency_id = m.currency and f.superseded_at is null
     and f.effective @> d.close_date and m.currency <> d.currency),
 -- One row per kind of deal, segment and region: the rules whose conditions on them hold. A refund is of its original's kind too.
@@ -181,7 +195,7 @@ dated as (
   left join kinds k on k.kind = h.kind and k.sold_as = h.sold_as and k.segment = h.segment and k.region = h.region offset 0),
 judged as materialized (
   select h.deal_id, h.version_id, h.kind, case h.kind when 'refund' then -1 else 1 end sign, h.close_date, h.currency, h.new_customer, h.period_id, h.posting_period_id, h.silent,
-    l.line_no, l.amount, l.billed, l.quantity, l.term, e.decision_id, e.rate, e.mask & h.mask mask,
+    l.line_no, l.offering_id, l.amount, l.billed, l.quantity, l.term, e.decision_id, e.rate, e.mask & h.mask mask,
     case when h.posting_period_id is null then 'no_period' when e.decision_id is null then 'not_eligible'
       when e.rate = 0 then 'rate_zero' end stop
   from lines l
@@ -190,8 +204,8 @@ judged as materialized (
   offset 0),
 first_line as (select deal_id, min(line_no) line_no from judged where new_customer group by deal_id),
 measured as (
-  select j.deal_id, j.version_id, j.close_date, j.period_id, j.posting_period_id, j.silent, j.line_no, j.decision_id, j.rate, j.mask,
-    m.measure_id, m.scenario, m.exclusive_mask, m.spiff_mask, m.z, r.fx_rate_id, r.num is null no_rate,
+  select j.deal_id, j.version_id, j.close_date, j.period_id, j.posting_period_id, j.silent, j.line_no, j.offering_id, j.decision_id, j.rate, j.mask,
+    m.measure_id, r.fx_rate_id, r.num is null no_rate,
     case m.basis
       when 'units' then case when j.quantity <= 9000000 then (j.quantity * 1000000)::bigint end * j.sign
       when 'new_customers' then 1000000 * j.sign
@@ -199,20 +213,19 @@ measured as (
       when 'billed' then mul_div(coalesce(j.billed, j.amount), r.num, r.den)
       else mul_div(j.amount, r.num, r.den) end as exact
   from judged j
-  join measures m on case m.basis
+  join (select * from measures where scenario < 2) m on case m.basis
     when 'contract_value' then j.kind <> 'consumption'
     when 'annualised_value' then j.kind <> 'consumption'
     when 'units' then j.kind <> 'consumption' and j.quantity is not null
     when 'new_customers' then j.new_customer and (j.deal_id, j.line_no) in (select deal_id, line_no from first_line)
     else j.kind = 'consumption' end
-  left join rates r on r.close_date = j.close_date and r.currency = j.currency and r.measure_id = m.measure_id and r.scenario = m.scenario
+  left join rates r on r.close_date = j.close_date and r.currency = j.currency and r.measure_id = m.measure_id
   where j.rate <> 0 and j.posting_period_id is not null offset 0),
 valued as (select m.*, case when abs(exact) <= 9000000000000 then exact end as value from measured m offset 0),
 -- One row per line, measure and receiver. The base is split by largest remainder on the absolute value, ties by participant order;
 -- one receiver takes all, of two the first is rounded and the second takes the rest, which is the same thing; only more of them need the count.
 based as (
-  select v.deal_id, v.version_id, v.close_date, v.period_id, v.posting_period_id, v.silent, v.line_no, v.decision_id, v.rate, v.measure_id, v.scenario,
-    v.exclusive_mask, v.spiff_mask, v.z, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, p.receiver_class, p.team_id,
+  select v.deal_id, v.version_id, v.close_date, v.period_id, v.posting_period_id, v.silent, v.line_no, v.offering_id, v.decision_id, v.rate, v.measure_id, v.fx_rate_id, v.value, v.no_rate, p.place, p.rep_id, p.receiver_class, p.team_id,
     v.mask & p.mask mask,
     case p.n
       when 1 then v.value
@@ -226,23 +239,31 @@ based as (
         from unnest(p.ppms) with ordinality u(ppm, place)) end base
   from valued v
   join placed p on p.deal_id = v.deal_id offset 0),
--- What stops one receiver alone; "none" is a matter for nobody: an overlay that no rule gives, or that nothing is known of.
-stopped as (
-  select b.*, case
-      when (b.value is null or b.rep_id is null) and b.receiver_class <> 1 then 'none'
-      when b.rep_id is null then 'no_receiver' when b.value is null and b.no_rate then 'no_fx_rate' when b.value is null then 'too_large'
-      when b.receiver_class <> 1 and (b.mask & (b.exclusive_mask | b.spiff_mask)) = b.z then 'none'
-      when b.team_id is null then 'no_team' end gap
-  from based b offset 0),
+-- What wins and what is added on both sides. Where both come to the same, and that is all that is asked for, the row is told once, as of
+-- scenario 0; the SPIFFs of both sides go with it, each as of its own.
+weighed as (
+  select b.*, s.z, position(B'1' in (b.mask & s.exclusive_1)) - 1 winner_1, position(B'1' in (b.mask & s.exclusive_2)) - 1 winner_2,
+    b.mask & s.spiff_1 spiff_1, b.mask & s.spiff_2 spiff_2
+  from based b left join sides s on s.measure_id = b.measure_id offset 0),
+sided as (
+  select w.*, y.scenario, case y.scenario when 2 then w.winner_2 else w.winner_1 end winner,
+    nullif(case y.scenario when 0 then w.spiff_1 | w.spiff_2 when 1 then w.spiff_1 else w.spiff_2 end, w.z) spiff
+  from weighed w cross join effects e
+  join ways y on y.alike = case when %(together)s::bool then e.effects[w.winner_1 + 1] is not distinct from e.effects[w.winner_2 + 1] else false end
+  offset 0),
+-- What stops one receiver alone; an overlay that no rule gives, or that nothing is known of, is a matter for nobody.
 credited as (
-  select b.*, mul_ppm(b.base, b.rate) credit, position(B'1' in (b.mask & b.exclusive_mask)) - 1 winner, nullif(b.mask & b.spiff_mask, b.z) spiff
-  from stopped b where b.gap is distinct from 'none' offset 0),
+  select b.*, mul_ppm(b.base, b.rate) credit, case
+      when b.rep_id is null then 'no_receiver' when b.value is null and b.no_rate then 'no_fx_rate' when b.value is null then 'too_large'
+      when b.team_id is null then 'no_team' end gap
+  from sided b
+  where b.receiver_class < 2 or (b.value is not null and b.rep_id is not null and (b.winner > -1 or b.spiff is not null)) offset 0),
 won as materialized (
-  select c.deal_id, c.version_id, c.close_date, c.period_id, c.posting_period_id, c.silent, c.line_no, c.decision_id, c.measure_id, c.scenario, c.fx_rate_id,
+  select c.deal_id, c.version_id, c.close_date, c.period_id, c.posting_period_id, c.silent, c.line_no, c.offering_id, c.decision_id, c.measure_id, c.scenario, c.fx_rate_id,
     c.place, c.rep_id, c.receiver_class, c.team_id, c.gap, c.value, c.base, c.rate, c.credit, c.mask, c.spiff, r.rule_id, r.rule_version_id, r.plan_version_id, r.cap,
     mul_ppm(c.credit, r.factor_above_one) uplift
   from credited c
-  left join (select bit, scenario, rule_id, rule_version_id, plan_version_id, cap, factor - 1000000 factor_above_one from rules where exclusive) r
+  left join (select bit, rule_id, rule_version_id, plan_version_id, cap, factor - 1000000 factor_above_one from rules where exclusive) r
     on r.bit = c.winner),
 -- A cap limits what a deal comes to under its rule. A refund's is its original's, reduced by what is left of the original after it: so the
 -- family together comes to what it would come to if it had been sold that way. A rule that has a cap in one version is looked at in all.
@@ -268,22 +289,22 @@ ranked_cut as (
     abs(together) - most - sum(whole) over (partition by deal_id, scenario, rule_id) odd_units
   from cut c),
 desired as not materialized (
-  select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
+  select scenario, deal_id, version_id, line_no, offering_id, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 1::smallint component, credit amount
   from won where gap is null and rule_id is not null and credit <> 0 and silent < 1
   union all
-  select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
+  select scenario, deal_id, version_id, line_no, offering_id, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 2::smallint, uplift
   from won where gap is null and uplift <> 0 and silent < 1
   union all
   select * from (
-    select w.scenario, w.deal_id, w.version_id, w.line_no, w.rep_id, w.receiver_class, w.team_id, w.close_date, w.period_id, w.posting_period_id,
+    select s.scenario, w.deal_id, w.version_id, w.line_no, w.offering_id, w.rep_id, w.receiver_class, w.team_id, w.close_date, w.period_id, w.posting_period_id,
       w.fx_rate_id, w.decision_id, w.measure_id, s.plan_version_id, s.rule_id, s.rule_version_id, 3::smallint, mul_ppm(w.credit, s.factor) amount
     from (select * from won where gap is null and spiff is not null and silent < 1 offset 0) w
     cross join lateral (select * from spiffs s where (w.spiff & s.b) = s.b offset 0) s offset 0) x
   where amount <> 0
   union all
-  select scenario, deal_id, version_id, line_no, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
+  select scenario, deal_id, version_id, line_no, offering_id, rep_id, receiver_class, team_id, close_date, period_id, posting_period_id, fx_rate_id, decision_id, measure_id,
     plan_version_id, rule_id, rule_version_id, 4::smallint, (-sign(earned) * (whole + case when nth <= odd_units then 1 else 0 end))::bigint
   from ranked_cut where silent < 1 and whole + case when nth <= odd_units then 1 else 0 end <> 0),
 -- One row per reason why something earns nothing, for one scenario; empty measure or rep means all of them. A missing overlay has none, but for

@@ -74,7 +74,9 @@ class Command(BaseCommand):
             )
             for title, movers in each.sides:
                 for mover in movers:
-                    self.stdout.write(f"  {title.lower()}: {mover.name}, {mover.team}, {write(mover.change)}")
+                    self.stdout.write(
+                        f"  {title.lower()}: {mover.name}, {mover.detail}, {write(mover.change)}"
+                    )
         self.stdout.write(f"{job.done} months compared, {len(job.result['moves']):,} standings move.")
 
     def _version(self, options: dict[str, Any]) -> PlanVersion:

@@ -68,13 +68,21 @@ def same(
     assert Counter(map(tuple, found[1])) == Counter(tuple(g) for g in expected.gaps if g.deal_id in only)
 
 
-def moves(before: Credited, after: Credited) -> set[tuple[int, ...]]:
-    """What compare() ought to find between two sets of plan versions."""
-    sums: dict[tuple[int, ...], list[int]] = defaultdict(lambda: [0, 0])
+def moves(booked: Iterable[Deal], before: Credited, after: Credited) -> list[set[tuple[int, ...]]]:
+    """What compare() ought to find between two sets of plan versions: by standing, by rule, by offering."""
+    sold = {(d.pk, line.line_no): line.offering_id for d in booked for line in d.in_force.lines.all()}
+    sums: list[dict[tuple[int, ...], list[int]]] = [defaultdict(lambda: [0, 0]) for _ in range(3)]
     for side, credited in enumerate((before, after)):
         for e in credited.entries:
-            sums[e.measure_id, e.period_id, e.team_id, e.rep_id][side] += e.amount
-    return {(*key, *pair) for key, pair in sums.items() if pair[0] != pair[1]}
+            of_month = (e.measure_id, e.period_id)
+            for which, key in enumerate(((e.team_id, e.rep_id), (e.rule_id,), (sold[e.deal_id, e.line_no],))):
+                sums[which][*of_month, *key][side] += e.amount
+    return [{(*key, *pair) for key, pair in by_key.items() if pair[0] != pair[1]} for by_key in sums]
+
+
+def compared(before: Iterable[int], after: Iterable[int]) -> list[set[tuple[int, ...]]]:
+    found = engine.compare(SPAN, before=list(before), after=list(after))
+    return [set(map(tuple, rows)) for rows in (found.standings, found.rules, found.offerings)]
 
 
 def unsaved(deal: Deal) -> dict[str, Any]:
@@ -113,7 +121,9 @@ def agree(data: st.DataObject, rich: Rich) -> None:
             instead = Oracle(drafts).credit(booked)
             same(engine.desired(SPAN, plan_versions=drafts), instead, everything)
             standing = [v.pk for v in world.published]
-            assert set(engine.compare(SPAN, before=standing, after=drafts)) == moves(expected, instead)
+            assert compared(standing, drafts) == moves(booked, expected, instead)
+            beside = Oracle([*standing, *drafts]).credit(booked)  # most rules are on both sides
+            assert compared(standing, [*standing, *drafts]) == moves(booked, expected, beside)
 
         foreseen = engine.preview(SPAN).counts
         outcome = engine.post(by_deal, key="once", kind="load", by=None, at=AT)
@@ -362,8 +372,15 @@ def test_two_sets_of_plan_versions_are_compared_without_posting() -> None:
         state="draft",
         rules=[make.Rule(world.bookings, slug="base", factor_ppm=1_500_000)],
     )
-    (move,) = engine.compare(SPAN, before=[world.plan_version.pk], after=[draft.pk])
+    found = engine.compare(SPAN, before=[world.plan_version.pk], after=[draft.pk])
+    (move,), (by_rule,), (by_offering,) = found.standings, found.rules, found.offerings
     assert (move.rep_id, move.before, move.after) == (world.ana.pk, 100_00, 150_00)
+    assert (by_rule.rule_id, by_rule.before, by_rule.after) == (draft.rules.get().rule_id, 100_00, 150_00)
+    assert (by_offering.offering_id, by_offering.before, by_offering.after) == (
+        world.house.pk,
+        100_00,
+        150_00,
+    )
     assert CreditEntry.objects.count() == 1
 
 
@@ -391,6 +408,7 @@ def test_every_composed_statement_can_be_prepared(source: type[engine.Source], s
         "twin_publishers": [1, 2],
         "most": 10,
         "many": False,
+        "together": True,
         "look_up": False,
         "kinds": ["renewal"],
         "segments": [""],

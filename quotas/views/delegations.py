@@ -1,0 +1,278 @@
+"""Who stands in for whom, and above which amount two people approve. Managers delegate their own; comp admins see to the rest; auditors read."""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpResponse, HttpResponseBase
+from django.shortcuts import redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts.models import Role, User
+from config import clock, exporting, formats
+from config.exports import Column, Table
+from config.refusals import NotFound, Problem, Refusal
+from marketplace.models import Currency
+from quotas.forms import minor
+from quotas.plan_forms import Described
+from quotas.selectors import delegations as read
+from quotas.selectors.delegations import Standing
+from quotas.services import delegating
+from quotas.views import HtmxRequest, signed_in
+
+
+def _day(label: str, *, help_text: str = "") -> forms.DateField:
+    return forms.DateField(
+        label=label,
+        help_text=help_text,
+        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+    )
+
+
+def _reason(placeholder: str) -> forms.CharField:
+    return forms.CharField(
+        label="Reason",
+        max_length=delegating.LONGEST_REASON,
+        help_text="It stays in the audit trail.",
+        error_messages={"required": "Say why."},
+        widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": placeholder}),
+    )
+
+
+class DelegationForm(Described):
+    """Who stands in for whom, from the first day to the last."""
+
+    of = forms.ModelChoiceField(
+        label="Approvals of", queryset=User.objects.none(), error_messages={"required": "Choose a manager."}
+    )
+    to = forms.ModelChoiceField(
+        label="Are decided by",
+        queryset=User.objects.none(),
+        help_text="A manager or a comp admin. Deals in which they have a share stay out of it.",
+        error_messages={"required": "Choose who stands in."},
+    )
+    starts = _day("First day")
+    ends = _day("Last day", help_text="At most a year after the first.")
+    reason = _reason("Annual leave")
+
+    def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for name, people in (("of", read.principals(user)), ("to", read.deciders(user))):
+            field = self.fields[name]
+            if not isinstance(field, forms.ModelChoiceField):
+                raise TypeError(name)
+            field.queryset = people
+            field.empty_label = "Choose"
+        if not user.has_role(Role.COMP_ADMIN):
+            self.fields["of"].initial = user.pk
+            self.fields["of"].widget = forms.HiddenInput()
+
+
+class LimitForm(Described):
+    """The amount, or nothing to lift the limit."""
+
+    amount = forms.CharField(
+        label="Two people approve above",
+        required=False,
+        max_length=24,
+        help_text="Empty: from that day on one approval is enough.",
+        widget=forms.TextInput(
+            attrs={
+                "autocomplete": "off",
+                "inputmode": "decimal",
+                "class": "num-in",
+                "placeholder": "1,000,000",
+            }
+        ),
+    )
+    currency = forms.ChoiceField(label="Currency", choices=())
+    starts = _day("From", help_text="For what is handed in from this day on. Never dated back.")
+    reason = _reason("Audit finding 14")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
+        self.fields["currency"].choices = [(code, code) for code in self.currencies]  # type: ignore[attr-defined]
+        if "USD" in self.currencies:
+            self.fields["currency"].initial = "USD"
+
+    def clean(self) -> dict[str, Any]:
+        """The limit in minor units of its currency, exactly."""
+        cleaned = dict(super().clean() or self.cleaned_data)
+        written = str(cleaned.get("amount", "")).strip()
+        currency = self.currencies.get(cleaned.get("currency", ""))
+        cleaned["amount_minor"] = None
+        if written and currency is not None:
+            cleaned["amount_minor"] = minor(written, currency.exponent)
+            if cleaned["amount_minor"] is None:
+                self.add_error("amount", f"Enter an amount in {currency.code}, such as 1000000.")
+        return cleaned
+
+
+@require_safe
+@login_required
+def delegations(request: HtmxRequest) -> HttpResponseBase:
+    user = _reader(request)
+    if form := exporting.asked(request):
+        return exporting.answer(
+            request, form, name="delegations", title="Delegations", table=_table(user, clock.today())
+        )
+    return _page(request, user)
+
+
+@require_POST
+@login_required
+def new(request: HtmxRequest) -> HttpResponse:
+    user = _writer(request)
+    form = DelegationForm(request.POST, user=user)
+    if form.is_valid():
+        read_ = form.cleaned_data
+        try:
+            made = delegating.delegate(
+                of_id=read_["of"].pk,
+                to_id=read_["to"].pk,
+                starts=read_["starts"],
+                ends=read_["ends"] + timedelta(days=1),
+                reason=read_["reason"],
+                by=user,
+                at=clock.now(),
+            )
+        except Refusal as refusal:
+            _place(form, refusal.problems)
+        else:
+            messages.success(
+                request, f"{made.to.name} decides for {made.of.name} {delegating.in_words(made)}."
+            )
+            return redirect("quotas:delegations")
+    return _page(request, user, delegation=form)
+
+
+@require_POST
+@login_required
+def end(request: HtmxRequest, pk: int) -> HttpResponse:
+    user = _writer(request)
+    try:
+        ended = delegating.end_delegation(delegation_id=pk, by=user, at=clock.now())
+    except NotFound as missing:
+        raise Http404 from missing
+    except Refusal as refusal:
+        for problem in refusal.problems:
+            messages.error(request, problem.message)
+    else:
+        messages.success(request, f"{ended.to.name} does not decide for {ended.of.name} any more.")
+    return redirect("quotas:delegations")
+
+
+@require_POST
+@login_required
+def limit(request: HtmxRequest) -> HttpResponse:
+    user = _writer(request)
+    if not user.has_role(Role.COMP_ADMIN):
+        raise Http404
+    form = LimitForm(request.POST, prefix="limit")
+    if form.is_valid():
+        read_ = form.cleaned_data
+        try:
+            made = delegating.set_limit(
+                amount_minor=read_["amount_minor"],
+                currency=read_["currency"],
+                starts=read_["starts"],
+                reason=read_["reason"],
+                by=user,
+                at=clock.now(),
+            )
+        except Refusal as refusal:
+            _place(form, refusal.problems)
+        else:
+            day = formats.day(read_["starts"])
+            messages.success(
+                request,
+                f"From {day} on two people approve deals above {formats.money(made.amount_minor, made.currency_id, made.currency.exponent, trim=True)}."
+                if made is not None
+                else f"From {day} on one approval is enough.",
+            )
+            return redirect("quotas:delegations")
+    return _page(request, user, limit_form=form)
+
+
+def _place(form: Described, problems: Iterable[Problem]) -> None:
+    for problem in form.place(problems):
+        form.add_error(None, problem.message)
+
+
+def _page(
+    request: HtmxRequest,
+    user: User,
+    *,
+    delegation: DelegationForm | None = None,
+    limit_form: LimitForm | None = None,
+) -> HttpResponse:
+    today = clock.today()
+    admin = user.has_role(Role.COMP_ADMIN)
+    spans = read.spans(user, today)
+    limits = read.limits(today)
+    wrong = (delegation is not None and delegation.errors) or (limit_form is not None and limit_form.errors)
+    context = {
+        "spans": [span for span in spans if span.standing in (Standing.IN_FORCE, Standing.AHEAD)],
+        "past": [span for span in spans if span.standing in (Standing.OVER, Standing.ENDED)],
+        "limits": [span for span in limits if span.standing in (Standing.IN_FORCE, Standing.AHEAD)],
+        "past_limits": [span for span in limits if span.standing in (Standing.OVER, Standing.ENDED)],
+        "limit_now": next((span for span in limits if span.standing == Standing.IN_FORCE), None),
+        "form": delegation or DelegationForm(user=user, initial={"starts": today}),
+        "limit_form": limit_form or LimitForm(prefix="limit", initial={"starts": today}),
+        "may_delegate": user.has_role(Role.MANAGER, Role.COMP_ADMIN),
+        "may_limit": admin,
+        "own": not user.has_role(*read.SEES_EVERYBODY),
+        "opened": bool(delegation and delegation.errors),
+        "limit_opened": bool(limit_form and limit_form.errors),
+        "user_pk": user.pk,
+        "today": today,
+    }
+    return render(request, "quotas/delegations.html", context, status=422 if wrong else 200)
+
+
+def _table(user: User, today: date) -> Table:
+    columns = [
+        Column("of", "Approvals of"),
+        Column("to", "Decided by"),
+        Column("starts", "First day", "date"),
+        Column("ends", "Last day", "date"),
+        Column("standing", "State"),
+        Column("reason", "Reason"),
+        Column("recorded_by", "Recorded by"),
+    ]
+    return Table(
+        columns,
+        lambda: iter(
+            [
+                (
+                    span.delegation.of.name,
+                    span.delegation.to.name,
+                    span.delegation.effective.lower,
+                    span.last,
+                    span.standing.label,
+                    span.delegation.reason,
+                    span.delegation.recorded_by.name,
+                )
+                for span in read.spans(user, today, limit=100_000)
+            ]
+        ),
+    )
+
+
+def _reader(request: HtmxRequest) -> User:
+    user = signed_in(request)
+    if not read.may_read_delegations(user):
+        raise Http404
+    return user
+
+
+def _writer(request: HtmxRequest) -> User:
+    user = _reader(request)
+    if not user.has_role(Role.MANAGER, Role.COMP_ADMIN):
+        raise Http404
+    return user

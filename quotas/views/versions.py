@@ -1,0 +1,191 @@
+"""The strip that says in which version a board is read, offers the others, and says what lies between them."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from django.http import HttpRequest
+from django.urls import reverse
+
+from config import formats
+from config.refusals import Refusal
+from quotas.models import CloseState, Measure, Period, PeriodClose
+from quotas.selectors import asof
+from quotas.selectors.asof import Beside, Reading
+from quotas.selectors.closing import sees_closes
+from quotas.services.reading import asked_reading
+from quotas.views import Writer, signed_in, with_query
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A version that can be read, and the address of this page in it."""
+
+    text: str
+    url: str
+    chosen: bool
+    title: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ClosedShown:
+    """A close beside the others, as its figures are written."""
+
+    name: str
+    state: str
+    closed_at: datetime | None
+    figure: str
+    moved: str
+    url: str
+    chosen: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What the strip shows.
+
+    wrong     Why what the address asks for cannot be shown; as reported stands instead.
+    moved     What restating adds, in a sentence; empty where amounts are not shown to the viewer.
+    entries   Where the entries behind it are listed; empty for whom there is no such page.
+    since     How the version differs from the same view of now, in a sentence; empty for one of now.
+    """
+
+    reading: Reading
+    choices: Sequence[Choice]
+    wrong: str
+    moved: str
+    entries: str
+    since: str
+    closed: Sequence[ClosedShown]
+    as_of: str
+    today: str
+
+
+def chosen_version(
+    request: HttpRequest, period: Period, at: datetime
+) -> tuple[Reading, Sequence[PeriodClose], str]:
+    """The version of the address, the closes that can be read, and what is wrong with what it asks for. 1 query for as reported."""
+    closes = asof.closes_of(period)
+    try:
+        return asked_reading(request.GET, period=period, at=at, closes=closes), closes, ""
+    except Refusal as refused:
+        return asof.now(period), closes, " ".join(problem.message for problem in refused.problems)
+
+
+def versions(
+    request: HttpRequest,
+    reading: Reading,
+    closes: Sequence[PeriodClose],
+    wrong: str,
+    *,
+    measure: Measure,
+    within: Collection[int] | None,
+    money: bool,
+    at: datetime,
+    shown_minor: int | None = None,
+) -> Versions:
+    """The strip. 2 queries, 3 for another time than now.
+
+    within       The teams whose direct credit is compared; None for everybody.
+    shown_minor  What that comes to in the version shown, where the page knows.
+    """
+    if shown_minor is None and money and not reading.live:
+        shown_minor = reading.total(measure, within)
+    write = Writer.of(measure)
+    compared = asof.beside(reading.period, measure, within=within, closes=closes)
+    zone = ZoneInfo(reading.period.calendar.time_zone)
+    return Versions(
+        reading=reading,
+        choices=_choices(request, reading, closes),
+        wrong=wrong,
+        moved=_moved(compared, write, reading) if money else "",
+        entries=f"{reverse('quotas:ledger')}?period={reading.period.name}&measure={measure.slug}&by=moved"
+        if compared.moved and reading.live and sees_closes(signed_in(request))
+        else "",
+        since=_since(reading, compared, shown_minor, write) if money else "",
+        closed=_closed(request, reading, compared, write) if money else (),
+        as_of=f"{reading.moment.astimezone(zone):%Y-%m-%dT%H:%M:%S}" if reading.moment else "",
+        today=f"{at.astimezone(zone):%Y-%m-%dT%H:%M}",
+    )
+
+
+def said(reading: Reading) -> list[tuple[str, str]]:
+    """For a file: which version it is."""
+    return [("Version", f"{reading.name}. {reading.meaning}")]
+
+
+def _choices(request: HttpRequest, reading: Reading, closes: Sequence[PeriodClose]) -> list[Choice]:
+    asked = request.GET
+    offered = [
+        Choice(
+            "As reported",
+            with_query(asked, view=None, close=None),
+            reading.view == "reported",
+            asof.REPORTED,
+        ),
+        Choice(
+            "Restated",
+            with_query(asked, view="restated", close=None),
+            reading.view == "restated",
+            asof.RESTATED,
+        ),
+    ]
+    for close in closes:
+        text = f"Closed v{close.version}" if close.period_id == reading.period.pk else f"Closed, {close}"
+        offered.append(
+            Choice(
+                text,
+                with_query(asked, view="closed", close=str(close.version), as_of=None),
+                reading.close == close,
+                f"What {close} froze",
+            )
+        )
+    return offered
+
+
+def _moved(compared: Beside, write: Writer, reading: Reading) -> str:
+    if not reading.live:
+        return ""
+    name = reading.period.name
+    if not compared.moved:
+        return (
+            f"Restated and as reported are the same in {name}: what was posted in it is dated in it, in sum."
+        )
+    more = "more" if compared.moved > 0 else "less"
+    why = (
+        "credit dated in it that was posted into a later month"
+        if compared.moved > 0
+        else "credit posted in it that is dated earlier, or taken back later"
+    )
+    return f"{name} restated is {write(abs(compared.moved))} {more} than as reported: {why}."
+
+
+def _since(reading: Reading, compared: Beside, shown_minor: int | None, write: Writer) -> str:
+    if reading.live or shown_minor is None:
+        return ""
+    now = compared.restated if reading.view == "restated" else compared.reported
+    of = "restated" if reading.view == "restated" else "as reported"
+    difference = now - shown_minor
+    if not difference:
+        return f"Nothing has changed since: {of} now it is {write(now)} too."
+    return f"{write(shown_minor)} here; {of} now it is {write(now)}, {write(abs(difference))} {'more' if difference > 0 else 'less'}."
+
+
+def _closed(request: HttpRequest, reading: Reading, compared: Beside, write: Writer) -> list[ClosedShown]:
+    return [
+        ClosedShown(
+            name=str(each.close),
+            state="Stands" if each.close.state == CloseState.CLOSED else "Reopened since",
+            closed_at=each.close.ended_at,
+            figure=write(each.minor),
+            moved=""
+            if each.moved is None
+            else f"{formats.MINUS if each.moved < 0 else '+'}{write(abs(each.moved))}"
+            if each.moved
+            else "no difference",
+            url=with_query(request.GET, view="closed", close=str(each.close.version), as_of=None),
+            chosen=reading.close == each.close,
+        )
+        for each in compared.closed
+    ]

@@ -243,7 +243,7 @@ class Sale:
 
     @property
     def body(self) -> dict[str, Any]:
-        amounts = ("1000000.01", "2500.50")
+        amounts = ("990000.01", "2500.50")
         return {
             "customer": self.customer,
             "title": "Smoke test",

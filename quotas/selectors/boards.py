@@ -588,21 +588,13 @@ def _by_day(asked: _Asked, so_far: pace.Progress) -> list[int]:
 
 def _year_ago(asked: _Asked, period: Period, so_far: pace.Progress) -> tuple[Period | None, int | None]:
     """The period that began a year before, and its credit up to the same day. 2 queries at most."""
-    begins = _a_year_before(period.starts)
+    begins = periods.a_year_before(period.starts)
     before = Period.objects.filter(calendar_id=period.calendar_id, grain=period.grain, starts=begins).first()
     if before is None:
         return None, None
     until = min(before.starts + timedelta(days=so_far.elapsed), before.ends)
     ((amount,),) = asked.read(_YEAR_AGO, starts=before.starts, ends=before.ends, until=until)
     return (before, amount) if amount is not None else (None, None)
-
-
-def _a_year_before(day: date) -> date:
-    return (
-        day.replace(year=day.year - 1, day=28)
-        if (day.month, day.day) == (2, 29)
-        else day.replace(year=day.year - 1)
-    )
 
 
 def _bands(asked: _Asked) -> list[int]:

@@ -56,7 +56,7 @@ from quotas.selectors.visibility import (
     reps_for,
 )
 from quotas.services import approving, booking
-from quotas.services.booking import EDITABLE
+from quotas.services.booking import EDITABLE, ENDED
 from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
 from quotas.views.deal_history import amendments, timeline
 
@@ -441,9 +441,7 @@ def _actions(user: User, found: Deal) -> list[Action]:
         allowed.append("withdraw")
     if found.state == DealState.APPROVED and user.has_role(Role.COMP_ADMIN):
         allowed.append("release" if found.held else "hold")
-    if found.state not in (DealState.CANCELLED, DealState.REJECTED) and approving.may_cancel(
-        user, found, today
-    ):
+    if found.state not in ENDED and approving.may_cancel(user, found, today):
         sold = found.state == DealState.APPROVED and found.in_force.kind != DealKind.CONSUMPTION
         if sold and found.amended_at is None:
             allowed.append("cancel-part")

@@ -17,10 +17,16 @@ class Scope(TextChoices):
     CATALOG_WRITE = "catalog:write", "Change the catalog by change sets, imports and offers; reading included"
     DEALS_READ = "deals:read", "Read deals, credits, quotas and leaderboards"
     DEALS_WRITE = "deals:write", "Log and change deals and usage; reading included"
+    SOURCING_READ = "sourcing:read", "Read what our own products run on, what it costs and what is agreed"
+    SOURCING_WRITE = "sourcing:write", "Record usage and scenarios; reading included"
     WEBHOOKS_MANAGE = "webhooks:manage", "Set up webhooks and read their deliveries"
 
 
-_READS_TOO: Final = {Scope.CATALOG_WRITE: Scope.CATALOG_READ, Scope.DEALS_WRITE: Scope.DEALS_READ}
+_READS_TOO: Final = {
+    Scope.CATALOG_WRITE: Scope.CATALOG_READ,
+    Scope.DEALS_WRITE: Scope.DEALS_READ,
+    Scope.SOURCING_WRITE: Scope.SOURCING_READ,
+}
 _AREAS: Final = {"marketplace": "catalog", "quotas": "deals"}
 
 
@@ -28,7 +34,7 @@ def scope_for(place: str, method: str) -> Scope | None:
     """What an endpoint whose code is in the module *place* asks of a key; None: no scope reaches it."""
     if place.split(".")[-1].startswith("webhook"):
         return Scope.WEBHOOKS_MANAGE
-    area = _AREAS.get(place.split(".")[0])
+    area = "sourcing" if ".sourcing" in place else _AREAS.get(place.split(".")[0])
     return Scope(f"{area}:{'read' if method in READS else 'write'}") if area else None
 
 

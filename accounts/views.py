@@ -38,6 +38,12 @@ DEMO_LOGINS: Final = (
         "sourcing@demo.example",
         "See whose models run what, and what is owed",
     ),
+    (
+        "engineer",
+        "Engineer",
+        "engineer@demo.example",
+        "Vote blind on answers, see which model suits which task",
+    ),
 )
 
 

@@ -19,12 +19,12 @@ from marketplace.views import (
     recommend,
     requests,
     retirement,
-    sourcing,
     spreadsheets,
 )
 from marketplace.views.console import home as console
 from marketplace.views.console import items, keys, sets, webhooks
 from marketplace.views.console import offerings as own
+from marketplace.views.sourcing import facts
 
 app_name = "marketplace"
 
@@ -91,5 +91,5 @@ urlpatterns = [
     path("catalog/imports/<int:pk>/propose/", imports.import_propose, name="import-propose"),
     path("catalog/imports/<int:pk>/stop/", imports.import_stop, name="import-stop"),
     path("catalog/<slug:slug>/", offering.offering, name="offering"),
-    path("sourcing/facts/", sourcing.facts, name="facts"),
+    path("sourcing/facts/", facts.facts, name="facts"),
 ]

@@ -20,10 +20,17 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from accounts.models import Role, RoleGrant, User
 from marketplace.models import (
     AiModel,
+    Binding,
+    BindingRole,
+    Bound,
     CommercialPath,
+    Company,
     Currency,
     Customer,
     EligibilityDecision,
+    Feature,
+    FeatureUsage,
+    Hosting,
     ModelVersion,
     Offering,
     OfferingKind,
@@ -33,12 +40,18 @@ from marketplace.models import (
     PriceRow,
     PriceVersion,
     PricingForm,
+    Product,
     Program,
     Publication,
     Publisher,
     PublisherMembership,
+    Relationship,
+    RelationshipKind,
     ScopeLevel,
+    SuiteRun,
+    SupplierAgreement,
     TaskArea,
+    TaskSuite,
 )
 from quotas.models import (
     ONE,
@@ -309,6 +322,206 @@ def customer(
         segment=segment,
         region=region,
         country=country,
+    )
+
+
+# Sourcing: what our own products run on.
+
+
+def model_version(
+    *, publisher: Publisher | None = None, name: str = "", released_on: date | None = LONG_AGO
+) -> ModelVersion:
+    """Of a model that is not for sale; offering() makes one that is."""
+    n = _n()
+    model = AiModel.objects.create(
+        slug=f"model-{n}",
+        name=name or f"Model {n}",
+        publisher=publisher or _publisher(),
+        family=f"family-{n}",
+    )
+    return ModelVersion.objects.create(model=model, label="1", released_on=released_on)
+
+
+def _area(slug: str) -> TaskArea:
+    """The same row for the same slug; task_area() makes a new one."""
+    return TaskArea.objects.get_or_create(slug=slug, defaults={"name": slug.capitalize()})[0]
+
+
+def company(*, name: str = "", publisher: Publisher | None = None, operator: bool = False) -> Company:
+    n = _n()
+    return Company.objects.create(
+        slug=f"company-{n}",
+        name=name or (publisher.name if publisher else f"Company {n}"),
+        publisher=publisher,
+        is_operator=operator,
+    )
+
+
+_company = company
+
+
+def product(*, name: str = "") -> Product:
+    n = _n()
+    return Product.objects.create(slug=f"product-{n}", name=name or f"Product {n}", position=n % 30_000)
+
+
+def feature(
+    *, product: Product | None = None, name: str = "", task: str = "coding", **asks: object
+) -> Feature:
+    """asks: min_context, modalities_in, modalities_out, zone."""
+    n = _n()
+    return Feature.objects.create(
+        product=product or _product(),
+        slug=f"feature-{n}",
+        name=name or f"Feature {n}",
+        task_area=_area(task),
+        **asks,
+    )
+
+
+_product = product
+_feature = feature
+
+
+def binding(
+    *,
+    feature: Feature | None = None,
+    version: ModelVersion | None = None,
+    share_ppm: int | None = ONE,
+    role: str = BindingRole.DEFAULT,
+    effective: Span = ALWAYS,
+    plan: Plan | None = None,
+) -> Binding:
+    """Shares of a feature have to add up by the end of the transaction."""
+    return Binding.objects.create(
+        feature=feature or _feature(),
+        model_version=version or model_version(),
+        role=role,
+        share_ppm=0 if role == BindingRole.FALLBACK else share_ppm,
+        effective=_days(effective),
+        plan=plan,
+        reason="Made for a test",
+        made_at=AT,
+    )
+
+
+def usage(
+    *,
+    feature: Feature | None = None,
+    version: ModelVersion,
+    plan: Plan | None = None,
+    host: Company | None = None,
+    month: date = date(2026, 7, 1),
+    tokens: tuple[int, int, int] = (1_000_000, 0, 1_000_000),
+) -> FeatureUsage:
+    """tokens: in, of which cached, out."""
+    return FeatureUsage.objects.create(
+        feature=feature or _feature(),
+        model_version=version,
+        plan=plan,
+        host=host,
+        month=month,
+        input_tokens=tokens[0],
+        cached_tokens=tokens[1],
+        output_tokens=tokens[2],
+        source="made for a test",
+        recorded_at=AT,
+    )
+
+
+def hosting(*, version: ModelVersion, host: Company, effective: Span = ALWAYS) -> Hosting:
+    return Hosting.objects.create(
+        model_version=version,
+        host=host,
+        effective=_days(effective),
+        source="made for a test",
+        recorded_at=AT,
+    )
+
+
+def relationship(
+    *,
+    payer: Company | None = None,
+    payee: Company | None = None,
+    kind: str = RelationshipKind.SPEND,
+    amount_minor: int | None = 1_000_000_00,
+    bound: str = "",
+    per: str = "",
+    term: Span = (None, None),
+) -> Relationship:
+    """Exact in USD unless it says else; without an amount it is unknown."""
+    return Relationship.objects.create(
+        kind=kind,
+        payer=payer or _company(),
+        payee=payee or _company(),
+        amount_minor=amount_minor,
+        currency=None if amount_minor is None else currency(),
+        bound=bound or (Bound.UNKNOWN if amount_minor is None else Bound.EXACT),
+        per=per,
+        starts_on=term[0],
+        ends_on=term[1],
+        source="made for a test",
+        recorded_at=AT,
+    )
+
+
+def agreement(
+    *,
+    supplier: Company,
+    effective: Span = ALWAYS,
+    discount_ppm: int = 0,
+    renews_on: date | None = None,
+    notice_days: int | None = None,
+) -> SupplierAgreement:
+    n = _n()
+    return SupplierAgreement.objects.create(
+        supplier=supplier,
+        name=f"Agreement {n}",
+        effective=_days(effective),
+        discount_ppm=discount_ppm,
+        renews_on=renews_on,
+        notice_days=notice_days,
+        source="made for a test",
+        recorded_at=AT,
+    )
+
+
+def suite(*, task: str = "coding", name: str = "") -> TaskSuite:
+    n = _n()
+    return TaskSuite.objects.create(
+        slug=f"suite-{n}",
+        name=name or f"Suite {n}",
+        task_area=_area(task),
+        criteria="Made for a test",
+    )
+
+
+_suite = suite
+
+
+def suite_run(
+    *,
+    suite: TaskSuite | None = None,
+    version: ModelVersion,
+    score: tuple[str, str, str] = ("0.40", "0.50", "0.60"),
+    n: int = 100,
+    dated: date = date(2026, 6, 1),
+    harness: str = "house",
+) -> SuiteRun:
+    """score: low end of its interval, itself, high end."""
+    low, at, high = (Decimal(part) for part in score)
+    return SuiteRun.objects.create(
+        suite=suite or _suite(),
+        model_version=version,
+        metric="pass rate",
+        harness=harness,
+        sample_size=n,
+        score=at,
+        interval_low=low,
+        interval_high=high,
+        evaluator="Made for a test",
+        dated=dated,
+        recorded_at=AT,
     )
 
 

@@ -5,7 +5,16 @@ from datetime import datetime
 from typing import Final
 
 from accounts.models import User
-from marketplace.services.demo import change_sets, console, decisions, finding, imports, prices, telling
+from marketplace.services.demo import (
+    change_sets,
+    console,
+    decisions,
+    finding,
+    imports,
+    prices,
+    sourcing,
+    telling,
+)
 
 Part = Callable[..., dict[str, int]]
 
@@ -18,6 +27,7 @@ PARTS: Final[tuple[Part, ...]] = (
     change_sets.stage,
     imports.stage,
     telling.stage,
+    sourcing.stage,
 )
 
 

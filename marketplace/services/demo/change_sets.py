@@ -6,6 +6,7 @@ from typing import Any
 
 from accounts.models import User
 from config.clock import day_of
+from config.months import add_months
 from marketplace.models import ChangeSet, Channel, Offering
 from marketplace.services import change_sets
 from marketplace.services.change_sets import Found, ItemDraft
@@ -46,11 +47,6 @@ def _tokens(**amounts: str) -> list[dict[str, Any]]:
     )
 
 
-def _first_of_month(on: date, ahead: int) -> date:
-    months = on.year * 12 + on.month - 1 + ahead
-    return date(months // 12, months % 12 + 1, 1)
-
-
 def _announced_price(people: Mapping[str, User], on: date, at: datetime) -> ChangeSet | None:
     """A partner's, waiting for somebody to take it up: the rest of an offering's life gets cheaper."""
     slug = "claude-sonnet-4-5"
@@ -59,7 +55,7 @@ def _announced_price(people: Mapping[str, User], on: date, at: datetime) -> Chan
         "offering": slug,
         "plan": "standard",
         "currency": "USD",
-        "start": _first_of_month(on, 2).isoformat(),
+        "start": add_months(on, 2).isoformat(),
         "end": retires.isoformat() if retires else None,
         "source": f"{MADE_UP}: announced to customers",
         "rows": _tokens(
@@ -96,7 +92,7 @@ def _under_review(people: Mapping[str, User], on: date, at: datetime) -> ChangeS
                 "prices": [
                     {
                         "currency": "USD",
-                        "start": _first_of_month(on, 1).isoformat(),
+                        "start": add_months(on, 1).isoformat(),
                         "source": MADE_UP,
                         "rows": _rows(("security-compute-units", 1, "unit-hour", "6")),
                     }
@@ -157,7 +153,7 @@ def _scheduled(people: Mapping[str, User], on: date, at: datetime) -> ChangeSet 
                 ),
             )
         ),
-        apply_on=_first_of_month(on, 1),
+        apply_on=add_months(on, 1),
         note="From the first of the month, with the new price list.",
     )
     if made is None:

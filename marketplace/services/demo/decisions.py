@@ -4,10 +4,11 @@ What is made up says so: its reason begins with Demo.
 """
 
 from collections.abc import Mapping
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 
 from accounts.models import User
 from config.clock import day_of
+from config.months import add_months
 from marketplace.models import Program, Publisher
 from marketplace.services.eligibility import Scope, check_decision, propose_decision
 from marketplace.services.lifecycle import carry_out_due
@@ -28,7 +29,7 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
             program=Program.CO_SELL,
             scope=Scope(publisher_id=publishers["openai"]),
             rate_ppm=1_000_000,
-            start=_first_of_month(on, 2),
+            start=add_months(on, 2),
             end=None,
             reason="Demo: both sales forces may work on an account together.",
             evidence=MADE_UP,
@@ -42,7 +43,7 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
             program=Program.RESALE,
             scope=Scope(publisher_id=publishers["mistral-ai"]),
             rate_ppm=1_000_000,
-            start=_first_of_month(on, 5),
+            start=add_months(on, 5),
             end=None,
             reason="Demo: resellers may sell it on without a private offer.",
             evidence=MADE_UP,
@@ -53,8 +54,3 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
         check_decision(decision_id=announced.pk, by=people["reviewer"], at=at)
         made += 1
     return {"lifecycle moves": moves, "decisions under way": made}
-
-
-def _first_of_month(day: date, months: int) -> date:
-    whole = day.year * 12 + day.month - 1 + months
-    return date(whole // 12, whole % 12 + 1, 1)

@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from accounts.models import User
 from config.clock import day_of
+from config.months import add_months
 from marketplace.models import Customer, Plan, PriceVersion
 from marketplace.selectors.prices import prices_on
 from marketplace.services import private_offers
@@ -32,7 +33,7 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
             plan_id=version.plan_id,
             currency=version.currency_id,
             market=version.market,
-            start=_first_of_month(on, 2),
+            start=add_months(on, 2),
             end=version.effective.upper,
             rows=_rows(version, Decimal("0.8")),
             source=f"{MADE_UP}: announced, a fifth less",
@@ -108,8 +109,3 @@ def _rows(version: PriceVersion, times: Decimal = Decimal(1)) -> list[RowDraft]:
         )
         for r in version.rows.all()
     ]
-
-
-def _first_of_month(on: date, months: int) -> date:
-    month = on.month - 1 + months
-    return date(on.year + month // 12, month % 12 + 1, 1)

@@ -1,0 +1,1 @@
+"""Whose models our own products run on, what that costs, and who owes whom what."""

@@ -23,6 +23,7 @@ from quotas.models.closing import (
     Statement,
 )
 from quotas.models.deals import (
+    ENDED,
     LARGEST_AMOUNT_MINOR,
     ONE,
     ApprovalLimit,
@@ -99,6 +100,7 @@ from quotas.models.plans import (
 from quotas.models.quotas import Measure, Quota, QuotaMethod, QuotaRelief, ReliefKind, ValueBasis
 
 __all__ = [
+    "ENDED",
     "LARGEST_AMOUNT_MINOR",
     "ONE",
     "AccountOwnership",

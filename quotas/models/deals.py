@@ -26,6 +26,9 @@ class DealState(models.TextChoices):
     CANCELLED = "cancelled", "Cancelled"
 
 
+ENDED = (DealState.CANCELLED, DealState.REJECTED)  # nothing comes of them any more
+
+
 class DealKind(models.TextChoices):
     NEW_BUSINESS = "new_business", "New business"
     EXPANSION = "expansion", "Expansion"

@@ -13,6 +13,7 @@ from quotas.crediting import engine
 from quotas.crediting.explain import missing_unsaved
 from quotas.crediting.explanation.pending import document_of
 from quotas.models import (
+    ENDED,
     AccountOwnership,
     CreditEntry,
     Deal,
@@ -26,7 +27,6 @@ from quotas.models import (
 )
 
 DUPLICATE_DAYS: Final = 30
-NOT_DUPLICATES: Final = (DealState.CANCELLED, DealState.REJECTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,7 +255,7 @@ def duplicates(sold: Sequence[Sold]) -> list[list[Duplicate]]:
                 "days": [line.day for line in sold],
                 "deals": [line.deal_id for line in sold],
                 "near": DUPLICATE_DAYS,
-                "out": list(NOT_DUPLICATES),
+                "out": list(ENDED),
             },
         )
         for place, deal, day, state, line_no in cursor.fetchall():

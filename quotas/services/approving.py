@@ -20,6 +20,7 @@ from config.clock import day_of
 from config.refusals import Conflict, Forbidden, Problem, Refusal, refuse_if_any
 from quotas.crediting import engine
 from quotas.models import (
+    ENDED,
     Deal,
     DealAction,
     DealApproval,
@@ -45,7 +46,6 @@ from quotas.selectors.visibility import deals_for, reps_for
 from quotas.services import discrepancies
 from quotas.services.adjusting import follow_cancellation
 from quotas.services.booking import (
-    ENDED,
     below_refunds,
     deal_for_change,
     problems_in_deciding,

@@ -63,7 +63,6 @@ _LINE = ("version_id", "line_no", "offering_id", "offering_revision_id", "plan_i
 _EVENT = ("deal_id", "version_id", "action", "by_id", "at", "reason")
 KINDS = frozenset(DealKind.values)
 EDITABLE = (DealState.DRAFT, DealState.RETURNED)
-ENDED = (DealState.CANCELLED, DealState.REJECTED)
 
 
 @dataclass(frozen=True)

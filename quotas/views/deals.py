@@ -23,6 +23,7 @@ from marketplace.models import Currency
 from quotas.crediting.explain import missing
 from quotas.forms import minor
 from quotas.models import (
+    ENDED,
     CreditEntry,
     Deal,
     DealKind,
@@ -56,7 +57,7 @@ from quotas.selectors.visibility import (
     reps_for,
 )
 from quotas.services import approving, booking
-from quotas.services.booking import EDITABLE, ENDED
+from quotas.services.booking import EDITABLE
 from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
 from quotas.views.deal_history import amendments, timeline
 

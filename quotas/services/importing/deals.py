@@ -22,6 +22,7 @@ from quotas.crediting import engine
 from quotas.importers.maps import FIELDS, Wrong
 from quotas.importers.values import scaled
 from quotas.models import (
+    ENDED,
     ONE,
     Deal,
     DealKind,
@@ -200,7 +201,7 @@ class _Import:
         elif sale.stage == "skip":
             sale.outcome = ImportOutcome.LEFT_OUT
         elif sale.stage == "cancelled":
-            if deal is None or deal.state in booking.ENDED:
+            if deal is None or deal.state in ENDED:
                 sale.outcome = ImportOutcome.LEFT_OUT
             else:
                 sale.outcome, sale.todo = ImportOutcome.CANCELLED, SourceTodo.CANCEL
@@ -214,7 +215,7 @@ class _Import:
             )
         ):
             sale.outcome = ImportOutcome.UNCHANGED
-        elif deal is not None and deal.state in booking.ENDED:
+        elif deal is not None and deal.state in ENDED:
             sale.refuse(
                 "ended_here",
                 f"{deal.reference} was {deal.get_state_display().lower()} in Parity, and the source says that it is not."

@@ -16,6 +16,7 @@ from quotas.crediting import engine
 from quotas.importers.tables import Unreadable
 from quotas.importers.values import scaled
 from quotas.models import (
+    ENDED,
     Deal,
     DealState,
     ImportOutcome,
@@ -29,7 +30,7 @@ from quotas.models import (
 from quotas.selectors.approvers import Approvers, above_the_limit
 from quotas.services import policies
 from quotas.services.approving import approve_deals, cancel_deal
-from quotas.services.booking import ENDED, DealDraft, by_hand, drafts_of
+from quotas.services.booking import DealDraft, by_hand, drafts_of
 from quotas.services.importing.context import SEEN, Context
 from quotas.services.importing.naming import Names
 from quotas.services.importing.sales import Sale

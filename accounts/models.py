@@ -33,6 +33,13 @@ class User(AbstractBaseUser):
     time_zone = models.CharField(
         max_length=64, blank=True, help_text="IANA name; empty means the operator's."
     )
+    mails_off = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        blank=True,
+        db_default=[],
+        help_text="Kinds of mail that this person does not want, of those that can be switched off.",
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()

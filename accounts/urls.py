@@ -10,5 +10,6 @@ urlpatterns = [
     path("logout/", views.log_out, name="logout"),
     path("notifications/", views.notifications, name="notifications"),
     path("notifications/read/", views.mark_read, name="notifications-read"),
+    path("notifications/mail/", views.choose_mails, name="mails"),
     path("audit/", views.audit, name="audit"),
 ]

@@ -3,17 +3,21 @@
 from typing import Any, Final
 
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth import logout
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView
+from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import trail
+from accounts.audit import acting
+from accounts.digests import set_mail
 from accounts.forms import LogInForm, TrailFilters
 from accounts.models import AuditEvent, Notification, User
-from config import clock, exporting
+from config import clock, exporting, mailing
 from config.rest.pagination import Keyset, Place
 from config.rest.problems import BadQuery
 
@@ -77,7 +81,13 @@ def notifications(request: HttpRequest) -> HttpResponse:
     """What happened to me, newest first."""
     order = Keyset(Notification, NEWEST_FIRST)
     rows, before, behind = order.page(_mine(request).notifications.all(), _place(request, order), PAGE)
-    context = {"rows": rows, "previous": _link(order, before), "next": _link(order, behind)}
+    off = _mine(request).mails_off
+    context = {
+        "rows": rows,
+        "previous": _link(order, before),
+        "next": _link(order, behind),
+        "mails": [(kind, text, kind not in off) for kind, text in mailing.OPTIONAL.items()],
+    }
     return render(request, "accounts/notifications.html", context)
 
 
@@ -94,6 +104,18 @@ def mark_read(request: HttpRequest) -> HttpResponse:
             else unread.none()
         )
     unread.update(read_at=clock.now())
+    return HttpResponseRedirect(resolve_url("accounts:notifications"))
+
+
+@require_POST
+@login_required
+def choose_mails(request: HttpRequest) -> HttpResponse:
+    """Which mails I want; the list of boxes is the whole answer."""
+    wanted = set(request.POST.getlist("mail"))
+    with transaction.atomic():
+        acting(by=_mine(request), at=clock.now(), reason="Mails chosen")
+        set_mail(by=_mine(request), kinds={kind: kind in wanted for kind in mailing.OPTIONAL})
+    messages.success(request, "Your choice of mails is kept.")
     return HttpResponseRedirect(resolve_url("accounts:notifications"))
 
 

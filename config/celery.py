@@ -12,7 +12,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
 app = Celery("parity")
 app.config_from_object("django.conf:settings", namespace="CELERY")
-app.autodiscover_tasks(["config", "quotas", "marketplace"])
+app.autodiscover_tasks(["config", "accounts", "quotas", "marketplace"])
 
 
 def ask(task: str, *args: Any) -> None:

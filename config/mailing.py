@@ -35,6 +35,13 @@ SUBJECT: Final = 200
 LAST_ATTEMPT: Final = 8
 LONGEST_WAIT: Final = timedelta(hours=2)
 TOO_OLD: Final = timedelta(days=2)  # a mail that nothing took until then is news to nobody
+OPTIONAL: Final = {
+    "digest": "What I have not read yet, once a business day",
+    "approvals-due": "Deals that wait for me",
+    "approvals-overdue": "Deals that wait too long below me",
+    "dispute-due": "Disputes that I have to answer",
+}
+"""Kinds that a person may switch off, and how they are called. All others concern what has to be known."""
 WHY: Final = "You get this mail because it concerns your work in Parity."
 
 
@@ -78,8 +85,9 @@ def one_line(subject: str) -> str:
 
 
 def wants(user: User, kind: str) -> bool:
-    """Whether a person gets mails of a kind (the first word of their key). The one place that a setting of theirs belongs in."""
-    return bool(user.is_active and not user.is_service and kind)
+    """Whether a person gets mails of a kind (the first word of their key)."""
+    switched_off = kind in OPTIONAL and kind in user.mails_off
+    return bool(user.is_active and not user.is_service and kind) and not switched_off
 
 
 def kind_of(key: str) -> str:

@@ -55,6 +55,7 @@ LEDGER_SEAL_KEYS_BEFORE = [k for k in os.environ.get("LEDGER_SEAL_KEYS_BEFORE", 
 APPROVAL_REMINDER_DAYS = int(os.environ.get("PARITY_APPROVAL_REMINDER_DAYS") or 2)  # business days
 APPROVAL_ESCALATION_DAYS = int(os.environ.get("PARITY_APPROVAL_ESCALATION_DAYS") or 5)  # business days
 APPROVAL_REMINDER_HOUR = 8  # of the operator's day, from which on whoever decides is reminded
+DIGEST_HOUR = 8  # of the operator's day, from which on people hear of what they have not read
 LEDGER_SEAL_HOUR = 2  # of the operator's day, from which on what was posted is sealed
 DEBUG = os.environ.get("DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
@@ -95,6 +96,12 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
 ]
 
+SOURCING_THRESHOLDS = {  # from which on concentration is said to be moderate or high, and what else is warned of
+    "hhi_moderate": 1_800,
+    "hhi_high": 2_500,
+    "largest_supplier_ppm": 600_000,  # one supplier, not ourselves, above this share of spend
+    "notice_days_ahead": 90,  # the last day for notice, or a retirement, is near
+}
 REPS_SEE_PEERS_MONEY = False  # reps see colleagues' rank and per cent; money only where this says so
 
 EXPORT_DIR = os.environ.get("PARITY_EXPORT_DIR", "")
@@ -332,6 +339,7 @@ CELERY_BEAT_SCHEDULE = {
     "catalog": {"task": "marketplace.daily", "schedule": 300.0},
     "webhooks": {"task": "marketplace.deliver_webhooks", "schedule": 5.0},
     "deliveries": {"task": "marketplace.forget_deliveries", "schedule": 24 * 3600.0},
+    "digests": {"task": "accounts.mail_digests", "schedule": 900.0},
     "approvals": {"task": "quotas.remind_approvers", "schedule": 900.0},
     "disputes": {"task": "quotas.remind_of_disputes", "schedule": 900.0},
     "ledger": {"task": "quotas.verify_ledger", "schedule": 24 * 3600.0},

@@ -18,7 +18,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import SavedView, User
 from accounts.services import remove_view, save_view
-from config import clock, exporting, formats
+from config import calls, clock, exporting, formats
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -185,6 +185,10 @@ def catalog(request: HtmxRequest) -> HttpResponseBase:
         "partner": user.has_role("partner"),
     }
     if not wants_part(request):
+        sets = {name: ",".join(filter(None, request.GET.getlist(name))) for name in request.GET}
+        context["call"] = calls.reading(
+            request, reverse("offering-list"), sets | {"cursor": "", "ordering": ordering}
+        )
         return render(request, "marketplace/catalog.html", context)
     part = render(request, "marketplace/catalog.html#browse", context)
     part["HX-Push-Url"] = f"{request.path}?{_kept(request.GET, cursor=request.GET.get('cursor', ''))}".rstrip(

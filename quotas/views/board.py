@@ -17,7 +17,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import charts, clock, exporting, formats
+from config import calls, charts, clock, exporting, formats
 from config.exports import Column, Table, ratio
 from quotas.models import ONE, Period, QuotaRelief, Team
 from quotas.selectors import exports, pace, periods, teams
@@ -28,7 +28,7 @@ from quotas.selectors.visibility import calendars_of, rep_of
 from quotas.selectors.weighted import WeightedAttainment, WeightedComponent, weighted_attainments
 from quotas.services.approving import approvals_waiting_for
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
-from quotas.views.versions import chosen_version, said, versions
+from quotas.views.versions import asked_for, chosen_version, said, versions
 from quotas.views.whatif import gap_card
 
 FILTERS: Final = (("", "All"), ("behind", "Behind pace"), ("pending", "Has pending"))
@@ -126,6 +126,11 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
             at=at,
         ),
     }
+    context["call"] = calls.reading(
+        request,
+        reverse("attainment-list"),
+        {"period": period.name, "measure": measure.slug, "team": team.slug} | asked_for(request),
+    )
     mine = shown.reading.plain and any(row.you for row in shown.rows)
     if mine:
         context["to_do"] = pending_for(user, today)

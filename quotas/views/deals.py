@@ -15,7 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import calls, clock, exporting
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -152,6 +152,16 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
     }
     if wants_part(request) and request.htmx.target == "deals":
         return render(request, "quotas/deals.html#list", context)
+    context["call"] = calls.reading(
+        request,
+        reverse("deal-list"),
+        {
+            "state": criteria.state,
+            "amended": "true" if criteria.amended else "",
+            "period": criteria.period.name if criteria.period else "",
+            "source": criteria.source,
+        },
+    )
     return render(request, "quotas/deals.html", context)
 
 

@@ -5,11 +5,12 @@ from typing import Any, Final
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
-from config import clock, exporting
+from config import calls, clock, exporting
 from config.refusals import Refusal
 from quotas.models import Team
 from quotas.selectors import exports, periods, teams
@@ -17,7 +18,7 @@ from quotas.selectors.boards import sees_all_money
 from quotas.selectors.leaderboard import BYS, GROUPS, By, Leaderboard, leaderboard, whole_leaderboard
 from quotas.selectors.visibility import calendars_of, managed_teams, rep_of, reps_for
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
-from quotas.views.versions import chosen_version, said, versions
+from quotas.views.versions import asked_for, chosen_version, said, versions
 
 PAGE: Final = 50
 AROUND: Final = 20
@@ -109,6 +110,18 @@ def board(request: HtmxRequest) -> HttpResponseBase:
         within=within,
         money=sees_all_money(user) or (wide and user.has_role("manager", "sourcing_lead")),
         at=at,
+    )
+    context["call"] = calls.reading(
+        request,
+        reverse("leaderboard", args=[measure.slug]),
+        {
+            "period": period.name,
+            "by": ranked,
+            "group": group,
+            "team": team.slug if team else "",
+            "around": "me" if around else "",
+        }
+        | asked_for(request),
     )
     return render(request, "quotas/leaderboard.html", context)
 

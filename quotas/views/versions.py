@@ -62,6 +62,11 @@ class Versions:
     today: str
 
 
+def asked_for(request: HttpRequest) -> dict[str, str]:
+    """The version as pages and endpoints name it alike in their addresses."""
+    return {name: request.GET.get(name, "") for name in ("view", "close", "as_of")}
+
+
 def chosen_version(
     request: HttpRequest, period: Period, at: datetime
 ) -> tuple[Reading, Sequence[PeriodClose], str]:

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from accounts import api_keys
 from accounts.models import ApiKey, User
 from config import clock
+from config.calls import ApiCall
 from config.refusals import Forbidden
 from marketplace.models import ChangeSet, Finding, Offering, PriceVersion, PublisherMembership
 from marketplace.selectors import console
@@ -35,7 +36,6 @@ from marketplace.services.change_sets import (
 )
 from marketplace.services.publisher_keys import make_key, revoke_key, rotate_key
 from marketplace.views.console.boxes import ItemForm, Known
-from marketplace.views.console.calls import ApiCall
 from tests import make
 
 AT = datetime(2026, 8, 14, 17, tzinfo=UTC)

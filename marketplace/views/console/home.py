@@ -13,7 +13,7 @@ from marketplace.selectors import console
 from marketplace.selectors.visibility import SEES_EVERYTHING
 from marketplace.services.publisher_keys import SCOPES
 from marketplace.views import day_asked
-from marketplace.views.console.calls import call
+from config.calls import call
 from marketplace.views.console.seat import membership, person, seat
 
 ON_SALE = (Publication.LIVE, Publication.PREVIEW)

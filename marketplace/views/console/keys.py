@@ -14,7 +14,7 @@ from config import clock
 from config.refusals import NotFound, Refusal
 from marketplace.selectors import console
 from marketplace.services.publisher_keys import OVERLAP, SCOPES, make_key, revoke_key, rotate_key
-from marketplace.views.console.calls import call
+from config.calls import call
 from marketplace.views.console.seat import Seat, own_seat, seat
 
 USUAL: Final = ("catalog:read", "catalog:write")

@@ -25,7 +25,7 @@ from marketplace.selectors.prices import price_versions, row_text
 from marketplace.services.change_sets.shapes import STAGES
 from marketplace.services.publishing import WAYS
 from marketplace.views import day_asked
-from marketplace.views.console.calls import call
+from config.calls import call
 from marketplace.views.console.seat import seat
 
 P = Publication

@@ -39,7 +39,7 @@ from marketplace.services.change_sets import (
     withdraw,
 )
 from marketplace.services.drafting import day_or_none, take_out
-from marketplace.views.console.calls import call
+from config.calls import call
 from marketplace.views.console.forms import FORMS
 from marketplace.views.console.items import NEW
 from marketplace.views.console.seat import Seat, own_seat, seat

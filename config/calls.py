@@ -2,8 +2,10 @@
 
 import json
 import pprint
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 
@@ -19,7 +21,7 @@ class ApiCall:
 
     @property
     def curl(self) -> str:
-        lines = [f"curl{'' if self.method == 'GET' else f' -X {self.method}'} {self.url}"]
+        lines = [f"curl{'' if self.method == 'GET' else f' -X {self.method}'} '{self.url}'"]
         lines.append('  -H "Authorization: Bearer $PARITY_KEY"')
         if self.key:
             lines.append(f'  -H "Idempotency-Key: {self.key}"')
@@ -43,6 +45,12 @@ class ApiCall:
             f"    headers={{{', '.join(headers)}}},\n)\n"
             "with urllib.request.urlopen(request) as answer:\n    print(json.load(answer))"
         )
+
+
+def reading(request: HttpRequest, path: str, query: Mapping[str, Any]) -> ApiCall:
+    """What answers with what a page shows. query: parameters of the endpoint; empty ones are left out."""
+    asked = urlencode([(name, value) for name, value in query.items() if value not in ("", None)], safe=",:")
+    return call(request, "GET", f"{path}?{asked}" if asked else path)
 
 
 def call(request: HttpRequest, method: str, path: str, body: Any = None, *, key: str = "") -> ApiCall:

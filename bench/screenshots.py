@@ -31,6 +31,7 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("board-rep", "rep", "/quotas/board/"),
     ("board-top", "admin", "/quotas/board/"),
     ("leaderboard", "rep", "/quotas/leaderboard/"),
+    ("wall", "manager", "/quotas/leaderboard/wall/?rotate=1"),
     ("leaderboard-publishers", "manager", "/quotas/leaderboard/?group=publisher"),
     ("deals", "rep", "/quotas/deals/"),
     ("deal-new", "rep", "/quotas/deals/new/"),

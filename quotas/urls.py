@@ -31,6 +31,7 @@ from quotas.views import (
     rules,
     statements,
     usage,
+    wall,
     whatif,
 )
 
@@ -40,6 +41,7 @@ urlpatterns = [
     path("quotas/board/", board.board, name="board"),
     path("quotas/board/<slug:slug>/", board.board, name="board"),
     path("quotas/leaderboard/", leaderboard.board, name="leaderboard"),
+    path("quotas/leaderboard/wall/", wall.wall, name="wall"),
     path("quotas/deals/", deals.deals, name="deals"),
     path("quotas/deals/new/", deal_form.new, name="deal-new"),
     path("quotas/deals/estimate/", deal_form.live, name="deal-estimate"),

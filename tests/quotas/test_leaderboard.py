@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -300,3 +301,20 @@ def test_a_quarter_that_is_over_is_read_as_at_its_last_day() -> None:
     assert board.on == date(2026, 6, 30)
     assert board.pace_ppm == 1_000_000
     assert isinstance(board.as_of, datetime)
+
+
+def test_a_wall_shows_ranks_without_money_and_goes_on_to_the_next_measure(client: Client) -> None:
+    world = make.world()
+    second = make.measure(name="Second measure")
+    make.total(rep=world.ana, team=world.team, measure=world.bookings, month=month(), direct_minor=54_321_00)
+    make.quota(measure=second, period=world.year.quarters[0], rep=world.bo)
+    client.force_login(world.admin)
+    page = client.get("/quotas/leaderboard/wall/?rotate=1&period=FY27-Q1").content.decode()
+    assert "Ana" in page
+    assert "54.3%" in page
+    assert "54,321" not in page
+    assert f"measure={second.slug}" in page, "the next one"
+    page = client.get(f"/quotas/leaderboard/wall/?group=team&measure={second.slug}").content.decode()
+    assert f"measure={second.slug}" in page, "it stays"
+    client.force_login(make.user(role="partner"))
+    assert client.get("/quotas/leaderboard/wall/").status_code == 404

@@ -40,6 +40,14 @@ class User(AbstractBaseUser):
         db_default=[],
         help_text="Kinds of mail that this person does not want, of those that can be switched off.",
     )
+    first_steps = ArrayField(
+        models.CharField(max_length=40),
+        default=list,
+        blank=True,
+        db_default=[],
+        help_text="What this person has done of what one does first.",
+    )
+    first_steps_hidden = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(auto_now_add=True)
 
     objects: ClassVar[UserManager] = UserManager()

@@ -18,6 +18,8 @@ from accounts.digests import set_mail
 from accounts.forms import LogInForm, TrailFilters
 from accounts.models import AuditEvent, Notification, User
 from config import clock, exporting, mailing
+from config.first_steps import steps_for
+from config.pages import STARTS
 from config.rest.pagination import Keyset, Place
 from config.rest.problems import BadQuery
 
@@ -105,6 +107,24 @@ def mark_read(request: HttpRequest) -> HttpResponse:
         )
     unread.update(read_at=clock.now())
     return HttpResponseRedirect(resolve_url("accounts:notifications"))
+
+
+@require_POST
+@login_required
+def first_steps(request: HttpRequest) -> HttpResponse:
+    """Tick off a first step and go there, or hide them all."""
+    user = _mine(request)
+    known = {
+        step.slug: step for role, _start in STARTS if role in user.role_names for step in steps_for(role)
+    }
+    step = known.get(request.POST.get("step", ""))
+    with transaction.atomic():
+        acting(by=user, at=clock.now(), reason="First steps")
+        if request.POST.get("hide"):
+            User.objects.filter(pk=user.pk).update(first_steps_hidden=True)
+        elif step is not None and step.slug not in user.first_steps:
+            User.objects.filter(pk=user.pk).update(first_steps=[*user.first_steps, step.slug])
+    return HttpResponseRedirect(step.url if step is not None else resolve_url("home"))
 
 
 @require_POST

@@ -301,6 +301,7 @@ def step_chart(
     now: float | None,
     label: str,
     ticks: Sequence[tuple[float, str]] = (),
+    top: float | None = None,
     write: Callable[[float], str],
 ) -> SafeString:
     """What held when: level lines with upright steps between them, a gap where nothing held, dashed from *now* on.
@@ -308,6 +309,7 @@ def step_chart(
     series   Each with its tone, in order of time and without overlap.
     length   The end of the axis, which starts at 0.
     now      Where what is to come begins; None draws no line for it.
+    top      The end of an upright axis from 0 in four parts, such as 100 for shares; None fits it to the values.
     Raises   ValueError for a length of nothing, or for spans that are out of order or reach over the axis.
     """
     if length <= 0:
@@ -318,6 +320,8 @@ def step_chart(
             raise ValueError("the spans of a chart of steps follow one another on its axis")
     values = [span.value for _tone, spans in series for span in spans if span.value is not None]
     low, high, step = axis([value * 1.1 for value in values], rows=3)  # no level lies on the top edge
+    if top is not None:
+        low, high, step = 0.0, top, top / 4
 
     def y(value: float) -> float:
         return 100 - (value - low) / (high - low) * 100
@@ -797,6 +801,227 @@ def range_bar(low: float, at: float, high: float, *, label: str, tone: Tone = "a
         '<rect class="pend" x="{}%" y="6" width="{}%" height="8" rx="4"/><line class="at" x1="{}%" x2="{}%" y1="2" y2="18"/></svg>',
         *(tone, label, _n(low * 100), _n((high - low) * 100), _n(at * 100), _n(at * 100)),
     )
+
+
+# --- who pays whom ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """A tie from one node to another. weight: its size in any one unit; None is unknown, and drawn dashed.
+
+    lines   What stands at it, a line each: the kind, then the amount with its bound.
+    """
+
+    source: str
+    target: str
+    lines: tuple[str, ...]
+    weight: int | None = None
+    tone: Tone = "c1"
+
+
+_FIELD: Final = (900.0, 500.0)  # the drawing keeps its shape, so its text grows and shrinks with it
+_NODE_HALF: Final = 19.0
+_PLACES: Final = (0.5, 0.42, 0.58, 0.34, 0.66, 0.27, 0.73, 0.2, 0.8)
+_THIN, _THICK = 1.75, 8.0
+
+
+def network(nodes: Sequence[Node], arrows: Sequence[Arrow], *, label: str) -> SafeString:
+    """Stations on a ring with bent arrows between them: as thick as the logarithm of the weight, dashed where that is unknown.
+
+    The first node lies at the left, the others follow so that few arrows cross.
+    Raises   ValueError for an arrow to itself, to no node, or of a weight below zero.
+    """
+    known = {node.key for node in nodes}
+    for arrow in arrows:
+        if arrow.source == arrow.target or not {arrow.source, arrow.target} <= known:
+            raise ValueError(f"the arrow from {arrow.source} to {arrow.target} does not tie two nodes")
+        if arrow.weight is not None and arrow.weight < 0:
+            raise ValueError(f"the arrow from {arrow.source} to {arrow.target} is negative")
+    if not nodes:
+        return _chart(
+            "network",
+            label,
+            [mark_safe('<text class="ax" x="50%" y="50%" text-anchor="middle">Nothing to draw yet</text>')],
+        )
+    places = _ring([node.key for node in _untangled(nodes, arrows)])
+    names = {node.key: node.text for node in nodes}
+    boxes = {
+        node.key: (
+            places[node.key][0] - len(node.text) * 4.2 - 16,
+            places[node.key][1] - _NODE_HALF,
+            places[node.key][0] + len(node.text) * 4.2 + 16,
+            places[node.key][1] + _NODE_HALF,
+        )
+        for node in nodes
+    }
+    thick = _thickness([arrow.weight for arrow in arrows if arrow.weight])
+    beside: dict[tuple[str, str], int] = {}
+    curves = []
+    for arrow in arrows:
+        nth = beside.get((arrow.source, arrow.target), 0)
+        beside[arrow.source, arrow.target] = nth + 1
+        curves.append(_bent(boxes, places, arrow, nth))
+    drawn = [
+        _arrow(arrow, curve, thick(arrow.weight), names) for arrow, curve in zip(arrows, curves, strict=True)
+    ]
+    stations = format_html_join(
+        "",
+        '<g class="t-{}"><rect class="station" x="{}" y="{}" width="{}" height="{}" rx="9"/>'
+        '<text class="lb" x="{}" y="{}" dy="5" text-anchor="middle">{}</text></g>',
+        (
+            (
+                node.tone,
+                *(_n(boxes[node.key][0]), _n(boxes[node.key][1])),
+                *(_n(boxes[node.key][2] - boxes[node.key][0]), _n(2 * _NODE_HALF)),
+                *(_n(places[node.key][0]), _n(places[node.key][1]), node.text),
+            )
+            for node in nodes
+        ),
+    )
+    return format_html(
+        '<svg class="chart network" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}{}</svg>',
+        *(_n(_FIELD[0]), _n(_FIELD[1]), label),
+        *(_join(drawn), stations, _labels(arrows, curves, list(boxes.values()))),
+    )
+
+
+def _untangled(nodes: Sequence[Node], arrows: Sequence[Arrow]) -> Sequence[Node]:
+    """The order on the ring in which the fewest chords cross, and many ties have a long way; of many nodes, as they came."""
+    if not 4 <= len(nodes) <= 7:
+        return nodes
+    first, *others = nodes
+    pairs = {frozenset((arrow.source, arrow.target)) for arrow in arrows}
+
+    def tangle(order: tuple[Node, ...]) -> tuple[int, int]:
+        at = {node.key: place for place, node in enumerate((first, *order))}
+        chords = sorted(tuple(sorted(at[key] for key in pair)) for pair in pairs)
+        apart = [abs(at[arrow.source] - at[arrow.target]) for arrow in arrows]
+        return (
+            sum(a < c < b < d for (a, b), (c, d) in itertools.combinations(chords, 2)),
+            -sum(min(gap, len(nodes) - gap) for gap in apart),
+        )
+
+    return (first, *min(itertools.permutations(others), key=tangle))
+
+
+def _ring(keys: Sequence[str]) -> dict[str, Point]:
+    width, height = _FIELD
+    if len(keys) == 1:
+        return {keys[0]: (width / 2, height / 2)}
+    return {
+        key: (
+            width / 2 - math.cos(2 * math.pi * nth / len(keys)) * (width / 2 - 90),
+            height / 2 - math.sin(2 * math.pi * nth / len(keys)) * (height / 2 - 40),
+        )
+        for nth, key in enumerate(keys)
+    }
+
+
+def _thickness(weights: Sequence[int]) -> Callable[[int | None], float]:
+    logs = [math.log10(weight) for weight in weights]
+    low, high = min(logs, default=0.0), max(logs, default=0.0)
+
+    def thick(weight: int | None) -> float:
+        if not weight:
+            return _THIN
+        share = (math.log10(weight) - low) / (high - low) if high > low else 0.5
+        return _THIN + 1 + share * (_THICK - _THIN - 1)
+
+    return thick
+
+
+def _bent(
+    boxes: Mapping[str, tuple[float, float, float, float]],
+    places: Mapping[str, Point],
+    arrow: Arrow,
+    nth: int,
+) -> list[Point]:
+    """Points of the arrow from the edge of one station to the edge of the other, bent to its left, each further out."""
+    (ax, ay), (bx, by) = places[arrow.source], places[arrow.target]
+    bend = 0.14 + 0.26 * nth
+    cx, cy = (ax + bx) / 2 + (by - ay) * bend, (ay + by) / 2 - (bx - ax) * bend
+    points = [
+        (
+            (1 - t) ** 2 * ax + 2 * t * (1 - t) * cx + t * t * bx,
+            (1 - t) ** 2 * ay + 2 * t * (1 - t) * cy + t * t * by,
+        )
+        for t in (step / 80 for step in range(81))
+    ]
+    inside = [*(_grown(boxes[key], 4) for key in (arrow.source, arrow.target))]
+    free = [point for point in points if not any(_holds(box, point) for box in inside)]
+    return free if len(free) > 2 else points
+
+
+def _grown(box: tuple[float, float, float, float], by: float) -> tuple[float, float, float, float]:
+    return box[0] - by, box[1] - by, box[2] + by, box[3] + by
+
+
+def _holds(box: tuple[float, float, float, float], point: Point) -> bool:
+    return box[0] <= point[0] <= box[2] and box[1] <= point[1] <= box[3]
+
+
+def _arrow(arrow: Arrow, curve: Sequence[Point], thick: float, names: Mapping[str, str]) -> SafeString:
+    (tx, ty), length = curve[-1], 8 + thick
+    back = next((p for p in reversed(curve) if math.dist(p, curve[-1]) >= length), curve[0])
+    far = math.dist(back, curve[-1]) or 1
+    ux, uy = (tx - back[0]) / far, (ty - back[1]) / far
+    half = 4 + thick * 0.55
+    base = tx - ux * length, ty - uy * length
+    shaft = [p for p in curve if math.dist(p, curve[-1]) > length] or [curve[0]]
+    shaft.append((base[0] + ux, base[1] + uy))
+    return format_html(
+        '<g class="t-{}"><path class="{}" d="{}" stroke-width="{}"><title>{}</title></path><path class="head" d="{}"/></g>',
+        *(arrow.tone, "tie" if arrow.weight is not None else "tie unsure"),
+        *(_straight(shaft), _n(thick)),
+        f"{names[arrow.source]} to {names[arrow.target]}: {', '.join(arrow.lines)}",
+        f"M{_n(tx)} {_n(ty)}L{_n(base[0] - uy * half)} {_n(base[1] + ux * half)}L{_n(base[0] + uy * half)} {_n(base[1] - ux * half)}Z",
+    )
+
+
+def _labels(
+    arrows: Sequence[Arrow],
+    curves: Sequence[Sequence[Point]],
+    taken: list[tuple[float, float, float, float]],
+) -> SafeString:
+    """Each beside the middle of its arrow, or where along it the least is covered."""
+    parts = []
+    for arrow, curve in zip(arrows, curves, strict=True):
+        half = max(map(len, arrow.lines), default=0) * 3.2 + 3
+        high = len(arrow.lines) * 15 / 2
+
+        def box(
+            place: float, along: Sequence[Point] = curve, w: float = half, h: float = high
+        ) -> tuple[float, float, float, float]:
+            x, y = along[round(place * (len(along) - 1))]
+            x, y = min(max(x, w), _FIELD[0] - w), min(max(y, h), _FIELD[1] - h)
+            return x - w, y - h, x + w, y + h
+
+        others = [point for other in curves if other is not curve for point in other]
+
+        def covered(one: tuple[float, float, float, float], lines: Sequence[Point] = others) -> float:
+            return sum(_overlap(one, other) for other in taken) + 40 * sum(_holds(one, at) for at in lines)
+
+        best = min(map(box, _PLACES), key=covered)
+        taken.append(best)
+        middle = (best[0] + best[2]) / 2
+        parts.append(
+            format_html_join(
+                "",
+                '<text class="{}" x="{}" y="{}" text-anchor="middle">{}</text>',
+                (
+                    ("what" if line else "what kind", _n(middle), _n(best[1] + 12 + 15 * line), text)
+                    for line, text in enumerate(arrow.lines)
+                ),
+            )
+        )
+    return _join(parts)
+
+
+def _overlap(one: tuple[float, float, float, float], other: tuple[float, float, float, float]) -> float:
+    wide = min(one[2], other[2]) - max(one[0], other[0])
+    high = min(one[3], other[3]) - max(one[1], other[1])
+    return max(wide, 0) * max(high, 0)
 
 
 # --- what all share ---------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """What the frame round every page shows: navigation, business date, theme, operator. Nothing is asked before it is shown."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
@@ -11,11 +11,14 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, get_urlconf, reverse
 
 from config import clock
+from config.first_steps import Step, steps_for
+from config.pages import STARTS
 
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "theme"
 
 SALES: Final = frozenset({"rep", "manager", "comp_admin", "auditor", "sourcing_lead"})
+STAFF: Final = SALES | {"catalog_manager", "engineer"}
 REVIEWERS: Final = frozenset({"comp_admin", "auditor"})
 
 ROLE_LABELS: Final = {
@@ -185,6 +188,59 @@ ENTRIES: Final = (
         go="o",
         bar="Console",
     ),
+    Entry(
+        *("marketplace:sourcing", "Overview"),
+        icon="network",
+        group="Sourcing",
+        roles=frozenset({"sourcing_lead", "auditor"}),
+        go="i",
+    ),
+    Entry(
+        *("marketplace:products", "Products"),
+        icon="blocks",
+        group="Sourcing",
+        roles=STAFF,
+    ),
+    Entry(
+        *("marketplace:concentration", "Concentration"),
+        icon="chart-pie",
+        group="Sourcing",
+        roles=frozenset({"sourcing_lead", "auditor"}),
+    ),
+    Entry(
+        *("marketplace:spend", "Spend"),
+        icon="coins",
+        group="Sourcing",
+        roles=frozenset({"sourcing_lead", "auditor"}),
+    ),
+    Entry(
+        *("marketplace:companies", "Companies"),
+        icon="building",
+        group="Sourcing",
+        roles=frozenset({"sourcing_lead", "auditor"}),
+    ),
+    Entry(
+        "marketplace:judge",
+        "Judge models",
+        icon="thumbs-up",
+        group="Sourcing",
+        roles=frozenset({"engineer", "sourcing_lead", "auditor"}),
+        go="j",
+    ),
+    Entry("marketplace:task-matrix", "Task matrix", icon="grid-3x3", group="Sourcing", roles=STAFF),
+    Entry(
+        *("marketplace:substitutions", "Substitution"),
+        icon="replace",
+        group="Sourcing",
+        roles=frozenset({"sourcing_lead", "auditor", "engineer"}),
+    ),
+    Entry(
+        *("marketplace:scenarios", "Scenarios"),
+        icon="git-branch",
+        group="Sourcing",
+        roles=frozenset({"sourcing_lead", "auditor"}),
+        go="k",
+    ),
     Entry("marketplace:facts", "Public facts", icon="landmark", group="Sourcing", go="f"),
     Entry(
         "marketplace:webhooks",
@@ -201,6 +257,22 @@ ENTRIES: Final = (
 ACTIONS: Final = (
     Entry("quotas:deal-new", "Log a deal", icon="plus", roles=frozenset({"rep", "manager"}), go="n"),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class FirstSteps:
+    """What to do first, and whether it is done."""
+
+    list: Sequence[tuple[Step, bool]]
+
+    @property
+    def done(self) -> int:
+        return sum(done for _step, done in self.list)
+
+    @property
+    def of(self) -> int:
+        return len(self.list)
+
 
 Counter = Callable[[HttpRequest], int]
 _counters: dict[str, Counter] = {}
@@ -259,6 +331,19 @@ class Shell:
     @cached_property
     def roles(self) -> frozenset[str]:
         return frozenset(getattr(self._request.user, "role_names", ())) if self.known else frozenset()
+
+    @cached_property
+    def first_steps(self) -> FirstSteps | None:
+        """On the home of a role, in the demo, until all are done or hidden. No query."""
+        match = self._request.resolver_match
+        start = next((start for start in STARTS if start[0] in self.roles), None) if self.known else None
+        user = self._request.user
+        if not (self.demo and start and match and match.view_name == start[1]) or not user.is_authenticated:
+            return None
+        found = [(step, step.slug in user.first_steps) for step in steps_for(start[0])]
+        if user.first_steps_hidden or all(done for _step, done in found):
+            return None
+        return FirstSteps(found)
 
     @property
     def person(self) -> str:

@@ -14,9 +14,9 @@ STARTS: Final = (
     ("rep", "quotas:board"),
     ("catalog_manager", "marketplace:catalog"),
     ("partner", "marketplace:console"),
-    ("sourcing_lead", "marketplace:facts"),
+    ("sourcing_lead", "marketplace:sourcing"),
     ("auditor", "accounts:audit"),
-    ("engineer", "marketplace:catalog"),
+    ("engineer", "marketplace:judge"),
 )
 ELSEWHERE: Final = ("marketplace:catalog", "api-docs")
 

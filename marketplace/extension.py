@@ -3,7 +3,8 @@
 panel     shows something of theirs on an offering's page, to one user, as of one day
 impacts   says what a change of an offering would hit
 listen    hears of a change once it is made; called by the outbox, at least once
-sales     says what was sold of each offering in a span of days, as far as one user may see it
+sales     says what was sold of each offering in a span of days, as far as one user may see it; whole or by month
+buyers    says what each customer bought of whom in a span of days, as far as one user may see it
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -57,11 +58,41 @@ class Sales:
 
     deals    Approved deals with a line on it.
     value    Their lines' value by currency, minor units.
+    month    First day of the month it was sold in, where it is told by month.
     """
 
     offering_id: int
     deals: int
     value_minor: dict[str, int] = field(default_factory=dict)
+    month: date | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """What one customer spent with each publisher in a span of days, as far as one user may see it.
+
+    value_minor   Publisher id to the value by currency, minor units; what was refunded whole is not there.
+    url           Its account, where this user has one to look at.
+    """
+
+    customer_id: int
+    slug: str
+    name: str
+    value_minor: dict[int, dict[str, int]]
+    url: str = ""
+
+    @property
+    def publishers(self) -> int:
+        return len(self.value_minor)
+
+    @property
+    def total_minor(self) -> dict[str, int]:
+        """By currency; amounts in different ones are never added."""
+        total: dict[str, int] = {}
+        for value in self.value_minor.values():
+            for code, minor in value.items():
+                total[code] = total.get(code, 0) + minor
+        return total
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +110,14 @@ PanelMaker = Callable[[Offering, User, date], Panel | None]
 ImpactFinder = Callable[[Change, User, date], Iterable[Impact]]
 Listener = Callable[[Change, datetime], None]
 SalesFinder = Callable[[User, date, date], Iterable[Sales]]
+BuyersFinder = Callable[[User, date, date], Iterable[Buyer]]
 
 _panels: Final[list[PanelMaker]] = []
 _impacts: Final[list[ImpactFinder]] = []
 _listeners: Final[list[Listener]] = []
 _sales: Final[list[SalesFinder]] = []
+_sales_by_month: Final[list[SalesFinder]] = []
+_buyers: Final[list[BuyersFinder]] = []
 
 
 def panel(maker: PanelMaker) -> PanelMaker:
@@ -106,8 +140,26 @@ def sales(finder: SalesFinder) -> SalesFinder:
     return _once(_sales, finder)
 
 
+def sales_by_month(finder: SalesFinder) -> SalesFinder:
+    """Register what knows of sales month by month: as sales, with the month of each."""
+    return _once(_sales_by_month, finder)
+
+
+def buyers(finder: BuyersFinder) -> BuyersFinder:
+    """Register what knows who buys: finder(user, first, end) for the half-open span, a fixed number of queries."""
+    return _once(_buyers, finder)
+
+
 def sales_between(user: User, first: date, end: date) -> list[Sales]:
     return [sold for find in _sales for sold in find(user, first, end)]
+
+
+def monthly_sales_between(user: User, first: date, end: date) -> list[Sales]:
+    return [sold for find in _sales_by_month for sold in find(user, first, end)]
+
+
+def buyers_between(user: User, first: date, end: date) -> list[Buyer]:
+    return [buyer for find in _buyers for buyer in find(user, first, end)]
 
 
 def panels_for(offering: Offering, user: User, on: date) -> list[Panel]:

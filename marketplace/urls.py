@@ -24,7 +24,19 @@ from marketplace.views import (
 from marketplace.views.console import home as console
 from marketplace.views.console import items, keys, sets, webhooks
 from marketplace.views.console import offerings as own
+from marketplace.views.sourcing import brief as sourcing_brief
+from marketplace.views.sourcing import commitments as sourcing_commitments
+from marketplace.views.sourcing import companies as sourcing_companies
+from marketplace.views.sourcing import concentration as sourcing_concentration
 from marketplace.views.sourcing import facts
+from marketplace.views.sourcing import flows as sourcing_flows
+from marketplace.views.sourcing import judging as sourcing_judging
+from marketplace.views.sourcing import overview as sourcing_overview
+from marketplace.views.sourcing import products as sourcing_products
+from marketplace.views.sourcing import relationships as sourcing_relationships
+from marketplace.views.sourcing import scenarios as sourcing_scenarios
+from marketplace.views.sourcing import spend as sourcing_spend
+from marketplace.views.sourcing import substitution as sourcing_substitution
 
 app_name = "marketplace"
 
@@ -92,4 +104,70 @@ urlpatterns = [
     path("catalog/imports/<int:pk>/stop/", imports.import_stop, name="import-stop"),
     path("catalog/<slug:slug>/", offering.offering, name="offering"),
     path("sourcing/facts/", facts.facts, name="facts"),
+    path("sourcing/products/", sourcing_products.products, name="products"),
+    path("sourcing/products/<slug:slug>/", sourcing_products.product, name="product"),
+    path("sourcing/features/<slug:slug>/", sourcing_products.feature, name="feature"),
+    path("sourcing/features/<slug:slug>/mix/", sourcing_products.feature_mix, name="feature-mix"),
+    path("sourcing/scenarios/", sourcing_scenarios.scenarios, name="scenarios"),
+    path("sourcing/scenarios/new/", sourcing_scenarios.new, name="scenario-new"),
+    path("sourcing/scenarios/compare/", sourcing_scenarios.compare, name="scenario-compare"),
+    path("sourcing/scenarios/<int:pk>/", sourcing_scenarios.scenario, name="scenario"),
+    path("sourcing/scenarios/<int:pk>/change/", sourcing_scenarios.change, name="scenario-change"),
+    path("sourcing/scenarios/<int:pk>/<slug:action>/", sourcing_scenarios.act, name="scenario-act"),
+    path("sourcing/spend/", sourcing_spend.spend, name="spend"),
+    path("sourcing/usage/", sourcing_spend.lines, name="sourcing-usage"),
+    path("sourcing/usage/import/", sourcing_spend.usage_import, name="usage-import"),
+    path("sourcing/substitutions/", sourcing_substitution.substitutions, name="substitutions"),
+    path(
+        "sourcing/substitutions/features/",
+        sourcing_substitution.substitution_features,
+        name="substitution-features",
+    ),
+    path(
+        "sourcing/substitutions/features/<slug:slug>/",
+        sourcing_substitution.substitution_feature,
+        name="substitution-feature",
+    ),
+    path("sourcing/substitutions/<int:pk>/", sourcing_substitution.substitution, name="substitution"),
+    path(
+        "sourcing/substitutions/<int:pk>/decide/",
+        sourcing_substitution.substitution_decide,
+        name="substitution-decide",
+    ),
+    path(
+        "sourcing/substitutions/<int:pk>/withdraw/",
+        sourcing_substitution.substitution_withdraw,
+        name="substitution-withdraw",
+    ),
+    path("sourcing/leverage/", sourcing_substitution.leverage, name="leverage"),
+    path("sourcing/drill/<slug:slug>/", sourcing_substitution.drill, name="drill"),
+    path("judging/", sourcing_judging.overview, name="judge"),
+    path("judging/matrix/", sourcing_judging.matrix, name="task-matrix"),
+    path("judging/rounds/<int:pk>/<slug:action>/", sourcing_judging.end_a_round, name="round-end"),
+    path("judging/<slug:slug>/", sourcing_judging.suite, name="suite"),
+    path("judging/<slug:slug>/vote/", sourcing_judging.vote, name="vote"),
+    path("judging/<slug:slug>/round/", sourcing_judging.open_a_round, name="round-open"),
+    path("judging/<slug:slug>/runs/new/", sourcing_judging.new_run, name="run-new"),
+    path("sourcing/", sourcing_overview.overview, name="sourcing"),
+    path("sourcing/brief/", sourcing_brief.brief, name="brief"),
+    path("sourcing/concentration/", sourcing_concentration.concentration, name="concentration"),
+    path("sourcing/concentration/accounts/", sourcing_concentration.buyers, name="buyers"),
+    path("sourcing/companies/", sourcing_companies.companies, name="companies"),
+    path("sourcing/companies/new/", sourcing_companies.new, name="company-new"),
+    path("sourcing/companies/<slug:slug>/", sourcing_companies.company, name="company"),
+    path("sourcing/companies/<slug:slug>/agreement/", sourcing_companies.agreement, name="company-agreement"),
+    path("sourcing/companies/<slug:slug>/risk/", sourcing_companies.risk, name="company-risk"),
+    path("sourcing/risks/<int:pk>/withdraw/", sourcing_companies.withdraw_risk, name="risk-withdraw"),
+    path("sourcing/relationships/new/", sourcing_relationships.new, name="relationship-new"),
+    path("sourcing/relationships/<int:pk>/", sourcing_relationships.relationship, name="relationship"),
+    path(
+        "sourcing/relationships/<int:pk>/correct/",
+        sourcing_relationships.correct,
+        name="relationship-correct",
+    ),
+    path(
+        "sourcing/relationships/<int:pk>/<slug:action>/", sourcing_relationships.act, name="relationship-act"
+    ),
+    path("sourcing/commitments/", sourcing_commitments.commitments, name="commitments"),
+    path("sourcing/flows/", sourcing_flows.flows, name="flows"),
 ]

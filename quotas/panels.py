@@ -1,10 +1,10 @@
 """What quotas adds to the catalog's pages: the deals on an offering and their credit, and the open deals that a change hits."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date, timedelta
 from fractions import Fraction
-from typing import Final
+from typing import Any, Final
 
 from django.db.models import Count, Exists, F, Max, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce, TruncMonth
@@ -12,10 +12,22 @@ from django.urls import reverse
 
 from accounts.models import Role, User
 from config import formats
-from marketplace.extension import Change, Impact, Panel, Sales, impacts, panel, sales
-from marketplace.models import Currency, Offering, Program
+from marketplace.extension import (
+    Buyer,
+    Change,
+    Impact,
+    Panel,
+    Sales,
+    buyers,
+    impacts,
+    panel,
+    sales,
+    sales_by_month,
+)
+from marketplace.models import Currency, Customer, Offering, Program
 from marketplace.selectors.eligibility import reached
 from quotas.models import Deal, DealKind, DealLine, DealState, FxRate, Grain, Measure, Period
+from quotas.selectors.accounts import accounts_for, spend_only
 from quotas.selectors.recredits import MOST_SUMMED
 from quotas.selectors.visibility import SEES_EVERYTHING, deals_for, entries_for, publisher_of
 
@@ -230,20 +242,21 @@ def approved_deals(user: User, first: date, end: date) -> Iterator[Sales]:
 
     Value is in the first measure's currency at the rate of the close date; what has no rate stays in its own. A refund lowers
     the value and is no deal of its own; consumption counts at what was billed once that is known. A partner's deals may hold
-    lines of others: those are left out.
+    lines of others: those are left out. Who buys models for the house reads these sums as well, and no deal behind them.
     """
-    measure = Measure.objects.exclude(currency=None).order_by("position", "id").first()
-    report = measure.currency_id if measure is not None else None
-    rate = FxRate.objects.filter(
-        from_currency=OuterRef("version__currency"),
-        to_currency=report,
-        superseded_at=None,
-        effective__contains=OuterRef("version__close_date"),
-    )
+    return _sold(user, first, end, by_month=False)
+
+
+@sales_by_month
+def approved_deals_by_month(user: User, first: date, end: date) -> Iterator[Sales]:
+    """As approved_deals, by the month of the close date. 3 queries."""
+    return _sold(user, first, end, by_month=True)
+
+
+def _sold(user: User, first: date, end: date, *, by_month: bool) -> Iterator[Sales]:
+    report = _reported_in()
     lines = DealLine.objects.filter(
-        version__deal__in=deals_for(user, end - timedelta(days=1))
-        .filter(state=DealState.APPROVED)
-        .values("pk"),
+        version__deal__in=_spend_seen(user, end).filter(state=DealState.APPROVED).values("pk"),
         version=F("version__deal__credited_version"),
         version__close_date__gte=first,
         version__close_date__lt=end,
@@ -251,24 +264,103 @@ def approved_deals(user: User, first: date, end: date) -> Iterator[Sales]:
     if (own := publisher_of(user)) is not None:
         lines = lines.filter(offering__publisher=own)
     exponents = dict(Currency.objects.values_list("code", "exponent"))
-    deals: Counter[int] = Counter()
-    value: dict[int, dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    deals: Counter[tuple[int, date | None]] = Counter()
+    value: dict[tuple[int, date | None], dict[str, Fraction]] = defaultdict(lambda: defaultdict(Fraction))
+    grouped = lines.order_by().annotate(code=F("version__currency"), rate=_rate_to(report))
+    keys = ["offering_id", "code", "rate"]
+    if by_month:
+        grouped, keys = grouped.annotate(month=TruncMonth("version__close_date")), [*keys, "month"]
+    for row in grouped.values(*keys).annotate(
+        deals=Count("version__deal_id", distinct=True, filter=~Q(version__kind=DealKind.REFUND)),
+        value=Sum(Coalesce("billed_minor", "amount_minor")),
+    ):
+        key = row["offering_id"], row.get("month")
+        deals[key] += row["deals"]
+        code, amount = _converted(row, report, exponents)
+        value[key][code] += amount
+    for offering, month in sorted(deals, key=lambda key: (key[1] or first, key[0])):
+        worth = {code: formats.rounded(amount) for code, amount in sorted(value[offering, month].items())}
+        yield Sales(offering, deals[offering, month], worth, month)
+
+
+def _spend_seen(user: User, end: date) -> QuerySet[Deal]:
+    """Those whose value goes into sums that this person reads. A sourcing lead sees what is spent, and no deal."""
+    return Deal.objects.all() if spend_only(user) else deals_for(user, end - timedelta(days=1))
+
+
+def _reported_in() -> str | None:
+    """The currency of the first measure that has one. 1 query."""
+    measure = Measure.objects.exclude(currency=None).order_by("position", "id").first()
+    return measure.currency_id if measure is not None else None
+
+
+def _rate_to(report: str | None) -> Subquery:
+    rate = FxRate.objects.filter(
+        from_currency=OuterRef("version__currency"),
+        to_currency=report,
+        superseded_at=None,
+        effective__contains=OuterRef("version__close_date"),
+    )
+    return Subquery(rate.values("rate_e9")[:1])
+
+
+def _converted(
+    row: Mapping[str, Any], report: str | None, exponents: Mapping[str, int]
+) -> tuple[str, Fraction]:
+    """The value of a group of one currency and rate; in its own currency where there is no rate."""
+    amount, code = Fraction(row["value"]), row["code"]
+    if report is None or code == report or row["rate"] is None:
+        return code, amount
+    return report, amount * Fraction(row["rate"], 10**9) * Fraction(10) ** (
+        exponents[report] - exponents[code]
+    )
+
+
+@buyers
+def accounts_and_publishers(user: User, first: date, end: date) -> Iterator[Buyer]:
+    """What accounts spent with each publisher in [first, end), by name, of deals whose value this person may read. 5 queries.
+
+    Value as in approved_deals. Where usage of an offering is metered for a customer, the contract's line says the same spend
+    again and is left out (RULES 19). A publisher of whom all was refunded is none that the account buys from.
+    """
+    report = _reported_in()
+    lines = DealLine.objects.filter(
+        version__deal__in=_spend_seen(user, end).filter(state=DealState.APPROVED).values("pk"),
+        version__deal__customer__in=accounts_for(user, end - timedelta(days=1)).values("pk"),
+        version=F("version__deal__credited_version"),
+        version__close_date__lt=end,
+    ).order_by()
+    metered = set(
+        lines.filter(version__kind=DealKind.CONSUMPTION)
+        .values_list("version__deal__customer_id", "offering_id")
+        .distinct()
+    )
     grouped = (
-        lines.order_by()
-        .annotate(code=F("version__currency"), rate=Subquery(rate.values("rate_e9")[:1]))
-        .values("offering_id", "code", "rate")
+        lines.filter(version__close_date__gte=first)
         .annotate(
-            deals=Count("version__deal_id", distinct=True, filter=~Q(version__kind=DealKind.REFUND)),
-            value=Sum(Coalesce("billed_minor", "amount_minor")),
+            customer=F("version__deal__customer"),
+            publisher=F("offering__publisher"),
+            code=F("version__currency"),
+            kind=F("version__kind"),
+            rate=_rate_to(report),
         )
+        .values("customer", "offering_id", "publisher", "kind", "code", "rate")
+        .annotate(value=Sum(Coalesce("billed_minor", "amount_minor")))
+    )
+    exponents = dict(Currency.objects.values_list("code", "exponent"))
+    spent: dict[int, dict[int, dict[str, Fraction]]] = defaultdict(
+        lambda: defaultdict(lambda: defaultdict(Fraction))
     )
     for row in grouped:
-        deals[row["offering_id"]] += row["deals"]
-        amount, code = Fraction(row["value"]), row["code"]
-        if report is not None and code != report and row["rate"] is not None:
-            amount *= Fraction(row["rate"], 10**9) * Fraction(10) ** (exponents[report] - exponents[code])
-            code = report
-        value[row["offering_id"]][code] += amount
-    for offering in sorted(deals):
-        worth = {code: formats.rounded(amount) for code, amount in sorted(value[offering].items())}
-        yield Sales(offering, deals[offering], worth)
+        if row["kind"] == DealKind.CONSUMPTION or (row["customer"], row["offering_id"]) not in metered:
+            code, amount = _converted(row, report, exponents)
+            spent[row["customer"]][row["publisher"]][code] += amount
+    for customer in Customer.objects.filter(pk__in=spent).order_by("name", "pk"):
+        value = {
+            publisher: kept
+            for publisher, amounts in sorted(spent[customer.pk].items())
+            if (kept := {c: whole for c, a in sorted(amounts.items()) if (whole := formats.rounded(a)) > 0})
+        }
+        if value:
+            url = reverse("quotas:account", args=[customer.slug])
+            yield Buyer(customer.pk, customer.slug, customer.name, value, url)

@@ -87,6 +87,10 @@ STATES: Final[Mapping[str, tuple[str, charts.Tone]]] = {
     "synthetic": ("Synthetic", "muted"),
     "confirmed": ("Confirmed", "good"),
     "planned": ("Planned", "accent"),
+    "announced": ("Announced", "accent"),
+    "signed": ("Signed", "good"),
+    "in force": ("In force", "good"),
+    "ended": ("Ended", "muted"),
 }
 TONE_ICONS: Final = {
     "good": "circle-check",

@@ -26,7 +26,7 @@ def facts_about(publisher: Publisher) -> list[PublicFact]:
     return [
         fact
         for fact in PublicFact.objects.filter(kind__in=CATALOG_KINDS).order_by("paragraph", "id")
-        if _mentions(fact, words)
+        if mentions(fact, words)
     ]
 
 
@@ -59,7 +59,8 @@ def citation(fact: PublicFact) -> str:
     return f"{said}, reference{plural} {', '.join(str(number) for number in fact.cited)}"
 
 
-def _mentions(fact: PublicFact, words: Collection[str]) -> bool:
+def mentions(fact: PublicFact, words: Collection[str]) -> bool:
+    """Whether a statement names one of *words*, each in lower case."""
     told = f"{fact.subject} {fact.counterpart}".lower().replace("'s", "").replace(":", "")
     padded = f" {told} "
     return any(f" {word} " in padded for word in words)

@@ -8,7 +8,7 @@ reached finite and unique: the order in which results are read cannot matter.
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -32,17 +32,32 @@ class Strength:
 
 def strengths(rankings: Iterable[Ranking]) -> dict[Contender, Strength]:
     """By contender. The range counts a contender's own comparisons and takes the strengths of the others as they are."""
-    met = _met(rankings)
-    return _solved(tuple((name, tuple(sorted(met[name].items()))) for name in sorted(met)))
+    return _remembered(_ordered(_met(rankings)))
+
+
+def strengths_of_records(
+    met: Mapping[Contender, Mapping[Contender, tuple[float, int]]],
+) -> dict[Contender, Strength]:
+    """The same from each contender's record against each other one: won (level counts half), and how often they met."""
+    return _solved(_ordered(met))
 
 
 Record = tuple[float, int]  # won, level counts half; and how often
 Met = tuple[tuple[Contender, tuple[tuple[Contender, Record], ...]], ...]
 
 
+def _ordered(met: Mapping[Contender, Mapping[Contender, Record]]) -> Met:
+    return tuple((name, tuple(sorted(met[name].items()))) for name in sorted(met))
+
+
 @lru_cache(maxsize=64)
+def _remembered(met: Met) -> dict[Contender, Strength]:
+    """Worked out once a process for the same records."""
+    return _solved(met)
+
+
 def _solved(met: Met) -> dict[Contender, Strength]:
-    """What makes the records most likely; worked out once a process for the same records."""
+    """What makes the records most likely."""
     number = {name: at for at, (name, _records) in enumerate(met)}
     others = [[(number[other], times) for other, (_won, times) in records] for _name, records in met]
     won = [math.fsum(record[0] for _other, record in records) for _name, records in met]

@@ -18,6 +18,7 @@ from marketplace.views.sections.evidence import evidence_section
 from marketplace.views.sections.facts import facts_section
 from marketplace.views.sections.history import history_section
 from marketplace.views.sections.lifecycle import lifecycle_section
+from marketplace.views.sections.powers import powers_section
 from marketplace.views.sections.prices import prices_section
 from marketplace.views.sections.treatment import treatment_section
 
@@ -46,5 +47,6 @@ def offering(request: HtmxRequest, slug: str) -> HttpResponse:
         "lifecycle": lifecycle_section(found, user, on),
         "history": history_section(found, user, on),
         "panels": panels_for(found, user, on),
+        "powers": powers_section(found, user, on),
     }
     return render(request, "marketplace/offering.html", context)

@@ -28,6 +28,8 @@ from marketplace.models import (
 )
 from marketplace.selectors.on_sale import why_not
 from marketplace.selectors.resources import with_facts
+from marketplace.selectors.sourcing.access import reads_bindings
+from marketplace.selectors.sourcing.products import moves_if_retired
 from marketplace.selectors.substitutes import substitutes
 from marketplace.selectors.visibility import offerings_for
 from marketplace.services import change_sets
@@ -138,10 +140,13 @@ def retire(request: HtmxRequest, slug: str) -> HttpResponse:
     impacts = impacts_of(Change("lifecycle", f"{found.name} retires", (found.pk,), date.min), user, today)
     last_sale = day - WITHOUT_NEW_DEALS
     deals = [impact for impact in impacts if impact.kind == "open deal"]
+    moves, elsewhere = moves_if_retired(found, day, today) if reads_bindings(user) else ([], [])
     context = {
         "offering": found,
         "form": form,
         "chosen": chosen,
+        "moves": moves,
+        "elsewhere": elsewhere,
         "retired": found.lifecycle_on(today) == Lifecycle.RETIRED,
         "day": day,
         "until": last_sale,

@@ -42,6 +42,9 @@ class FractionField(serializers.Field[Any, Any, str, Any]):
         return percent(value.numerator, value.denominator) or ""
 
 
+STANDINGS = [(s, s) for s in ("ahead", "on_pace", "behind", "at_risk", "no_quota")]
+
+
 class Out(serializers.Serializer[Any]):
     """Only ever written."""
 
@@ -433,7 +436,7 @@ class AttainmentResource(Out):
     attainment_percent = serializers.CharField(allow_null=True, help_text="Null without a quota above zero.")
     pace_percent = serializers.CharField(help_text="Linear: the share of the period's days that have begun.")
     gap_to_pace = MeasuredOrNull(minor="gap_minor")
-    status = serializers.ChoiceField([(s, s) for s in ("ahead", "on_pace", "behind", "at_risk", "no_quota")])
+    status = serializers.ChoiceField(STANDINGS)
     as_of = serializers.DateTimeField(allow_null=True, help_text="The last posting that is counted.")
     weighted = WeightedAttainmentResource(
         many=True,
@@ -470,7 +473,7 @@ class LeaderboardEntry(Out):
     value = MeasuredOrNull(minor="value_minor")
     quota = MeasuredOrNull(minor="quota_minor")
     attainment_percent = serializers.CharField(allow_null=True)
-    status = serializers.ChoiceField([(s, s) for s in ("ahead", "on_pace", "behind", "at_risk", "no_quota")])
+    status = serializers.ChoiceField(STANDINGS)
     as_of = serializers.DateTimeField(allow_null=True)
 
 

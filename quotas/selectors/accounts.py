@@ -119,10 +119,11 @@ def _owned_now(on: date) -> QuerySet[AccountOwnership]:
 
 def _seen_deals(user: User, on: date) -> QuerySet[Deal]:
     """Those whose spend this person may read."""
-    return Deal.objects.all() if _spend_only(user) else deals_for(user, on)
+    return Deal.objects.all() if spend_only(user) else deals_for(user, on)
 
 
-def _spend_only(user: User) -> bool:
+def spend_only(user: User) -> bool:
+    """Reads what accounts spend, and no deal behind it."""
     return user.has_role(Role.SOURCING_LEAD) and not sees_people(user)
 
 

@@ -70,7 +70,7 @@ def test_everybody_reads_the_policy_with_its_exception_its_evidence_and_what_is_
         ):
             assert part in seen, (role, part)
     page = browser_of(make.user(role=Role.REP)).get("/catalog/policy/").content.decode()
-    assert "/sourcing/facts/#quota-parity" in page
+    assert "/sourcing/facts/#fact-quota-parity" in page
 
 
 def test_the_policy_is_as_on_the_day_that_is_asked_for(catalog: Catalog, browser_of: Browser) -> None:

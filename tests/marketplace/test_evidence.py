@@ -248,7 +248,7 @@ def test_a_task_shows_each_ranking_on_its_own_with_where_it_comes_from(
     known = page.context["known"]
     assert len({r.key for r in known.rankings}) == len(known.rankings) == 3
     assert all(len(r.best) > 1 for r in known.rankings)
-    assert 'href="/sourcing/facts/#eval-coding"' in page.content.decode()
+    assert 'href="/sourcing/facts/#fact-eval-coding"' in page.content.decode()
     assert client.get("/tasks/nothing/").status_code == 404
 
 
@@ -302,7 +302,7 @@ def test_every_seed_fact_of_the_catalog_stands_on_a_page_with_its_source(
         if not paths:
             continue
         walked += 1
-        link = f'href="/sourcing/facts/#{fact["id"]}"'
+        link = f'href="/sourcing/facts/#fact-{fact["id"]}"'
         showing = [path for path in paths if link in pages[path]]
         assert showing, fact["id"]
         place = f"aragraph {fact['paragraph']}"
@@ -311,7 +311,7 @@ def test_every_seed_fact_of_the_catalog_stands_on_a_page_with_its_source(
             near = pages[path].split(link)[1][:200]
             assert place in near, (path, fact["id"])
             assert refs in near, (path, fact["id"])
-        assert f'id="{fact["id"]}"' in register
+        assert f'id="fact-{fact["id"]}"' in register
     assert walked == 13
 
 

@@ -253,7 +253,7 @@ def test_the_page_says_what_was_checked_and_where_the_policy_is_from(
     assert "20 times (random numbers from seed 7)" in html
     assert "2 tasks with 40 places" in html
     for slug in ("quota-parity", "quota-default", "marketplace-parity"):
-        assert f'href="/sourcing/facts/#{slug}"' in html
+        assert f'href="/sourcing/facts/#fact-{slug}"' in html
     assert "Paragraph 2, references 7, 1, 8, 9, 5, 10" in html
 
 

@@ -179,6 +179,6 @@ def test_public_statements_stand_with_the_publisher_they_are_about(
     client = browser_of(make.user(role="rep"))
     html = client.get("/catalog/publishers/anthropic/scorecard/").content.decode()
     for slug in ("quota-parity", "feat-github-copilot", "eval-slides"):
-        assert f'href="/sourcing/facts/#{slug}"' in html
+        assert f'href="/sourcing/facts/#fact-{slug}"' in html
     assert "#spend-anthropic" not in html
     assert "#quota-parity" not in client.get("/catalog/publishers/cohere/scorecard/").content.decode()

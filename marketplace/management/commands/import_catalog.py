@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Any, Final
 
 from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
 
 from accounts.models import User
 from config import clock, jobs
 from config.exports import Export, write
 from config.refusals import Refusal
-from marketplace.importers import own
+from marketplace.importers import companies, own
 from marketplace.importers.files import LARGEST
 from marketplace.models import CatalogImport, ImportSource, ImportState, RowOutcome
 from marketplace.selectors.exports import import_rows
 from marketplace.selectors.imports import counts, rows_of
 from marketplace.services import importing
 from marketplace.services.loading import load_catalog
+from marketplace.services.sourcing.company_data import load_companies
 
 OWN: Final = "own"
 
@@ -63,7 +65,11 @@ class Command(BaseCommand):
         checked_by = self._user(options["checked_by"])
         try:
             staged = own.read(Path(options["file"])) if options["file"] else None
-            done = load_catalog(by=by, checked_by=checked_by, at=clock.now(), staged=staged)
+            stated = _companies(Path(options["file"]) if options["file"] else own.OWN_DATA)
+            with transaction.atomic():
+                done = load_catalog(by=by, checked_by=checked_by, at=clock.now(), staged=staged)
+                if stated is not None:
+                    done.added += load_companies(by=by, at=clock.now(), staged=stated)
         except (own.BadRow, Refusal, OSError, KeyError) as refused:
             raise CommandError(f"Nothing was loaded: {refused}") from refused
         for name in done.added:
@@ -124,6 +130,12 @@ class Command(BaseCommand):
         if found is None:
             raise CommandError(f"There is no user {email}.")
         return found
+
+
+def _companies(folder: Path) -> companies.StagedCompanies | None:
+    """A folder need not have any."""
+    path = folder / companies.FILE
+    return companies.read(path) if path.exists() else None
 
 
 def _day(text: str) -> date:

@@ -31,16 +31,25 @@ NO_PRICE: Final = "No price is in effect."
 
 @dataclass(frozen=True, slots=True)
 class Priced:
-    """What something cost. amount in the currency's major unit, exact; None is not known, and why says why not."""
+    """What something cost. amount in the currency's major unit, exact; None is not known, and why says why not.
+
+    listed   The same at list prices, before what is agreed with the supplier.
+    """
 
     amount: Fraction | None
     currency: str = USD
     why: str = ""
+    listed: Fraction | None = None
 
     @property
     def minor(self) -> int | None:
         """Cents; half away from zero."""
         return None if self.amount is None else rounded(self.amount * 100)
+
+    @property
+    def listed_minor(self) -> int | None:
+        """Cents at list prices."""
+        return None if self.listed is None else rounded(self.listed * 100)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +100,7 @@ class PriceBook:
             return Priced(None, why=NOT_SOLD)
         end = add_months(month, 1)
         days = (end - month).days
-        total = Fraction(0)
+        total = listed = Fraction(0)
         currency = ""
         for start, stop, version in self._pieces(plan, month, end):
             if version is None:
@@ -102,8 +111,29 @@ class PriceBook:
             found = monthly_cost([version], usage, plan, currency)
             if found.total is None:
                 return Priced(None, currency, found.why_unknown)
-            total += found.total * Fraction((stop - start).days, days) * self._kept(plan, start)
-        return Priced(total, currency)
+            part = found.total * Fraction((stop - start).days, days)
+            listed += part
+            total += part * self._kept(plan, start)
+        return Priced(total, currency, listed=listed)
+
+    def plan(self, plan_id: int | None) -> Plan | None:
+        """With its offering and model; None for one that nobody asked for. No query."""
+        return self._plans.get(plan_id or 0)
+
+    def last(self, plan: Plan, before: date) -> PriceVersion | None:
+        """The list price that ended last up to *before*; None where none that is known here did. No query."""
+        ended = [v for v in self._in_one_currency(plan) if v.effective.upper and v.effective.upper <= before]
+        return max(ended, key=lambda version: version.effective.upper, default=None)
+
+    def pieces(self, plan: Plan, month: date) -> list[tuple[date, date, PriceVersion | None, Fraction]]:
+        """A month in stretches of one price and one discount: [start, end), price in effect, part of the list price that is paid.
+
+        What monthly_cost says of a price, times that part and the days of the stretch, is what cost() adds up. No query.
+        """
+        return [
+            (start, stop, version, self._kept(plan, start))
+            for start, stop, version in self._pieces(plan, month, add_months(month, 1))
+        ]
 
     def _pieces(self, plan: Plan, month: date, end: date) -> list[tuple[date, date, PriceVersion | None]]:
         """The month cut wherever a price or a discount begins or ends."""

@@ -8,12 +8,12 @@ from django.views.decorators.http import require_safe
 
 from accounts.scopes import Scope
 from config import clock
+from config.calls import call
 from marketplace.models import ChangeSetState, Publication
 from marketplace.selectors import console
 from marketplace.selectors.visibility import SEES_EVERYTHING
 from marketplace.services.publisher_keys import SCOPES
 from marketplace.views import day_asked
-from config.calls import call
 from marketplace.views.console.seat import membership, person, seat
 
 ON_SALE = (Publication.LIVE, Publication.PREVIEW)

@@ -11,10 +11,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from config import clock
+from config.calls import call
 from config.refusals import NotFound, Refusal
 from marketplace.selectors import console
 from marketplace.services.publisher_keys import OVERLAP, SCOPES, make_key, revoke_key, rotate_key
-from config.calls import call
 from marketplace.views.console.seat import Seat, own_seat, seat
 
 USUAL: Final = ("catalog:read", "catalog:write")

@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
+from config.calls import call
 from marketplace.models import (
     Alias,
     ChangeItem,
@@ -25,7 +26,6 @@ from marketplace.selectors.prices import price_versions, row_text
 from marketplace.services.change_sets.shapes import STAGES
 from marketplace.services.publishing import WAYS
 from marketplace.views import day_asked
-from config.calls import call
 from marketplace.views.console.seat import seat
 
 P = Publication

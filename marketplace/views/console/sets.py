@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from rest_framework.exceptions import ParseError
 
 from config import clock
+from config.calls import call
 from config.refusals import Forbidden, Invalid, NotFound, Problem, Refusal
 from config.rest.problems import TooLarge
 from config.rest.representation import ExactJson
@@ -39,7 +40,6 @@ from marketplace.services.change_sets import (
     withdraw,
 )
 from marketplace.services.drafting import day_or_none, take_out
-from config.calls import call
 from marketplace.views.console.forms import FORMS
 from marketplace.views.console.items import NEW
 from marketplace.views.console.seat import Seat, own_seat, seat

@@ -5,11 +5,19 @@ from datetime import datetime
 from typing import Final
 
 from accounts.models import User
+from marketplace.services.demo.sourcing import companies, judging, products, scenarios, substitution, usage
 
 Part = Callable[..., dict[str, int]]
 
 # Each is called as stage(people=..., at=...) in this order: later ones stand on what earlier ones made.
-PARTS: Final[tuple[Part, ...]] = ()
+PARTS: Final[tuple[Part, ...]] = (
+    companies.stage,
+    products.stage,
+    judging.stage,
+    usage.stage,
+    substitution.stage,
+    scenarios.stage,
+)
 
 
 def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:

@@ -1,0 +1,135 @@
+"""Money between companies: who pays whom, where it comes back to, and what is left of it for each."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponseBase
+from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.views.decorators.http import require_safe
+
+from accounts.models import Role
+from config import charts, exporting
+from config.charts import Arrow, Node, Tone
+from config.exports import Amount as Cell
+from config.exports import Column, Table
+from marketplace.models import Company, Currency, Relationship, RelationshipKind
+from marketplace.selectors.sourcing import flows as known
+from marketplace.selectors.sourcing.companies import operator
+from marketplace.selectors.sourcing.flows import amount_text
+from marketplace.views import day_asked
+from marketplace.views.sourcing.companies import position_texts, reader
+
+TONES: Final[dict[str, Tone]] = {
+    RelationshipKind.SPEND: "c1",
+    RelationshipKind.COMPUTE_COMMITMENT: "c3",
+    RelationshipKind.EQUITY: "c2",
+    RelationshipKind.INFRASTRUCTURE: "c4",
+}
+MOST_DRAWN: Final = 12
+
+
+@require_safe
+@login_required
+def flows(request: HttpRequest) -> HttpResponseBase:
+    """5 queries, whatever the number of ties."""
+    user, on = reader(request), day_asked(request)
+    ties = known.money_ties(on)
+    if form := exporting.asked(request):
+        return exporting.answer(
+            request,
+            form,
+            name="money flows",
+            title="Money between companies",
+            table=_table(ties),
+            total=len(ties),
+        )
+    us = operator()
+    usual = Currency.objects.filter(code="USD").first()
+    kinds = {tie.kind for tie in ties}
+    return render(
+        request,
+        "marketplace/sourcing/flows.html",
+        {
+            "on": on,
+            "us": us,
+            "ties": [(tie, amount_text(tie), TONES[tie.kind]) for tie in ties],
+            "picture": picture(ties, us),
+            "kinds": [(RelationshipKind(kind).label, tone) for kind, tone in TONES.items() if kind in kinds],
+            "unknown": any(tie.amount_minor is None for tie in ties),
+            "cycles": known.cycles(ties, us.pk if us is not None else None),
+            "positions": [
+                (each, *position_texts(each))
+                for each in (known.positions(ties, usual) if usual is not None else ())
+            ],
+            "may_write": user.has_role(Role.SOURCING_LEAD),
+        },
+    )
+
+
+def picture(ties: Sequence[Relationship], us: Company | None) -> SafeString:
+    """Companies as stations, ties as arrows; of very many companies those with the most ties."""
+    number: dict[int, int] = {}
+    companies: dict[int, Company] = {}
+    for tie in ties:
+        for company in (tie.payer, tie.payee):
+            companies[company.pk] = company
+            number[company.pk] = number.get(company.pk, 0) + 1
+    first = us.pk if us is not None else 0
+    kept = sorted(companies, key=lambda pk: (pk != first, -number[pk], companies[pk].name))[:MOST_DRAWN]
+    arrows = [
+        Arrow(
+            str(tie.payer_id),
+            str(tie.payee_id),
+            (tie.get_kind_display(), amount_text(tie)),
+            tie.amount_minor,
+            TONES[tie.kind],
+        )
+        for tie in ties
+        if tie.payer_id in kept and tie.payee_id in kept
+    ]
+    said = "; ".join(
+        f"{tie.payer.name} to {tie.payee.name}, {tie.get_kind_display().lower()}, {amount_text(tie)}"
+        for tie in ties
+    )
+    return charts.network(
+        [Node(str(pk), companies[pk].name, "accent" if pk == first else "muted") for pk in kept],
+        arrows,
+        label=f"Who pays whom: {said}" if said else "Who pays whom: nothing is recorded",
+    )
+
+
+def _table(ties: Sequence[Relationship]) -> Table:
+    columns = [
+        Column("from", "From"),
+        Column("to", "To"),
+        Column("kind", "Kind"),
+        Column("bound", "The amount is"),
+        Column("amount", "Amount", "money"),
+        Column("per", "Paid"),
+        Column("status", "Status"),
+        Column("note", "The source's words"),
+        Column("source", "Known from"),
+        Column("synthetic", "Made up for the demo", "flag"),
+    ]
+
+    def rows() -> Iterator[Sequence[Any]]:
+        for tie in ties:
+            currency = tie.currency
+            yield (
+                tie.payer.name,
+                tie.payee.name,
+                tie.get_kind_display(),
+                tie.get_bound_display(),
+                Cell(tie.amount_minor, currency.code, currency.exponent)
+                if tie.amount_minor is not None and currency is not None
+                else None,
+                tie.get_per_display() if tie.per else "once",
+                tie.get_status_display() if tie.status else "not stated",
+                tie.note,
+                tie.source,
+                tie.synthetic,
+            )
+
+    return Table(columns, rows)

@@ -844,7 +844,7 @@ def network(nodes: Sequence[Node], arrows: Sequence[Arrow], *, label: str) -> Sa
             label,
             [mark_safe('<text class="ax" x="50%" y="50%" text-anchor="middle">Nothing to draw yet</text>')],
         )
-    places = _ring([node.key for node in _untangled(nodes, arrows)])
+    places = _ring([node.key for node in _untangled(nodes, arrows)], arrows)
     names = {node.key: node.text for node in nodes}
     boxes = {
         node.key: (
@@ -861,7 +861,8 @@ def network(nodes: Sequence[Node], arrows: Sequence[Arrow], *, label: str) -> Sa
     for arrow in arrows:
         nth = beside.get((arrow.source, arrow.target), 0)
         beside[arrow.source, arrow.target] = nth + 1
-        curves.append(_bent(boxes, places, arrow, nth))
+        alone = sum({arrow.source, arrow.target} == {other.source, other.target} for other in arrows) == 1
+        curves.append(_bent(boxes, places, arrow, 0.02 if alone else 0.14 + 0.26 * nth))
     drawn = [
         _arrow(arrow, curve, thick(arrow.weight), names) for arrow, curve in zip(arrows, curves, strict=True)
     ]
@@ -905,16 +906,26 @@ def _untangled(nodes: Sequence[Node], arrows: Sequence[Arrow]) -> Sequence[Node]
     return (first, *min(itertools.permutations(others), key=tangle))
 
 
-def _ring(keys: Sequence[str]) -> dict[str, Point]:
+def _ring(keys: Sequence[str], arrows: Sequence[Arrow]) -> dict[str, Point]:
+    """Places on an ellipse, the first at the left; neighbours with many ties between them get more room."""
     width, height = _FIELD
     if len(keys) == 1:
         return {keys[0]: (width / 2, height / 2)}
+    between: dict[frozenset[str], int] = {}
+    for arrow in arrows:
+        pair = frozenset((arrow.source, arrow.target))
+        between[pair] = between.get(pair, 0) + 1
+    gaps = [
+        1 + 0.5 * max(between.get(frozenset((key, keys[(at + 1) % len(keys)])), 0) - 1, 0)
+        for at, key in enumerate(keys)
+    ]
+    turns = [sum(gaps[:at]) / sum(gaps) for at in range(len(keys))]
     return {
         key: (
-            width / 2 - math.cos(2 * math.pi * nth / len(keys)) * (width / 2 - 90),
-            height / 2 - math.sin(2 * math.pi * nth / len(keys)) * (height / 2 - 40),
+            width / 2 - math.cos(2 * math.pi * turn) * (width / 2 - 90),
+            height / 2 - math.sin(2 * math.pi * turn) * (height / 2 - 40),
         )
-        for nth, key in enumerate(keys)
+        for key, turn in zip(keys, turns, strict=True)
     }
 
 
@@ -935,11 +946,10 @@ def _bent(
     boxes: Mapping[str, tuple[float, float, float, float]],
     places: Mapping[str, Point],
     arrow: Arrow,
-    nth: int,
+    bend: float,
 ) -> list[Point]:
-    """Points of the arrow from the edge of one station to the edge of the other, bent to its left, each further out."""
+    """Points of the arrow from the edge of one station to the edge of the other. bend: to its left, in parts of its length."""
     (ax, ay), (bx, by) = places[arrow.source], places[arrow.target]
-    bend = 0.14 + 0.26 * nth
     cx, cy = (ax + bx) / 2 + (by - ay) * bend, (ay + by) / 2 - (bx - ax) * bend
     points = [
         (

@@ -18,6 +18,7 @@ from marketplace.api.sourcing import bindings as sourcing_bindings
 from marketplace.api.sourcing import companies as sourcing_companies
 from marketplace.api.sourcing import evaluations as sourcing_evaluations
 from marketplace.api.sourcing import exposure as sourcing_exposure
+from marketplace.api.sourcing import scenarios as sourcing_scenarios
 from marketplace.api.sourcing import spend as sourcing_spend
 from marketplace.api.sourcing import substitutions as sourcing_substitutions
 
@@ -36,6 +37,7 @@ router.register("sourcing/commitments", sourcing_companies.Commitments, basename
 router.register("private-offers", private_offers.PrivateOffers, basename="private-offer")
 router.register("sourcing/bindings", sourcing_bindings.Bindings, basename="sourcing-binding")
 router.register("sourcing/evaluations", sourcing_evaluations.Evaluations, basename="sourcing-evaluation")
+router.register("sourcing/scenarios", sourcing_scenarios.Scenarios, basename="sourcing-scenario")
 router.register("sourcing/usage", sourcing_spend.UsageLines, basename="sourcing-usage")
 router.register(
     "sourcing/substitutions", sourcing_substitutions.Substitutions, basename="sourcing-substitution"

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config import charts
-from config.charts import Bin, Landing, Link, Node, Share
+from config.charts import Arrow, Bin, Landing, Link, Node, Share
 
 NASTY = "<script>\"&'"
 ESCAPED = "&lt;script&gt;&quot;&amp;&#x27;"
@@ -197,6 +197,62 @@ def test_an_empty_flow_says_so() -> None:
     assert "No flow yet" in charts.sankey([], [], label="Flow")
 
 
+# Who pays whom
+
+NET = [Node("us", "Us", "accent"), Node("lab", "Lab"), Node("shop", "Shop")]
+
+
+def test_arrows_are_thick_by_weight_and_dashed_where_it_is_unknown() -> None:
+    markup = charts.network(
+        NET,
+        [
+            Arrow("us", "lab", ("Spend", "$10"), 10, "c1"),
+            Arrow("us", "lab", ("Equity", "$1,000"), 1_000, "c2"),
+            Arrow("lab", "us", ("Commitment", "$100"), 100, "c3"),
+            Arrow("lab", "shop", ("Infrastructure", "unknown amount"), None, "c4"),
+        ],
+        label="Who pays whom",
+    )
+    shafts = by_class(markup, "tie")
+    thick = [float(shaft.get("stroke-width", "")) for shaft in shafts]
+    unsure = ["unsure" in (shaft.get("class") or "").split() for shaft in shafts]
+    assert thick[0] < thick[2] < thick[1]
+    assert thick[2] == pytest.approx((thick[0] + thick[1]) / 2, abs=0.01)
+    assert unsure == [False, False, False, True]
+    assert thick[3] < thick[0]
+    assert len({shaft.get("d") for shaft in shafts}) == 4
+    assert [title.text for title in parsed(markup).iter("title")] == [
+        "Us to Lab: Spend, $10",
+        "Us to Lab: Equity, $1,000",
+        "Lab to Us: Commitment, $100",
+        "Lab to Shop: Infrastructure, unknown amount",
+    ]
+    assert len(by_class(markup, "station")) == 3
+
+
+@pytest.mark.parametrize(
+    "arrow", [Arrow("us", "us", ()), Arrow("us", "nobody", ()), Arrow("us", "lab", (), -1)]
+)
+def test_an_arrow_that_ties_no_two_nodes_is_refused(arrow: Arrow) -> None:
+    with pytest.raises(ValueError, match="the arrow from us"):
+        charts.network(NET, [arrow], label="Who pays whom")
+
+
+def test_few_and_many_nodes_stay_within_the_drawing() -> None:
+    assert "Nothing to draw yet" in charts.network([], [], label="Who pays whom")
+    for number in (1, 2, 12):
+        nodes = [Node(str(n), f"Company {n}") for n in range(number)]
+        arrows = [Arrow(str(n), str((n + 1) % number), ("Spend",), n) for n in range(number) if number > 1]
+        markup = charts.network(nodes, arrows, label="Who pays whom")
+        for station in by_class(markup, "station"):
+            x, wide = float(station.get("x", "")), float(station.get("width", ""))
+            y, high = float(station.get("y", "")), float(station.get("height", ""))
+            assert x >= 0
+            assert x + wide <= 900
+            assert y >= 0
+            assert y + high <= 500
+
+
 # All
 
 
@@ -212,6 +268,7 @@ def test_every_text_is_escaped_and_every_chart_is_one_image_with_a_name() -> Non
             label=NASTY,
             write=lambda _value: NASTY,
         ),
+        charts.network([Node("a", NASTY), Node("b", NASTY)], [Arrow("a", "b", (NASTY, NASTY))], label=NASTY),
         charts.scatter(
             [charts.Dot(NASTY, 1, 1, edge=True)],
             label=NASTY,

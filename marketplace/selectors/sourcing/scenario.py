@@ -922,18 +922,27 @@ def _uncovered(facts: Facts, live: Mixes, mixes: Mixes) -> Iterable[Finding]:
 
 
 def _lifecycle(facts: Facts, live: Mixes, mixes: Mixes) -> Iterable[Finding]:
-    """Targets that are not out on the first day or have retired by then; and those that retire within the months."""
+    """Targets that are not out yet, models of a changed mix that have retired as it begins, and targets that retire later."""
     gaining: dict[int, list[str]] = defaultdict(list)
     for feature, mix, part, _before in _gains(facts, live, mixes):
-        life, name = facts.lives[part.version_id], facts.name(part.version_id)
+        life = facts.lives[part.version_id]
         if life.first is not None and mix.start < life.first:
-            text = f"{feature}: {name} is out on {day(life.first)} only, after {day(mix.start)}."
+            text = f"{feature}: {facts.name(part.version_id)} is out on {day(life.first)} only, after {day(mix.start)}."
             yield Finding("not_released", text, blocks=True, feature_id=feature.pk)
-        elif life.end is not None and life.end <= mix.start:
-            text = f"{feature}: {name} retires on {day(life.end)} and runs nothing from {day(mix.start)} on. Choose another."
-            yield Finding("retired", text, blocks=True, feature_id=feature.pk)
-        elif life.end is not None and life.end < facts.end:
+        if life.end is not None and mix.start < life.end < facts.end:
             gaining[part.version_id].append(str(feature))
+    for feature_id, own in mixes.items():
+        told: set[int] = set()
+        for mix, was in _beside(own, live[feature_id]):
+            for part in mix.parts if mix.says() != was.says() else ():
+                end = facts.lives[part.version_id].end
+                if end is not None and end <= mix.start and part.version_id not in told:
+                    told.add(part.version_id)
+                    text = (
+                        f"{facts.features[feature_id]}: {facts.name(part.version_id)} retires on {day(end)} and runs"
+                        f" nothing from {day(mix.start)} on, when a mix begins. Move its traffic to another model."
+                    )
+                    yield Finding("retired", text, blocks=True, feature_id=feature_id)
     for version_id, features in gaining.items():
         what = features[0] if len(features) == 1 else f"{len(features)} features"
         text = (

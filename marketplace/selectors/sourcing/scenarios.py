@@ -21,7 +21,11 @@ def scenarios_for(user: User) -> QuerySet[Scenario]:
     if not reads_sourcing(user):
         return Scenario.objects.none()
     moves = ScenarioMove.objects.select_related(
-        "feature__product", "source__model", "target__model", "plan__offering", "supplier"
+        "feature__product",
+        "source__model__publisher",
+        "target__model__publisher",
+        "plan__offering",
+        "supplier",
     ).order_by("position")
     return (
         Scenario.objects.filter(Q(made_by=user) | Q(shared=True) | ~Q(state=ScenarioState.DRAFT))

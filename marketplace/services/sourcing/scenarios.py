@@ -277,11 +277,11 @@ def decide(
     if not promote and not note:
         raise Invalid(Problem("no_note", "Say why: whoever asked reads it.", "/note"))
     if promote:
-        outcome = _promotable(found, on)
+        outcome, whole = _promotable(found, on)
         if outcome.doubts and not note:
             weighed = " ".join(each.text for each in outcome.doubts)
             raise Invalid(Problem("no_note", f"Say why it is promoted all the same. {weighed}", "/note"))
-        _bind(found, outcome, on, by, at)
+        _bind(found, whole, on, by, at)
     acting(by=by, at=at, reason=note)  # binding has named a reason of its own
     found.state = ScenarioState.PROMOTED if promote else ScenarioState.DECLINED
     found.decided_by, found.decided_at, found.decision_note = by, at, note
@@ -303,26 +303,29 @@ def draft_of(move: ScenarioMove) -> MoveDraft:
 # --- promotion --------------------------------------------------------------------------------------------
 
 
-def _promotable(scenario: Scenario, on: date) -> Outcome:
-    """What it comes to from the day on which it would hold. Raises Conflict with all that speaks against it."""
-    moves = moves_of(scenario)
+def _promotable(scenario: Scenario, on: date) -> tuple[Outcome, Outcome]:
+    """What it comes to from the day on which it would hold: over its months, and up to the last mix that is announced.
+
+    Raises Conflict with all that speaks against it.
+    """
+    moves, start = moves_of(scenario), first_day(scenario, on)
     if not moves:
         raise Conflict(Problem("no_moves", "It moves nothing yet: add a move first."))
-    found = evaluate(moves, starts_on=first_day(scenario, on), months=scenario.months, on=on)
-    if found.obstacles:
-        raise Conflict(*(Problem(each.code, each.text) for each in found.obstacles))
-    if not found.changed(since=first_day(scenario, on)):
+    found = whole = evaluate(moves, starts_on=start, months=scenario.months, on=on)
+    latest = Binding.objects.filter(superseded_at=None).aggregate(last=Max(Lower("effective")))["last"]
+    if latest is not None and latest >= found.facts.end:
+        months = len(months_between(month_of(start), add_months(latest, 1)))
+        whole = evaluate(moves, starts_on=start, months=months, on=on)
+    if against := found.obstacles or whole.obstacles:
+        raise Conflict(*(Problem(each.code, each.text) for each in against))
+    if not whole.changed(since=start):
         raise Conflict(Problem("nothing_changes", "The live bindings say all of it already."))
-    return found
+    return found, whole
 
 
 def _bind(scenario: Scenario, found: Outcome, on: date, by: User, at: datetime) -> None:
     """Every feature in turn, every mix in order of time: the announced ones too, also those beyond the scenario's months."""
     start = first_day(scenario, on)
-    latest = Binding.objects.filter(superseded_at=None).aggregate(last=Max(Lower("effective")))["last"]
-    if latest is not None and latest >= found.facts.end:
-        months = len(months_between(month_of(start), add_months(latest, 1)))
-        found = evaluate(moves_of(scenario), starts_on=start, months=months, on=on)
     reason = f"Scenario {scenario.pk}: {scenario.name}"[:LONGEST_REASON]
     for feature_id, mixes in sorted(found.changed(since=start).items()):
         for mix in mixes:

@@ -72,7 +72,7 @@ def reader(request: HttpRequest) -> User:
 def day_of(request: HttpRequest) -> date:
     """The day that is asked for; today for one that nobody can mean."""
     asked = day_asked(request)
-    return asked
+    return asked if FIRST_DAY <= asked < END_OF_DAYS else clock.today()
 
 
 def amount(basis: Basis, value: int, *, compact: bool = True) -> str:

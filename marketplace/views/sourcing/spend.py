@@ -582,7 +582,7 @@ def _change(done: Outcome) -> str:
         return ""
     said = f"The new and corrected lines cost {formats.money(done.minor)}"
     if done.before_minor:
-        said += f", of which {formats.money(done.before_minor)} were stated before"
+        said += f"; those that they correct cost {formats.money(done.before_minor)}"
     return f"{said}."
 
 

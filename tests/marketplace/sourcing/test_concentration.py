@@ -109,6 +109,9 @@ def test_a_series_compares_with_the_year_before_else_with_the_earliest_month_kno
     assert short.before == spreads[9]
     assert short.spreads[3].hhi is None
     assert Series(Basis.SPEND, [spreads[0], Spread(JUNE, {})]).last == spreads[0]
+    # A month of which more than a tenth is in no share is nothing to compare with.
+    open_ = Spread(date(2025, 10, 1), {1: 1}, unknown=1, gap_ppm=100_001)
+    assert Series(Basis.SPEND, [open_, *spreads[10:]]).before == spreads[10]
 
 
 # What the months say.
@@ -198,7 +201,7 @@ def test_a_share_that_nobody_states_is_unknown_unless_it_can_only_be_one_supplie
 def test_sole_sourced_is_without_another_supplier_in_traffic_in_reserve_or_qualified() -> None:
     ours, theirs = make.publisher(), make.publisher()
     held, twin, foreign = (make.model_version(publisher=p) for p in (ours, ours, theirs))
-    sole, spare, qualified, several, empty = (make.feature(name=n) for n in "abcde")
+    sole, spare, qualified, several, empty, offered = (make.feature(name=n) for n in "abcdef")
     for feature in (sole, spare, qualified):
         make.binding(feature=feature, version=held)
     make.binding(feature=sole, version=twin, role=BindingRole.FALLBACK)
@@ -206,6 +209,8 @@ def test_sole_sourced_is_without_another_supplier_in_traffic_in_reserve_or_quali
     with transaction.atomic():
         make.binding(feature=several, version=held, share_ppm=500_000)
         make.binding(feature=several, version=foreign, share_ppm=500_000, role=BindingRole.SELECTABLE)
+        make.binding(feature=offered, version=held)
+        make.binding(feature=offered, version=foreign, share_ppm=0, role=BindingRole.SELECTABLE)
     for feature, state in ((sole, "proposed"), (qualified, "qualified")):
         Substitution.objects.create(
             feature=feature,
@@ -223,9 +228,10 @@ def test_sole_sourced_is_without_another_supplier_in_traffic_in_reserve_or_quali
         "c": Sourced.COVERED,
         "d": Sourced.SEVERAL,
         "e": Sourced.UNBOUND,
+        "f": Sourced.COVERED,
     }
     assert [each.feature for each in found.sole] == [sole]
-    assert any(f.word == "Sole-sourced" and f.what == "1 feature of 5" for f in found.findings)
+    assert any(f.word == "Sole-sourced" and f.what == "1 feature of 6" for f in found.findings)
     # An alternative that can no longer be run is none.
     sells(foreign, retires_on=TODAY)
     again = {each.feature.name: each.state for each in Exposure(lead(), TODAY, 12).sourcing}

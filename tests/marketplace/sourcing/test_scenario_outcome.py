@@ -454,7 +454,10 @@ def test_targets_that_are_not_out_or_retire_and_moves_of_nothing_are_named() -> 
     )
     said = {f.code: f.text for f in found.obstacles}
     assert "Late is out on 20 Sep 2026 only, after 1 Sep 2026" in said["not_released"]
-    assert "Over retires on 20 Aug 2026 and runs nothing from 1 Sep 2026 on" in said["retired"]
+    assert (
+        "Over retires on 20 Aug 2026 and runs nothing from 1 Sep 2026 on, when a mix begins"
+        in said["retired"]
+    )
     assert [f.text.split(" takes")[0] for f in found.doubts] == ["Brief"]
     nothing = [f.text for f in found.obstacles if f.code == "nothing_moves"]
     assert "Move 4 moves nothing: no feature runs on Idle" in nothing[0]

@@ -44,7 +44,7 @@ check: setup ## formatting, lint, types, import contracts, templates, migrations
 	  LEDGER_SEAL_KEY="$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(64))')" \
 	  DATABASE_URL=postgresql://parity_app@127.0.0.1:1/parity CELERY_BROKER_URL=redis://127.0.0.1:1/0 EMAIL_HOST=127.0.0.1 \
 	  $(DJANGO) check --deploy --fail-level WARNING
-	@$(DJANGO) spectacular --validate --fail-on-warn --file .local/openapi.yaml && \
+	@mkdir -p .local && $(DJANGO) spectacular --validate --fail-on-warn --file .local/openapi.yaml && \
 	  { cmp -s .local/openapi.yaml docs/openapi.yaml || { echo "docs/openapi.yaml is not what the code says: make schema" >&2; exit 1; }; }
 
 schema: setup ## write docs/openapi.yaml from the code

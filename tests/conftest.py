@@ -161,7 +161,7 @@ SELECT md5(string_agg(said, '|' ORDER BY said)) FROM (
 PARTITIONS = "SELECT oid::regclass::text FROM pg_class WHERE relispartition AND relkind = 'r'"
 OTHERS = "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 SWOLLEN = 200_000  # bytes of a table, mostly of rows that tests took back: nobody else clears those away here
-SWEPT_EVERY = 20  # tests
+SWEPT_EVERY = 30  # tests
 
 
 class Database:

@@ -81,6 +81,9 @@ STATES: Final[Mapping[str, tuple[str, charts.Tone]]] = {
     "legacy": ("Legacy", "warn"),
     "deprecated": ("Deprecated", "warn"),
     "retired": ("Retired", "muted"),
+    # substitutions
+    "proposed": ("Proposed", "warn"),
+    "qualified": ("Qualified", "good"),
     # evidence and amounts
     "reported": ("Reported", "muted"),
     "assumed": ("Assumed", "warn"),

@@ -487,16 +487,14 @@ def test_the_estimate_says_why_there_is_nothing(as_user: Log, world: World) -> N
     assert "Inside does not count toward quota on 14 August 2026: nobody has decided that it does." in said
 
 
-@pytest.mark.parametrize("broken", ["lines", "shares"])
-def test_half_a_form_never_breaks_the_estimate(as_user: Log, world: World, broken: str) -> None:
+def test_half_a_form_never_breaks_the_estimate(as_user: Log, world: World) -> None:
     client = as_user(world.ana)
-    for value in ("", "0", "-1", "99999999999", "x"):
-        assert (
-            client.post(
-                reverse("quotas:deal-estimate"), entered(world) | {broken: value, "left": "1"}
-            ).status_code
-            == 200
-        )
+    for counted in ("lines", "shares"):
+        for value in ("", "0", "-1", "99999999999", "x"):
+            answer = client.post(
+                reverse("quotas:deal-estimate"), entered(world) | {counted: value, "left": "1"}
+            )
+            assert answer.status_code == 200, (counted, value)
     assert client.post(reverse("quotas:deal-estimate"), {}).status_code == 200
     for name in entered(world):
         for value in ("", "x", "9" * 30, "\x00", "²", "NaN"):

@@ -269,7 +269,7 @@ def refused_exactly_if_brute_force_finds_something(data: st.DataObject, market: 
     }
 
 
-@settings(max_examples=9, **PROPERTY)
+@settings(max_examples=5, **PROPERTY)
 @given(data=st.data())
 def test_a_rule_that_looks_at_who_makes_it_is_refused_unless_it_can_change_nothing(
     data: st.DataObject, market: Market

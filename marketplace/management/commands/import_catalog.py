@@ -69,7 +69,7 @@ class Command(BaseCommand):
             with transaction.atomic():
                 done = load_catalog(by=by, checked_by=checked_by, at=clock.now(), staged=staged)
                 if stated is not None:
-                    done.added += load_companies(by=by, at=clock.now(), staged=stated)
+                    done.added.update(load_companies(by=by, at=clock.now(), staged=stated))
         except (own.BadRow, Refusal, OSError, KeyError) as refused:
             raise CommandError(f"Nothing was loaded: {refused}") from refused
         for name in done.added:

@@ -288,6 +288,7 @@ class Drill:
     """A supplier stops on a day. covers: of the features that run on its models; losing: features that lose only a fallback.
 
     ties   Everything in force between it and anybody: what is owed does not end with the service.
+    features, of_products   How many there are in all.
     """
 
     company: Company
@@ -297,6 +298,7 @@ class Drill:
     ties: tuple[Relationship, ...]
     notice: Notice | None
     features: int
+    of_products: int
 
     def of(self, left: Left) -> tuple[Cover, ...]:
         return tuple(cover for cover in self.covers if cover.left == left)
@@ -350,20 +352,21 @@ class Drill:
         return any(not cover.stated for cover in self.covers)
 
     @property
-    def takers(self) -> list[tuple[ModelVersion, int, Fraction]]:
-        """Who takes over: version, in how many features, dollars a month on it of what is known; most first."""
+    def takers(self) -> list[tuple[ModelVersion, int, Fraction | None]]:
+        """Who takes over: version, in how many features, dollars a month on it (None where nothing is known); most first."""
         features: dict[int, set[int]] = defaultdict(set)
-        costs: dict[int, Fraction] = defaultdict(Fraction)
+        costs: dict[int, Fraction] = {}
         versions: dict[int, ModelVersion] = {}
         for exposure in self._exposures:
             for taker in exposure.takers:
                 version = taker.alternative.version
                 versions[version.pk] = version
                 features[version.pk].add(exposure.feature.pk)
-                costs[version.pk] += taker.part * (taker.cost.amount or 0)
+                if exposure.usage is not None and taker.cost.amount is not None:
+                    costs[version.pk] = costs.get(version.pk, Fraction(0)) + taker.part * taker.cost.amount
         return sorted(
-            ((versions[pk], len(features[pk]), costs[pk]) for pk in versions),
-            key=lambda taken: (-taken[2], -taken[1], str(taken[0])),
+            ((versions[pk], len(features[pk]), costs.get(pk)) for pk in versions),
+            key=lambda taken: (-(taken[2] or 0), -taken[1], str(taken[0])),
         )
 
     @property
@@ -389,6 +392,7 @@ def drill(company: Company, on: date) -> Drill:
         tuple(in_force(on).filter(Q(payer=company) | Q(payee=company))),
         notices([publisher], on).get(publisher),
         len(sheet.features),
+        len({feature.product_id for feature in sheet.features.values()}),
     )
 
 

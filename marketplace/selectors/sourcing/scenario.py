@@ -33,7 +33,7 @@ from marketplace.models import (
     SpendPlan,
     TaskArea,
 )
-from marketplace.selectors.costs import Usage, monthly_cost
+from marketplace.selectors.costs import CACHED, INPUT, OUTPUT, Usage, monthly_cost
 from marketplace.selectors.sourcing.concentration import hhi
 from marketplace.selectors.sourcing.costing import NO_PRICE, NOT_SOLD, USD
 from marketplace.selectors.sourcing.judging import Entries, Key, Quality, chosen
@@ -539,6 +539,10 @@ class _Term:
     held: bool
 
 
+# Days (of those of the month) at one share, one term, and whether at a changed price.
+_Piece = tuple[int, int, int, bool]
+
+
 class _Pricing:
     """Each price is multiplied out once for each volume that meets it; months that are alike share the result."""
 
@@ -550,6 +554,7 @@ class _Pricing:
         self._priced: list[tuple[PriceVersion | None, Fraction]] = []
         self._months: dict[tuple[object, ...], tuple[Fraction | None, str]] = {}
         self._cents: dict[tuple[object, ...], tuple[int | None, str]] = {}
+        self._simple: dict[int, tuple[Fraction, Fraction, Fraction] | None] = {}
 
     def lines(self, mixes: Mixes, *, moved: bool) -> list[Line]:
         """Of every feature that is used. moved: with the changed prices."""
@@ -558,19 +563,23 @@ class _Pricing:
             volume = self._facts.volumes.get(feature_id)
             if volume is None or not volume.tokens:
                 continue
+            first = 0
             for number, month in enumerate(self._facts.months):
-                stretches: dict[tuple[int, int | None], list[tuple[date, date, int]]] = defaultdict(list)
-                for mix in own:
-                    if mix.start < month.end and month.start < mix.end:
-                        start, end = max(mix.start, month.start), min(mix.end, month.end)
-                        for part in mix.parts:
-                            if part.share_ppm:
-                                stretches[part.version_id, part.plan_id].append((start, end, part.share_ppm))
+                while own[first].end <= month.start:
+                    first += 1
+                stretches: dict[tuple[int, int | None], list[tuple[date, date, int]]] = {}
+                for mix in own[first:]:
+                    if mix.start >= month.end:
+                        break
+                    start, end = max(mix.start, month.start), min(mix.end, month.end)
+                    for part in mix.parts:
+                        if part.share_ppm:
+                            span = start, end, part.share_ppm
+                            stretches.setdefault((part.version_id, part.plan_id), []).append(span)
                 for (version_id, plan_id), spans in stretches.items():
                     served = sum(share * (end - start).days for start, end, share in spans)
-                    tokens = rounded(Fraction(volume.tokens * served, ONE * month.days))
-                    minor, why = self._line(feature_id, volume, plan_id, number, spans, moved)
-                    held = minor is not None and any(t.held for t in self._terms_of(plan_id or 0, number))
+                    tokens = (2 * volume.tokens * served + ONE * month.days) // (2 * ONE * month.days)
+                    minor, why, held = self._line(feature_id, volume, plan_id, number, spans, moved)
                     found.append(Line(feature_id, version_id, plan_id, number, tokens, minor, why, held))
         return found
 
@@ -582,40 +591,44 @@ class _Pricing:
         number: int,
         spans: Sequence[tuple[date, date, int]],
         moved: bool,
-    ) -> tuple[int | None, str]:
+    ) -> tuple[int | None, str, bool]:
+        """Cents or why not, and whether a last price is held."""
         if plan_id is None:
-            return None, NOT_SOLD
-        days = self._facts.months[number].days
-        cheaper = moved and plan_id in self._moved
-        pieces = tuple(
-            (
-                Fraction((min(end, term.end) - max(start, term.start)).days, days),
-                share,
-                term.number,
-                cheaper and start >= self._facts.starts_on,
+            return None, NOT_SOLD, False
+        terms, days = self._terms_of(plan_id, number), self._facts.months[number].days
+        cheaper, since = moved and plan_id in self._moved, self._facts.starts_on
+        if len(terms) == 1 and len(spans) == 1 and (spans[0][1] - spans[0][0]).days == days:
+            pieces: tuple[_Piece, ...] = (
+                (1, spans[0][2], terms[0].number, cheaper and spans[0][0] >= since),
             )
-            for start, end, share in spans
-            for term in self._terms_of(plan_id, number)
-            if term.start < end and start < term.end
-        )
-        key = (feature_id, plan_id, pieces)
+            days = 1  # months of one price and one mix are alike, whatever their length
+        else:
+            pieces = tuple(
+                (
+                    (min(end, term.end) - max(start, term.start)).days,
+                    share,
+                    term.number,
+                    cheaper and start >= since,
+                )
+                for start, end, share in spans
+                for term in terms
+                if term.start < end and start < term.end
+            )
+        key = (feature_id, plan_id, days, pieces)
         if key not in self._cents:
-            self._cents[key] = self._sum(feature_id, volume, plan_id, pieces)
-        return self._cents[key]
+            self._cents[key] = self._sum(feature_id, volume, plan_id, days, pieces)
+        minor, why = self._cents[key]
+        return minor, why, minor is not None and any(term.held for term in terms)
 
     def _sum(
-        self,
-        feature_id: int,
-        volume: Volume,
-        plan_id: int,
-        pieces: Sequence[tuple[Fraction, int, int, bool]],
+        self, feature_id: int, volume: Volume, plan_id: int, days: int, pieces: Sequence[_Piece]
     ) -> tuple[int | None, str]:
         total = Fraction(0)
         for part, share, number, cheaper in pieces:
             amount, why = self._whole_month(feature_id, volume, plan_id, share, number)
             if amount is None:
                 return None, why
-            amount *= part * self._priced[number][1]
+            amount *= self._priced[number][1] * Fraction(part, days)
             total += amount * self._moved[plan_id] if cheaper else amount
         return rounded(total * 100), ""
 
@@ -634,10 +647,37 @@ class _Pricing:
                     None,
                     f"Its price is in {version.currency_id}, which is not added to {USD}.",
                 )
+            elif (rates := self._rates(version)) is not None:
+                usage = _usage(volume, share)
+                fresh = usage.input_tokens - usage.cached_input_tokens
+                self._months[key] = (
+                    fresh * rates[0] + usage.cached_input_tokens * rates[1] + usage.output_tokens * rates[2],
+                    "",
+                )
             else:
                 found = monthly_cost([version], _usage(volume, share), plan, USD)
                 self._months[key] = found.total, found.why_unknown
         return self._months[key]
+
+    def _rates(self, version: PriceVersion) -> tuple[Fraction, Fraction, Fraction] | None:
+        """Dollars of a fresh, a cached and a written token where nothing else counts: what monthly_cost says, at a tenth of its time.
+
+        None for a list with tiers, rates for long requests, other meters or an unknown price: that is left to it.
+        """
+        if version.pk not in self._simple:
+            rows = {row.meter: row for row in version.rows.all()}
+            plain = (
+                len(rows) == len(version.rows.all())
+                and {INPUT, OUTPUT} <= rows.keys() <= {INPUT, CACHED, OUTPUT}
+                and all(
+                    not r.tier_from and not r.above_context and r.amount is not None for r in rows.values()
+                )
+            )
+            each = {meter: Fraction(r.amount) / r.per for meter, r in rows.items() if r.amount is not None}
+            self._simple[version.pk] = (
+                (each[INPUT], each.get(CACHED, each[INPUT]), each[OUTPUT]) if plain else None
+            )
+        return self._simple[version.pk]
 
     def _terms_of(self, plan_id: int, number: int) -> list[_Term]:
         key = plan_id, number

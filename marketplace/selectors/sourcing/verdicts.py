@@ -75,6 +75,11 @@ class Verdict:
     def label(self) -> str:
         return self.need.value.capitalize()
 
+    @property
+    def said(self) -> str:
+        """Within a sentence: evidence (none), lifecycle (to 9 Dec 2026)."""
+        return f"{self.need.value} ({self.word[:1].lower()}{self.word[1:]})"
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -422,7 +427,9 @@ def _context(feature: Feature, version: ModelVersion) -> Verdict:
         text = f"The feature needs {wanted} tokens; how many it takes is not recorded."
         return Verdict(Need.CONTEXT, Grade.UNKNOWN, "Unknown", text)
     text = f"It takes {formats.whole(has)} tokens; the feature needs {wanted}."
-    return Verdict(Need.CONTEXT, Grade.GOOD if has >= asked else Grade.FAILED, formats.whole(has), text)
+    if has < asked:
+        return Verdict(Need.CONTEXT, Grade.FAILED, f"Only {formats.whole(has)}", text)
+    return Verdict(Need.CONTEXT, Grade.GOOD, formats.whole(has), text)
 
 
 def _modalities(feature: Feature, version: ModelVersion) -> Verdict:
@@ -454,6 +461,13 @@ def _later(day: date, months: int) -> date:
         date.fromordinal(first.toordinal() + day.day - 1),
         date.fromordinal(add_months(first, 1).toordinal() - 1),
     )
+
+
+def short(version: ModelVersion) -> str:
+    """A version in few words: its model's name, and its label where that is more than a date."""
+    label = version.label
+    dated = len(label) == 10 and label[:4].isdecimal() and label[4] == label[7] == "-"
+    return version.model.name if dated or label == "undated" else f"{version.model.name} {label}"
 
 
 def traffic(held: Iterable[Binding]) -> dict[int, tuple[Fraction, bool]]:

@@ -156,7 +156,7 @@ def decide(
             )
         )
     if qualify and verdicts.doubts and not note.strip():
-        doubts = ", ".join(f"{v.label.lower()} ({v.word.lower()})" for v in verdicts.doubts)
+        doubts = ", ".join(verdict.said for verdict in verdicts.doubts)
         raise Invalid(Problem("note_missing", f"Say why it is good enough in spite of: {doubts}.", "/note"))
     row.state = SubstitutionState.QUALIFIED if qualify else SubstitutionState.REJECTED
     row.decided_by, row.decided_at, row.decision_note = by, at, note.strip()

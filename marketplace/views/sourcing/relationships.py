@@ -142,6 +142,8 @@ def _forms(found: Relationship, standing: Standing | None) -> dict[str, Refusabl
             forms["withdraw"] = WithdrawForm(prefix="withdraw")
         if found.currency is not None:
             following = add_months(standing.months[-1].draw.month, 1) if standing.months else None
+            if following is not None and add_months(following, 1) > standing.on:
+                following = None  # it is not over yet
             forms["draw"] = DrawForm(
                 prefix="draw",
                 currency=found.currency,

@@ -24,7 +24,7 @@ VERDICTS: Final[Mapping[str, tuple[str, Tone, str]]] = {
     "worse": ("Worse", "bad", "circle-x"),
     "level": ("Not to be told apart", "accent", "equal"),
     "same": ("As it is", "muted", "circle-minus"),
-    "unknown": ("Not known", "warn", "circle-help"),
+    "unknown": ("Not known", "warn", "triangle-alert"),
 }
 MOVED: Final = {"better": "better", "worse": "worse", "level": "level", "unknown": "not known"}
 FEW: Final = 3
@@ -96,7 +96,9 @@ def shown(found: Outcome) -> dict[str, Any]:
         "touched": touched,
         "still": still,
         "every": len(found.features),
-        "quality": [_judged(row) for row in found.quality],
+        "quality": sorted(
+            (_judged(row) for row in found.quality), key=lambda each: each.row.verdict == "same"
+        ),
         "plans": found.plans,
         "obstacles": found.obstacles,
         "doubts": found.doubts,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, Final
+from typing import Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -16,17 +16,19 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.charts import Share, Tone, legend, share_bar
-from config.refusals import Forbidden, Refusal
+from config.months import add_months, month_of
+from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import Company, Feature, Publisher, Substitution, SubstitutionState
+from marketplace.models.sourcing.companies import MONEY_KINDS
 from marketplace.selectors.sourcing import leverage as sheet
 from marketplace.selectors.sourcing import substitution as register
 from marketplace.selectors.sourcing import substitution_exports as exports
 from marketplace.selectors.sourcing.access import JUDGES, reads_sourcing
 from marketplace.selectors.sourcing.flows import amount_text
 from marketplace.selectors.sourcing.substitution import Alternative, Cover, How, Left, Standings
-from marketplace.selectors.sourcing.verdicts import Grade, Need, Verdict, Verdicts
+from marketplace.selectors.sourcing.verdicts import Grade, Need, Verdict, Verdicts, short
 from marketplace.services.sourcing.substitution import LONGEST, decide, propose, withdraw
 from marketplace.views import HtmxRequest, day_asked, signed_in
 
@@ -39,28 +41,58 @@ TABS: Final = (
     ("rejected", "Rejected"),
     ("withdrawn", "Withdrawn"),
 )
-TONES: Final[dict[Grade, tuple[Tone, str]]] = {
-    Grade.GOOD: ("good", "circle-check"),
-    Grade.LEVEL: ("muted", "equal"),
-    Grade.AGAINST: ("warn", "triangle-alert"),
-    Grade.UNKNOWN: ("muted", "circle-question-mark"),
-    Grade.FAILED: ("bad", "circle-x"),
+# Icons stand in dictionaries of this name, where the sprite's builder finds them.
+GRADE_ICONS: Final[dict[Grade, str]] = {
+    Grade.GOOD: "circle-check",
+    Grade.LEVEL: "equal",
+    Grade.AGAINST: "triangle-alert",
+    Grade.UNKNOWN: "circle-question-mark",
+    Grade.FAILED: "circle-x",
+}
+HOW_ICONS: Final[dict[How, str]] = {
+    How.FALLBACK: "life-buoy",
+    How.BOUND: "circle-check",
+    How.QUALIFIED: "badge-check",
+    How.PROPOSED: "clock-alert",
+    How.REJECTED: "circle-x",
+    How.CANDIDATE: "circle-dot",
+}
+LEFT_ICONS: Final[dict[Left, str]] = {
+    Left.COVERED: "circle-check",
+    Left.PARTLY: "triangle-alert",
+    Left.UNCOVERED: "circle-x",
+    Left.UNTOUCHED: "circle-minus",
+}
+CHANGE_ICONS: Final = {"less": "trending-down", "more": "trending-up"}
+NOTICE_ICONS: Final = {
+    "none": "circle-minus",
+    "unknown": "circle-question-mark",
+    "passed": "circle-x",
+    "soon": "clock-alert",
+    "later": "calendar-range",
+}
+TONES: Final[dict[Grade, Tone]] = {
+    Grade.GOOD: "good",
+    Grade.LEVEL: "muted",
+    Grade.AGAINST: "warn",
+    Grade.UNKNOWN: "muted",
+    Grade.FAILED: "bad",
 }
 HOWS: Final[dict[How, tuple[str, Tone, str]]] = {
-    How.FALLBACK: ("Fallback", "good", "life-buoy"),
-    How.BOUND: ("Runs here too", "good", "circle-check"),
-    How.QUALIFIED: ("Qualified", "good", "badge-check"),
-    How.PROPOSED: ("Proposed", "warn", "clock-alert"),
-    How.REJECTED: ("Rejected", "bad", "circle-x"),
-    How.CANDIDATE: ("Candidate", "muted", "circle-dot"),
+    How.FALLBACK: ("Fallback", "good", HOW_ICONS[How.FALLBACK]),
+    How.BOUND: ("Runs here too", "good", HOW_ICONS[How.BOUND]),
+    How.QUALIFIED: ("Qualified", "good", HOW_ICONS[How.QUALIFIED]),
+    How.PROPOSED: ("Proposed", "warn", HOW_ICONS[How.PROPOSED]),
+    How.REJECTED: ("Rejected", "bad", HOW_ICONS[How.REJECTED]),
+    How.CANDIDATE: ("Candidate", "muted", HOW_ICONS[How.CANDIDATE]),
 }
 LEFTS: Final[dict[Left, tuple[str, Tone, str]]] = {
-    Left.COVERED: ("Covered", "good", "circle-check"),
-    Left.PARTLY: ("Partly covered", "warn", "triangle-alert"),
-    Left.UNCOVERED: ("Uncovered", "bad", "circle-x"),
-    Left.UNTOUCHED: ("Untouched", "muted", "circle-minus"),
+    Left.COVERED: ("Covered", "good", LEFT_ICONS[Left.COVERED]),
+    Left.PARTLY: ("Partly covered", "warn", LEFT_ICONS[Left.PARTLY]),
+    Left.UNCOVERED: ("Uncovered", "bad", LEFT_ICONS[Left.UNCOVERED]),
+    Left.UNTOUCHED: ("Untouched", "muted", LEFT_ICONS[Left.UNTOUCHED]),
 }
-MONTH_NOTE: Final = "An average month of the last three whole ones"
+SOON: Final = 60  # days: a notice that is due within them is marked
 
 
 def proposals_waiting(request: HttpRequest) -> int:
@@ -90,15 +122,21 @@ def _buyer(request: HttpRequest) -> User:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A verdict as a table shows it."""
+    """A verdict as a table shows it. plain: a requirement that is met needs no colour."""
 
     verdict: Verdict
     tone: Tone
     icon: str
 
+    @property
+    def plain(self) -> bool:
+        return self.verdict.grade == Grade.GOOD and self.verdict.need not in (Need.EVIDENCE, Need.PRICE)
+
 
 def _cells(verdicts: Verdicts, *, prices: bool) -> list[Cell]:
-    return [Cell(v, *TONES[v.grade]) for v in verdicts.each if prices or v.need != Need.PRICE]
+    return [
+        Cell(v, TONES[v.grade], GRADE_ICONS[v.grade]) for v in verdicts.each if prices or v.need != Need.PRICE
+    ]
 
 
 def _needs(*, prices: bool) -> list[str]:
@@ -387,7 +425,7 @@ def _feature_row(feature: Feature, covers: Sequence[tuple[Publisher, Cover]]) ->
                 LEFTS[cover.left],
                 list(
                     dict.fromkeys(
-                        f"{t.alternative.version} ({HOWS[t.alternative.how][0].lower()})"
+                        f"{short(t.alternative.version)} ({HOWS[t.alternative.how][0].lower()})"
                         for e in cover.exposures
                         for t in e.takers
                     )
@@ -413,7 +451,9 @@ class RunningRow:
     """A model that the feature runs on, with its alternatives. share: as words."""
 
     running: register.Running
+    name: str
     share: str
+    ends: Verdict
     lines: list[Line]
     chosen: bool
 
@@ -443,8 +483,6 @@ def substitution_feature(request: HtmxRequest, slug: str) -> HttpResponse:
                 at=clock.now(),
                 on=today,
             )
-        except Forbidden:
-            raise
         except Refusal as problem:
             refused = problem
         else:
@@ -468,7 +506,9 @@ def substitution_feature(request: HtmxRequest, slug: str) -> HttpResponse:
             "running": [
                 RunningRow(
                     each,
+                    short(each.version),
                     _mix_share(each),
+                    standings.verdicts(feature.pk, each.version.pk, each.version.pk)[Need.LIFECYCLE],
                     [_line(a, prices=prices) for a in each.alternatives],
                     each is chosen,
                 )
@@ -535,6 +575,8 @@ def leverage(request: HtmxRequest) -> HttpResponseBase:
         return exporting.answer(
             request, form, name=title, title=title, table=table, said=[("As on", on.isoformat())]
         )
+    # What is no longer used and never had a price says nothing here; the file has it.
+    shown = [line for line in chosen.lines if line.spent or line.exposure] if chosen is not None else []
     spent, switchable = sheet.summed(found)
     extras = [s.extra for s in found if s.extra is not None]
     due = sorted(
@@ -555,7 +597,10 @@ def leverage(request: HtmxRequest) -> HttpResponseBase:
             "due": due[0] if due else None,
             "unpriced": sum(s.unpriced for s in found),
             "chosen": chosen,
-            "lines": [_leverage_line(line) for line in chosen.lines] if chosen is not None else [],
+            "first": add_months(month_of(on), -sheet.YEAR),
+            "last": add_months(month_of(on), -1),
+            "lines": [_leverage_line(line) for line in shown],
+            "hidden": len(chosen.lines) - len(shown) if chosen is not None else 0,
         },
     )
 
@@ -569,7 +614,7 @@ def _leverage_row(supplier: sheet.Supplier) -> LeverageRow:
             _ratio(ratio),
             f"{_usd(extra, signed=True)} a month",
             "good" if cheaper else "warn" if extra > 0 else "muted",
-            "trending-down" if cheaper else "trending-up",
+            CHANGE_ICONS["less" if cheaper else "more"] if extra else "",
         )
     return LeverageRow(
         supplier,
@@ -593,16 +638,17 @@ def _leverage_row(supplier: sheet.Supplier) -> LeverageRow:
 def _notice(notice: sheet.Notice | None) -> tuple[str, Tone, str, str]:
     """Words, tone, icon, and the line below."""
     if notice is None:
-        return "No agreement", "muted", "circle-minus", "bought at list prices"
+        return "No agreement", "muted", NOTICE_ICONS["none"], "bought at list prices"
     if notice.days is None or notice.by is None:
-        return "Unknown", "muted", "circle-question-mark", notice.why_unknown
+        return "Unknown", "muted", NOTICE_ICONS["unknown"], notice.why_unknown
     if notice.days < 0:
-        return "Passed", "bad", "circle-x", f"was {formats.day(notice.by)}"
-    tone: Tone = "warn" if notice.days <= 60 else "muted"
+        return "Passed", "bad", NOTICE_ICONS["passed"], f"was {formats.day(notice.by)}"
+    soon = notice.days <= SOON
     word = (
         "Today" if notice.days == 0 else f"{formats.whole(notice.days)} day{'' if notice.days == 1 else 's'}"
     )
-    return word, tone, "clock-alert" if tone == "warn" else "calendar-range", f"by {formats.day(notice.by)}"
+    icon = NOTICE_ICONS["soon" if soon else "later"]
+    return word, "warn" if soon else "muted", icon, f"by {formats.day(notice.by)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -621,11 +667,11 @@ class LeverageLine:
 
 def _leverage_line(line: sheet.Line) -> LeverageLine:
     best = line.best
-    moves: tuple[str, Tone, str] = ("Switchable", "good", "circle-check")
+    moves: tuple[str, Tone, str] = ("Switchable", *LEFTS[Left.COVERED][1:])
     if line.exposure is None:
-        moves = ("Not in use today", "muted", "circle-minus")
+        moves = ("Not in use today", *LEFTS[Left.UNTOUCHED][1:])
     elif best is None:
-        moves = ("No way out", "bad", "circle-x")
+        moves = ("No way out", *LEFTS[Left.UNCOVERED][1:])
     return LeverageLine(
         line,
         formats.money(line.spent, compact=True),
@@ -645,12 +691,13 @@ def _leverage_line(line: sheet.Line) -> LeverageLine:
 
 @dataclass(frozen=True, slots=True)
 class DrillRow:
-    """A feature without the supplier. exposures: version, share, takers (who, how, part), now, extra."""
+    """A feature without the supplier. loses: version and share; takers: who, how, and which part of what where it is not all."""
 
     cover: Cover
     state: tuple[str, Tone, str]
-    exposed: str
-    exposures: list[tuple[Any, str, list[tuple[Alternative, str, str]], str, str]]
+    loses: list[tuple[str, str]]
+    takers: list[tuple[Alternative, str, str]]
+    nothing: list[str]
     now: str
     extra: str
 
@@ -705,7 +752,9 @@ def drill(request: HtmxRequest, slug: str) -> HttpResponseBase:
                 for hit in found.products
             ],
             "takers": [(version, features, _usd(cost)) for version, features, cost in found.takers],
-            "ties": [(tie, amount_text(tie)) for tie in found.ties],
+            "ties": [
+                (tie, amount_text(tie) if tie.kind in MONEY_KINDS else formats.NO_VALUE) for tie in found.ties
+            ],
             "notice": _notice(found.notice),
             "others": _suppliers(company),
         },
@@ -714,25 +763,36 @@ def drill(request: HtmxRequest, slug: str) -> HttpResponseBase:
 
 def _drill_row(cover: Cover) -> DrillRow:
     known = [e.now.amount for e in cover.exposures if e.now.amount is not None]
+    takers: dict[tuple[int, Fraction], tuple[Alternative, list[str]]] = {}
+    for exposure in cover.exposures:
+        for taker in exposure.takers:
+            key = taker.alternative.version.pk, taker.part
+            takers.setdefault(key, (taker.alternative, []))[1].append(short(exposure.version))
+    served = sum(e.covered for e in cover.exposures)
     return DrillRow(
         cover,
         LEFTS[cover.left],
-        f"{_share(cover.exposed)}{'' if cover.stated else ' (split evenly: not stated)'}",
         [
-            (
-                e,
-                _share(e.share),
-                [(t.alternative, HOWS[t.alternative.how][0].lower(), _share(t.part)) for t in e.takers],
-                _usd(e.now.amount),
-                _usd(e.extra, signed=True),
-            )
+            (short(e.version), f"{_share(e.share)}{'' if e.stated else ', not stated'}")
             for e in cover.exposures
         ],
+        [
+            (alternative, HOWS[alternative.how][0].lower(), _part_of(part, names, served))
+            for (_pk, part), (alternative, names) in takers.items()
+        ],
+        [short(e.version) for e in cover.exposures if not e.covered],
         _usd(sum(known, Fraction(0))) if known else formats.NO_VALUE,
         _usd(cover.extra, signed=True)
         if any(e.extra is not None for e in cover.exposures)
         else formats.NO_VALUE,
     )
+
+
+def _part_of(part: Fraction, names: Sequence[str], served: int) -> str:
+    """Which part of what: nothing to say where one takes everything over."""
+    share = "" if part == 1 else _share(part)
+    of = "" if len(names) == served else f"of {', '.join(names)}"
+    return f"{share} {of}".strip()
 
 
 def _suppliers(but: Company) -> QuerySet[Company]:

@@ -4,9 +4,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import date
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
 
 from accounts.models import Role, User
 from config.refusals import Forbidden, Refusal
@@ -348,6 +350,15 @@ def test_the_data_files_state_every_publisher_as_a_company_and_each_tie_as_its_f
     corrected = Relationship.objects.get(fact__slug="equity-anthropic")
     service.end_relationship(relationship_id=corrected.pk, ends_on=TODAY, reason="Sold", by=lead, at=AT)
     assert not +load_companies(by=lead, at=AT)
+
+
+def test_import_catalog_own_brings_in_companies_too_and_once(catalog: Catalog) -> None:
+    for said in ("companies: 11 added", "companies: 0 added"):
+        out = StringIO()
+        call_command(
+            "import_catalog", "own", by=catalog.maker.email, checked_by=catalog.checker.email, stdout=out
+        )
+        assert said in out.getvalue()
 
 
 def test_a_data_file_that_names_what_is_not_there_loads_nothing(catalog: Catalog, lead: User) -> None:

@@ -122,6 +122,31 @@ def test_a_price_by_per_cent_compounds_and_leaves_the_days_before_it_alone() -> 
 
 
 @db
+@pytest.mark.parametrize(
+    "rows",
+    [
+        {"input-tokens": "3.1", "output-tokens": "15.7"},
+        {"input-tokens": "3.1", "cached-input-tokens": "0.31", "output-tokens": "15.7"},
+        {"input-tokens": "3.1", "output-tokens": None},
+        {"input-tokens": "3.1", "output-tokens": "15.7", "requests": "2"},
+        {"input-tokens": "3.1"},
+    ],
+)
+def test_every_kind_of_list_costs_what_the_price_book_says(rows: dict[str, str | None]) -> None:
+    feature = make.feature()
+    plan = make.plan()
+    make.price(plan=plan, rows=rows)
+    version = plan.offering.model_version
+    assert version is not None
+    make.binding(feature=feature, version=version)
+    make.usage(feature=feature, version=version, tokens=(1_234_567, 234_567, 345_678))
+    usage = Usage(input_tokens=1_234_567, cached_input_tokens=234_567, output_tokens=345_678)
+    wanted = PriceBook([plan.pk], SEPTEMBER, OCTOBER).cost(plan.pk, SEPTEMBER, usage)
+    [line] = look(months=1).before.lines
+    assert (line.minor, line.why) == (wanted.minor, wanted.why)
+
+
+@db
 def test_a_month_costs_what_the_price_book_says_with_discount_tiers_and_long_requests() -> None:
     feature = make.feature()
     version, plan = sold("3", "15")

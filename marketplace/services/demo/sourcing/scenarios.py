@@ -54,7 +54,7 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
         "A second supplier for script analysis",
         add_months(on, 1),
         months=9,
-        note="Script analysis runs on one supplier alone. A third of it on another one keeps both warm.",
+        note="Script analysis runs on one supplier alone. 30% of it on another one keeps both warm.",
         moves=_shares([SECOND_SUPPLIER]),
     )
     made = [make_scenario(draft=draft, on=on, by=lead, at=at) for draft in shared if draft.moves]

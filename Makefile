@@ -3,7 +3,10 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 MAKEFLAGS += --no-print-directory
-.PHONY: help run test soak bench screenshots check schema setup assets lock clean
+.PHONY: help run test soak bench screenshots accessibility lighthouse check schema setup assets lock clean
+
+# Workers, servers and tests start a hundred Pythons of the same code, which is compiled once and kept.
+unexport PYTHONDONTWRITEBYTECODE
 
 PYTHON := .venv/bin/python
 DJANGO := $(PYTHON) manage.py
@@ -14,7 +17,7 @@ CANDIDATES := python3.14 python3.13 python3.12 python3.11 python3 python
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
 
 run: setup ## install, start everything, serve on PORT (8000); Ctrl-C stops it
 	@exec $(PYTHON) -m config.supervisor
@@ -22,14 +25,20 @@ run: setup ## install, start everything, serve on PORT (8000); Ctrl-C stops it
 test: setup assets ## the whole suite on every core, browser tests included (ARGS="-k board")
 	@$(PYTHON) -m pytest -n logical --maxprocesses 8 --dist worksteal -q $(ARGS)
 
-soak: setup assets ## the long tests
-	@$(PYTHON) -m pytest -m soak -q $(ARGS)
+soak: setup assets ## the long tests, and the laws with many more examples
+	@env TEST_DEPTH=25 $(PYTHON) -m pytest -m "soak or hypothesis" -q $(ARGS)
 
 bench: setup assets ## throughput and latency into bench/results.json (SCALE= chooses the size)
 	@$(PYTHON) -m bench $(ARGS)
 
 screenshots: setup assets ## every page, light and dark, wide and narrow, into .local/screenshots
 	@$(PYTHON) -m bench.screenshots $(ARGS)
+
+accessibility: setup assets ## axe and a ruler over every page of the demo, both themes, wide and at 400 %
+	@$(PYTHON) -m bench.accessibility $(ARGS)
+
+lighthouse: setup assets ## Lighthouse's scores of the main pages (needs Node.js with npm)
+	@$(PYTHON) -m bench.lighthouse $(ARGS)
 
 check: setup ## formatting, lint, types, import contracts, templates, migrations, deployment, schema
 	@$(PYTHON) -m ruff format --check .

@@ -79,7 +79,8 @@ def _subject(notifications: list[Notification]) -> str:
 
 def _text(notifications: list[Notification]) -> str:
     lines = [
-        f"- {n.text}" + (f"\n  {mailing.absolute(n.url)}" if n.url else "") for n in notifications[:MOST_TOLD]
+        f"- {mailing.moment(n.created_at)}: {n.text}" + (f"\n  {mailing.absolute(n.url)}" if n.url else "")
+        for n in notifications[:MOST_TOLD]
     ]
     if len(notifications) > MOST_TOLD:
         lines.append(f"- and {len(notifications) - MOST_TOLD} more")

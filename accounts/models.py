@@ -10,6 +10,8 @@ from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
 
+from config.language import marked
+
 
 class UserManager(BaseUserManager["User"]):
     def get_by_natural_key(self, username: str | None) -> "User":
@@ -32,6 +34,20 @@ class User(AbstractBaseUser):
     is_service = models.BooleanField(default=False, help_text="A program: it has API keys and no password.")
     time_zone = models.CharField(
         max_length=64, blank=True, help_text="IANA name; empty means the operator's."
+    )
+    locale = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="BCP 47 tag of how numbers and days are written; empty means the operator's.",
+    )
+    language = models.CharField(
+        max_length=20,
+        blank=True,
+        default="",
+        db_default="",
+        help_text="Of texts; empty means the operator's.",
     )
     mails_off = ArrayField(
         models.CharField(max_length=40),
@@ -71,14 +87,14 @@ class User(AbstractBaseUser):
 
 
 class Role(models.TextChoices):
-    REP = "rep", "Sales rep"
-    MANAGER = "manager", "Sales manager"
-    COMP_ADMIN = "comp_admin", "Comp admin"
-    CATALOG_MANAGER = "catalog_manager", "Catalog manager"
-    PARTNER = "partner", "Partner"
-    SOURCING_LEAD = "sourcing_lead", "Sourcing lead"
-    AUDITOR = "auditor", "Auditor"
-    ENGINEER = "engineer", "Engineer"
+    REP = "rep", marked("Sales rep")
+    MANAGER = "manager", marked("Sales manager")
+    COMP_ADMIN = "comp_admin", marked("Comp admin")
+    CATALOG_MANAGER = "catalog_manager", marked("Catalog manager")
+    PARTNER = "partner", marked("Partner")
+    SOURCING_LEAD = "sourcing_lead", marked("Sourcing lead")
+    AUDITOR = "auditor", marked("Auditor")
+    ENGINEER = "engineer", marked("Engineer")
 
 
 class RoleGrant(models.Model):

@@ -9,17 +9,25 @@ from typing import Final
 
 from django.db.models import TextChoices
 
+from config.language import marked
+
 READS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Scope(TextChoices):
-    CATALOG_READ = "catalog:read", "Read the catalog, its changes and one's own change sets"
-    CATALOG_WRITE = "catalog:write", "Change the catalog by change sets, imports and offers; reading included"
-    DEALS_READ = "deals:read", "Read deals, credits, quotas and leaderboards"
-    DEALS_WRITE = "deals:write", "Log and change deals and usage; reading included"
-    SOURCING_READ = "sourcing:read", "Read what our own products run on, what it costs and what is agreed"
-    SOURCING_WRITE = "sourcing:write", "Record usage and scenarios; reading included"
-    WEBHOOKS_MANAGE = "webhooks:manage", "Set up webhooks and read their deliveries"
+    CATALOG_READ = "catalog:read", marked("Read the catalog, its changes and one's own change sets")
+    CATALOG_WRITE = (
+        "catalog:write",
+        marked("Change the catalog by change sets, imports and offers; reading included"),
+    )
+    DEALS_READ = "deals:read", marked("Read deals, credits, quotas and leaderboards")
+    DEALS_WRITE = "deals:write", marked("Log and change deals and usage; reading included")
+    SOURCING_READ = (
+        "sourcing:read",
+        marked("Read what our own products run on, what it costs and what is agreed"),
+    )
+    SOURCING_WRITE = "sourcing:write", marked("Record usage and scenarios; reading included")
+    WEBHOOKS_MANAGE = "webhooks:manage", marked("Set up webhooks and read their deliveries")
 
 
 _READS_TOO: Final = {

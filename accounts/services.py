@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Q
 
@@ -10,6 +11,7 @@ from accounts import audit
 from accounts.api_keys import digest, new_key
 from accounts.models import ApiKey, Role, RoleGrant, SavedView, User
 from accounts.scopes import Scope
+from config import locales
 from config.refusals import Conflict, Invalid, NotFound, Problem, refuse_if_any
 
 COMMAND_LINE = "command-line@parity.invalid"
@@ -182,6 +184,24 @@ def revoke_api_key(*, key_id: int, by: User | None, at: datetime, reason: str = 
     if row.revoked_at is None:
         row.revoked_at = at
         row.save(update_fields=["revoked_at"])
+
+
+@transaction.atomic
+def set_preferences(*, by: User, at: datetime, locale: str, time_zone: str, language: str = "") -> None:
+    """How a person reads numbers, days and texts; what is empty follows the operator.
+
+    Raises   Invalid (unknown_locale, unknown_time_zone, unknown_language).
+    """
+    audit.acting(by=by, at=at, reason="Preferences")
+    problems = []
+    if locale and locale != locales.HOUSE_TAG and locale not in locales.OFFERED:
+        problems.append(Problem("unknown_locale", f"{locale} is not a locale on offer.", "/locale"))
+    if time_zone and time_zone not in locales.zones():
+        problems.append(Problem("unknown_time_zone", f"{time_zone} is not a time zone.", "/time_zone"))
+    if language and language not in dict(settings.LANGUAGES):
+        problems.append(Problem("unknown_language", f"{language} is not a language on offer.", "/language"))
+    refuse_if_any(problems)
+    User.objects.filter(pk=by.pk).update(locale=locale, time_zone=time_zone, language=language)
 
 
 MOST_VIEWS = 30  # of one page: more than a menu can hold

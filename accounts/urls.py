@@ -11,6 +11,7 @@ urlpatterns = [
     path("notifications/", views.notifications, name="notifications"),
     path("notifications/read/", views.mark_read, name="notifications-read"),
     path("notifications/mail/", views.choose_mails, name="mails"),
+    path("preferences/", views.preferences, name="preferences"),
     path("first-steps/", views.first_steps, name="first-steps"),
     path("audit/", views.audit, name="audit"),
 ]

@@ -1,6 +1,7 @@
 """Pages: coming in, going out, my notifications, and the audit trail for those who review."""
 
 from typing import Any, Final
+from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.contrib import messages
@@ -10,15 +11,18 @@ from django.contrib.auth.views import LoginView
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.shortcuts import render, resolve_url
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.vary import vary_on_headers
 
 from accounts import trail
 from accounts.audit import acting
 from accounts.digests import set_mail
-from accounts.forms import LogInForm, TrailFilters
+from accounts.forms import LogInForm, PreferencesForm, TrailFilters
 from accounts.models import AuditEvent, Notification, User
-from config import clock, exporting, mailing
+from accounts.services import set_preferences
+from config import clock, exporting, formats, locales, mailing
 from config.first_steps import steps_for
+from config.language import _, later
 from config.pages import STARTS
 from config.rest.pagination import Keyset, Place
 from config.rest.problems import BadQuery
@@ -28,27 +32,42 @@ REVIEWERS: Final = ("comp_admin", "auditor")
 NEWEST_FIRST: Final = ("-id",)
 
 DEMO_LOGINS: Final = (
-    ("rep", "Sales rep", "rep@demo.example", "Log a deal, see its credit, find your rank"),
-    ("manager", "Sales manager", "manager@demo.example", "Approve deals, watch the team's attainment"),
-    ("comp_admin", "Comp admin", "admin@demo.example", "Own the rules, close periods, prove parity"),
-    ("catalog_manager", "Catalog manager", "catalog@demo.example", "Publish offerings, decide what counts"),
+    ("rep", later("Sales rep"), "rep@demo.example", later("Log a deal, see its credit, find your rank")),
+    (
+        "manager",
+        later("Sales manager"),
+        "manager@demo.example",
+        later("Approve deals, watch the team's attainment"),
+    ),
+    (
+        "comp_admin",
+        later("Comp admin"),
+        "admin@demo.example",
+        later("Own the rules, close periods, prove parity"),
+    ),
+    (
+        "catalog_manager",
+        later("Catalog manager"),
+        "catalog@demo.example",
+        later("Publish offerings, decide what counts"),
+    ),
     (
         "partner",
-        "Partner",
+        later("Partner"),
         "partner@demo.example",
-        "Change your own offerings, see your deals, nobody else's",
+        later("Change your own offerings, see your deals, nobody else's"),
     ),
     (
         "sourcing_lead",
-        "Sourcing lead",
+        later("Sourcing lead"),
         "sourcing@demo.example",
-        "See whose models run what, and what is owed",
+        later("See whose models run what, and what is owed"),
     ),
     (
         "engineer",
-        "Engineer",
+        later("Engineer"),
         "engineer@demo.example",
-        "Vote blind on answers, see which model suits which task",
+        later("Vote blind on answers, see which model suits which task"),
     ),
 )
 
@@ -135,8 +154,57 @@ def choose_mails(request: HttpRequest) -> HttpResponse:
     with transaction.atomic():
         acting(by=_mine(request), at=clock.now(), reason="Mails chosen")
         set_mail(by=_mine(request), kinds={kind: kind in wanted for kind in mailing.OPTIONAL})
-    messages.success(request, "Your choice of mails is kept.")
+    messages.success(request, _("Your choice of mails is kept."))
     return HttpResponseRedirect(resolve_url("accounts:notifications"))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@vary_on_headers("HX-Request")
+def preferences(request: HttpRequest) -> HttpResponse:
+    """How I read numbers, days and times. A part of the page shows what is chosen before it is kept."""
+    user, at = _mine(request), clock.now()
+    entered = {name: getattr(user, name) for name in ("locale", "time_zone", "language")}
+    if getattr(request, "htmx", False):
+        form = PreferencesForm(request.GET, at=at)
+        return _preferences(request, form, form.as_read_by(user), "accounts/preferences.html#sample", 200)
+    if request.method != "POST":
+        form = PreferencesForm(initial=entered, at=at)
+        return _preferences(request, form, user, "accounts/preferences.html", 200)
+    form = PreferencesForm(request.POST, at=at)
+    if not form.is_valid():
+        return _preferences(request, form, form.as_read_by(user), "accounts/preferences.html", 422)
+    set_preferences(by=user, at=at, **form.cleaned_data)
+    messages.success(request, _("Your preferences are kept."))
+    return HttpResponseRedirect(resolve_url("accounts:preferences"))
+
+
+def _preferences(
+    request: HttpRequest, form: PreferencesForm, reader: User, template: str, status: int
+) -> HttpResponse:
+    zone = locales.zone_of(reader)
+    with locales.read_by(reader):
+        shown = {
+            "amount": formats.money(123_456),
+            "refund": formats.money(-123_456),
+            "large": formats.money(1_883_000_000, compact=True),
+            "share": formats.percent(713, 1000),
+            "day": formats.day(form.at),
+            "now": formats.moment(form.at),
+            "zone": zone.key,
+        }
+    zones = (
+        [(name, form.at.astimezone(ZoneInfo(name))) for name in locales.zones()]
+        if "#" not in template
+        else []
+    )
+    context = {
+        "form": form,
+        "sample": shown,
+        "zones": [(name, locales.write("clock", there), locales.offset(there)) for name, there in zones],
+        "operators_zone": settings.TIME_ZONE,
+    }
+    return render(request, template, context, status=status)
 
 
 @require_safe

@@ -53,13 +53,14 @@ def _measure(server: Server, lines: int) -> int:
 
     call_command("migrate", database="owner", verbosity=0)
 
-    from bench import catalog, closing, data, figures, importing, sourcing, statements
+    from bench import catalog, closing, data, figures, importing, pages, sourcing, statements
 
     data.build(lines=lines)
     wanted = {name for name in os.environ.get("ONLY", "").split(",") if name}
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() and wanted else {}
     for measure, names in (
         figures.GROUPS
+        | pages.GROUPS
         | catalog.GROUPS
         | sourcing.GROUPS
         | statements.GROUPS

@@ -22,7 +22,7 @@ from accounts.models import Role
 from bench import data, row_by_row
 from quotas.crediting import engine, loading
 from quotas.crediting.invariants import broken
-from quotas.models import Deal, Measure, Period, PlanState, PlanVersion
+from quotas.models import Deal, Period, PlanState, PlanVersion
 from quotas.services import crediting as crediting_service
 from quotas.services.booking import draft_of
 from tests import make
@@ -404,42 +404,6 @@ def worker(lines: int) -> dict[str, Figure]:
     return {"worker_memory_mb": Figure(after, "MB", before, before / after, 1)}
 
 
-def leaderboard_page_ms() -> Figure:
-    """Milliseconds of the first leaderboard page by attainment with 100,000 reps in it, page and all; the floor is the selector's work alone
-    reduced to reading the top fifty of one sorted column."""
-    measure, quarter = Measure.objects.get(slug="ai-bookings"), Period.objects.get(name="FY27-Q1")
-    data.owner(
-        "insert into quotas_credittotal (period_id, measure_id, basis, team_id, rep_id, direct_minor, overlay_minor)"
-        f" select {quarter.pk}, {measure.pk}, 1, m.team_id, m.rep_id, (m.rep_id * 7919) % 40000000, 0 from quotas_teammembership m"
-        " on conflict do nothing"
-    )
-    data.owner(
-        "insert into quotas_quota (measure_id, period_id, rep_id, version, amount_minor, method, recorded_at)"
-        f" select {measure.pk}, {quarter.pk}, id, 1, 20000000 + id % 7 * 1000000, 'last', now() from quotas_rep"
-    )
-    data.owner("analyze quotas_credittotal, quotas_quota")
-    viewer = make.user(role=Role.COMP_ADMIN)
-    client = Client()
-    client.force_login(viewer)
-
-    def page() -> None:
-        response = client.get(
-            "/quotas/leaderboard/", {"period": "FY27-Q1", "measure": "ai-bookings", "by": "attainment"}
-        )
-        if response.status_code != 200:
-            raise RuntimeError(f"The leaderboard answered {response.status_code}")
-
-    def floor() -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(
-                "select rep_id, direct_minor from quotas_credittotal where period_id = %s and measure_id = %s and basis = 1 order by direct_minor desc limit 50",
-                [quarter.pk, measure.pk],
-            )
-            cursor.fetchall()
-
-    return _in_turns(page, floor, runs=15)
-
-
 def catalog_list_hot_vs_floor() -> Figure:
     """Milliseconds of a hot REST list page of fifty offerings; the floor is a bare view that reads the same fifty rows and writes plain JSON."""
     client = Client()
@@ -466,10 +430,6 @@ def _in_turns(ours: Callable[[], object], floor: Callable[[], object], *, runs: 
     return Figure(mine, "ms", low, low / mine, runs)
 
 
-def leaderboard(_lines: int) -> dict[str, Figure]:
-    return {"leaderboard_page_ms": leaderboard_page_ms()}
-
-
 def catalog(_lines: int) -> dict[str, Figure]:
     return {"catalog_list_hot_vs_floor": catalog_list_hot_vs_floor()}
 
@@ -487,6 +447,5 @@ GROUPS: dict[Callable[[int], dict[str, Figure]], tuple[str, ...]] = {
     whatif: ("whatif_vs_credit", "whatif_every_rule_vs_credit"),
     worker: ("worker_memory_mb",),
     live: ("approve_db_ms", "estimate_db_ms"),
-    leaderboard: ("leaderboard_page_ms",),
     catalog: ("catalog_list_hot_vs_floor",),
 }

@@ -1,7 +1,9 @@
-"""make screenshots: every page as the person who works on it sees it, light and dark, 1440 and 390 px wide, into .local/screenshots.
+"""make screenshots: every page as the person who works on it sees it, light and dark, 1440, 768 and 390 px wide.
 
 Starts a Parity of its own beside whatever runs (its data under .local/screenshots-demo is kept and used again), looks at
-it with a headless Chromium, and stops it. ONLY=board,login takes some pages; BASE_URL= looks at one that runs already.
+it with a headless Chromium, and stops it; the pictures are in .local/screenshots. ONLY=board,login takes some pages,
+SIZE=phone one size, THEME=dark one theme; BASE_URL= looks at one that runs already. A page is asked for once and then
+seen in every way; one that does not come is named at the end.
 """
 
 import os
@@ -12,21 +14,40 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Literal
+from urllib.parse import urlsplit
 
-from playwright.sync_api import Browser, Page, sync_playwright
+import django
+from django.urls import Resolver404, resolve
+from playwright.sync_api import Browser, Error, Page, sync_playwright
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
 ROOT = Path(__file__).resolve().parent.parent
 PLACE = ROOT / ".local" / "screenshots"
 DEMO = ROOT / ".local" / "screenshots-demo"
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-SIZES = {"desktop": (1440, 900), "phone": (390, 844)}
+SIZES = {"desktop": (1440, 900), "tablet": (768, 1024), "phone": (390, 844)}
+THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SECONDS_TO_START = 240
 
-# Name of the picture, who looks, and where; "first:SELECTOR" follows the first such link of the page before it.
+NOWHERE = "/no-such-page/"
+
+# Name of the picture, who looks, and where: a path, or "NAME in PATH" for the first page of that URL name which the page
+# at PATH links to. tests/ui/test_accessibility.py holds that every page is here.
 PAGES: tuple[tuple[str, str, str], ...] = (
     ("login", "", "/accounts/login/"),
+    ("home", "rep", "/"),
+    ("home-manager", "manager", "/"),
+    ("home-admin", "admin", "/"),
+    ("home-catalog", "catalog", "/"),
+    ("home-partner", "partner", "/"),
+    ("home-sourcing", "sourcing", "/"),
+    ("home-auditor", "auditor", "/"),
+    ("home-director", "director", "/"),
+    ("home-rep", "rep", "/"),
     ("board", "manager", "/quotas/board/"),
     ("board-rep", "rep", "/quotas/board/"),
     ("board-top", "admin", "/quotas/board/"),
@@ -35,13 +56,19 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("leaderboard-publishers", "manager", "/quotas/leaderboard/?group=publisher"),
     ("deals", "rep", "/quotas/deals/"),
     ("deal-new", "rep", "/quotas/deals/new/"),
-    ("deal", "manager", "first:/quotas/deals/?state=approved"),
+    ("preferences", "rep", "/accounts/preferences/"),
+    ("deal", "manager", "quotas:deal in /quotas/deals/?state=approved"),
+    ("deal-edit", "rep", "quotas:deal-edit in quotas:deal in /quotas/deals/?state=draft"),
+    ("deal-amend", "rep", "quotas:deal-amend in quotas:deal in /quotas/deals/?state=approved"),
+    ("credit", "manager", "quotas:credit-explanation in /quotas/board/"),
     ("approvals", "manager", "/quotas/approvals/"),
     ("approvals-second", "admin", "/quotas/approvals/?why=second"),
     ("delegations", "manager", "/quotas/delegations/"),
     ("delegations-admin", "admin", "/quotas/delegations/"),
     ("quotas-planning", "manager", "/quotas/planning/"),
     ("quotas-planning-top", "admin", "/quotas/planning/"),
+    ("quotas-team", "manager", "/quotas/planning/dach-enterprise/"),
+    ("quota-versions", "manager", "quotas:quota-versions in /quotas/planning/"),
     (
         "quotas-hand-down",
         "manager",
@@ -50,6 +77,13 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("quota-reliefs", "manager", "/quotas/reliefs/?new=1"),
     ("plans", "admin", "/quotas/plans/"),
     ("plan-version", "admin", "/quotas/plans/fy27-field-plan/2/"),
+    ("plan-new", "admin", "/quotas/plans/new/"),
+    ("plan-version-new", "admin", "/quotas/plans/fy27-field-plan/new/"),
+    ("plan-edit", "admin", "/quotas/plans/fy27-field-plan/2/edit/"),
+    ("plan-rule", "admin", "quotas:plan-rule in /quotas/plans/fy27-field-plan/2/"),
+    ("plan-rule-new", "admin", "/quotas/plans/fy27-field-plan/2/rules/new/"),
+    ("plan-assignments", "admin", "/quotas/plans/fy27-field-plan/2/assignments/"),
+    ("plan-try", "admin", "/quotas/plans/fy27-field-plan/2/try/"),
     ("plan-impact", "admin", "/quotas/plans/fy27-field-plan/2/impact/?by=rules"),
     ("whatif-quota", "manager", "/quotas/what-if/?what=quota"),
     (
@@ -60,25 +94,30 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("whatif-drafts", "admin", "/quotas/what-if/drafts/"),
     ("gap", "rep", "/quotas/gap/"),
     ("statements", "admin", "/quotas/statements/"),
-    ("statement", "rep", "first:/quotas/statements/"),
+    ("statement", "rep", "quotas:statement in /quotas/statements/"),
     ("plan-document", "rep", "/quotas/plans/fy27-field-plan/1/document/"),
     ("parity", "admin", "/quotas/parity/"),
     ("recredits", "admin", "/quotas/recredits/"),
+    ("recredit-new", "admin", "/quotas/recredits/new/"),
     ("ledger", "auditor", "/quotas/ledger/"),
     ("disputes", "manager", "/quotas/disputes/"),
-    ("dispute", "rep", "first:/quotas/disputes/?show=answered"),
-    ("dispute-answer", "director", "first:/quotas/disputes/"),
+    ("dispute", "rep", "quotas:dispute in /quotas/disputes/?show=answered"),
+    ("dispute-answer", "director", "quotas:dispute in /quotas/disputes/"),
     ("dispute-new", "rep", "/quotas/disputes/new/"),
     ("adjustments", "checker", "/quotas/adjustments/"),
-    ("adjustment", "auditor", "first:/quotas/adjustments/?state=posted"),
+    ("adjustment", "auditor", "quotas:adjustment in /quotas/adjustments/?state=posted"),
     ("adjustment-new", "admin", "/quotas/adjustments/new/"),
     ("moved", "rep", "/quotas/discrepancies/"),
     ("moved-all", "admin", "/quotas/discrepancies/"),
     ("data-out", "auditor", "/quotas/exports/"),
     ("changes", "admin", "/quotas/facts/"),
+    ("change-rate", "admin", "/quotas/facts/rate/"),
+    ("change-move", "admin", "/quotas/facts/move/"),
     ("accounts", "admin", "/quotas/accounts/"),
+    ("account", "admin", "quotas:account in /quotas/accounts/"),
     ("usage", "admin", "/quotas/usage/"),
     ("data-in", "admin", "/quotas/imports/"),
+    ("sales-import", "admin", "quotas:import in /quotas/reconciliation/"),
     ("reconciliation", "admin", "/quotas/reconciliation/"),
     ("reconciliation-differences", "admin", "/quotas/reconciliation/?reason=all"),
     ("periods", "admin", "/quotas/periods/"),
@@ -86,6 +125,8 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("period-closed", "auditor", "/quotas/periods/FY26-M11/"),
     ("policies", "checker", "/quotas/policies/"),
     ("earnings-own", "rep", "/quotas/earnings/"),
+    ("earning", "rep", "quotas:earning in /quotas/earnings/"),
+    ("earnings-of", "admin", "quotas:earnings-of in /quotas/draws/?set="),
     ("earnings", "admin", "/quotas/earnings/"),
     ("earnings-payments", "admin", "/quotas/earnings/payments/"),
     ("earnings-accrual", "auditor", "/quotas/earnings/accrual/"),
@@ -112,7 +153,7 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ),
     ("requests", "catalog", "/catalog/requests/"),
     ("requests-own", "rep", "/catalog/requests/"),
-    ("offering", "catalog", "first:/catalog/?publisher=anthropic"),
+    ("offering", "catalog", "marketplace:offering in /catalog/?publisher=anthropic"),
     ("prices", "rep", "/catalog/phi-4/prices/"),
     ("calculator", "rep", "/catalog/calculator/"),
     (
@@ -121,7 +162,13 @@ PAGES: tuple[tuple[str, str, str], ...] = (
         "/catalog/calculator/?offerings=gpt-4-1,claude-opus-4-5&input_tokens=500M&output_tokens=80M",
     ),
     ("private-offers", "catalog", "/catalog/private-offers/"),
-    ("private-offer", "catalog", "first:/catalog/private-offers/?state=sent"),
+    ("private-offer", "catalog", "marketplace:private-offer in /catalog/private-offers/?state=sent"),
+    (
+        "private-offer-edit",
+        "catalog",
+        "marketplace:private-offer-edit in marketplace:private-offer in /catalog/private-offers/?state=draft",
+    ),
+    ("private-offer-plan", "catalog", "/catalog/private-offers/new/"),
     ("private-offer-form", "catalog", "/catalog/private-offers/new/gpt-4-1/global-standard/"),
     ("publisher", "partner", "/catalog/publishers/anthropic/"),
     ("imports", "catalog", "/catalog/imports/"),
@@ -134,26 +181,50 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("equal-footing", "admin", "/equal-footing/"),
     ("scorecard", "partner", "/catalog/publishers/anthropic/scorecard/"),
     ("console", "partner", "/publisher/"),
+    ("console-team", "partner", "/publisher/team/"),
+    ("console-upload", "partner", "/publisher/upload/"),
     ("console-offering", "partner", "/publisher/offerings/claude-opus-4-1/"),
     ("console-new", "partner", "/publisher/change/offering.create/"),
     ("console-price", "partner", "/publisher/change/price.add/?offering=claude-opus-4-1&plan=standard"),
-    ("console-set", "partner", "first:/publisher/"),
+    ("console-set", "partner", "marketplace:console-set in /publisher/"),
     ("console-keys", "partner", "/publisher/keys/"),
     ("console-developers", "partner", "/publisher/developers/"),
     ("console-seen-as", "catalog", "/publisher/?as=anthropic"),
     ("whats-new", "catalog", "/catalog/changes/"),
     ("webhooks", "partner", "/publisher/webhooks/"),
-    ("webhook", "partner", "first:/publisher/webhooks/"),
+    ("webhook", "partner", "marketplace:webhook in /publisher/webhooks/"),
+    ("webhook-new", "partner", "/publisher/webhooks/new/"),
+    (
+        "webhook-delivery",
+        "partner",
+        "marketplace:webhook-delivery in marketplace:webhook in /publisher/webhooks/",
+    ),
     ("products", "sourcing", "/sourcing/products/"),
     ("product", "sourcing", "/sourcing/products/github-copilot/"),
+    ("product-new", "sourcing", "/sourcing/products/new/"),
+    ("product-change", "sourcing", "/sourcing/products/github-copilot/change/"),
+    ("product-end", "sourcing", "/sourcing/products/github-copilot/end/"),
+    ("feature-new", "sourcing", "/sourcing/products/github-copilot/features/new/"),
     ("feature", "engineer", "/sourcing/features/copilot-chat/"),
+    ("feature-change", "sourcing", "/sourcing/features/copilot-chat/change/"),
+    ("feature-end", "sourcing", "/sourcing/features/copilot-chat/end/"),
     ("companies", "sourcing", "/sourcing/companies/"),
     ("company", "sourcing", "/sourcing/companies/anthropic/"),
+    ("company-new", "sourcing", "/sourcing/companies/new/"),
+    ("company-risk", "sourcing", "/sourcing/companies/anthropic/risk/"),
     ("company-agreement", "sourcing", "/sourcing/companies/openai/agreement/"),
     ("commitments", "sourcing", "/sourcing/commitments/"),
     ("flows", "sourcing", "/sourcing/flows/"),
-    ("relationship", "sourcing", "first:/sourcing/commitments/"),
+    ("relationship", "sourcing", "marketplace:relationship in /sourcing/commitments/"),
+    (
+        "relationship-correct",
+        "sourcing",
+        "marketplace:relationship-correct in marketplace:relationship in /sourcing/companies/anthropic/",
+    ),
+    ("relationship-new", "sourcing", "/sourcing/relationships/new/"),
     ("spend", "sourcing", "/sourcing/spend/"),
+    ("spend-plans", "sourcing", "/sourcing/plans/"),
+    ("spend-plan-new", "sourcing", "/sourcing/plans/new/"),
     ("spend-models", "auditor", "/sourcing/spend/?by=model&from=2025-07&to=2026-06"),
     ("spend-lines", "sourcing", "/sourcing/usage/?supplier=anthropic&from=2026-07&to=2026-07"),
     ("usage-import", "sourcing", "/sourcing/usage/import/"),
@@ -164,26 +235,27 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("concentration-features", "auditor", "/sourcing/concentration/?by=features&months=36"),
     ("concentration-accounts", "sourcing", "/sourcing/concentration/accounts/"),
     ("substitutions", "sourcing", "/sourcing/substitutions/"),
-    ("substitution", "buyer", "first:/sourcing/substitutions/?state=proposed"),
+    ("substitution", "buyer", "marketplace:substitution in /sourcing/substitutions/?state=proposed"),
     ("substitution-features", "auditor", "/sourcing/substitutions/features/"),
     ("substitution-feature", "sourcing", "/sourcing/substitutions/features/security-scripts/"),
     ("leverage", "sourcing", "/sourcing/leverage/?supplier=anthropic"),
     ("drill", "sourcing", "/sourcing/drill/anthropic/"),
     ("scenarios", "sourcing", "/sourcing/scenarios/"),
     ("scenario", "sourcing", "/sourcing/scenarios/1/"),
+    ("scenario-change", "sourcing", "/sourcing/scenarios/1/change/"),
     ("scenario-end", "auditor", "/sourcing/scenarios/3/"),
     ("scenario-decide", "buyer", "/sourcing/scenarios/4/"),
     ("scenario-new", "sourcing", "/sourcing/scenarios/new/"),
     ("scenarios-compared", "sourcing", "/sourcing/scenarios/compare/?ids=1&ids=2&ids=3"),
     ("facts", "sourcing", "/sourcing/facts/"),
     ("change-sets", "reviewer", "/catalog/change-sets/?tab=waiting"),
-    ("change-set", "reviewer", "first:/catalog/change-sets/?tab=waiting"),
-    ("change-set-handed-back", "partner", "first:/catalog/change-sets/?tab=open"),
-    ("change-set-applied", "auditor", "first:/catalog/change-sets/?tab=closed"),
+    ("change-set", "reviewer", "marketplace:change-set in /catalog/change-sets/?tab=waiting"),
+    ("change-set-handed-back", "partner", "marketplace:change-set in /catalog/change-sets/?tab=open"),
+    ("change-set-applied", "auditor", "marketplace:change-set in /catalog/change-sets/?tab=closed"),
     ("spreadsheet-upload", "catalog", "/catalog/spreadsheet/upload/"),
     ("policy", "rep", "/catalog/policy/"),
     ("decisions", "reviewer", "/catalog/decisions/?state=in_force"),
-    ("decision-proposed", "reviewer", "first:/catalog/decisions/?state=proposed"),
+    ("decision-proposed", "reviewer", "marketplace:decision in /catalog/decisions/?state=proposed"),
     ("decision-new", "catalog", "/catalog/decisions/new/"),
     ("retire", "catalog", "/catalog/claude-sonnet-4-5/retire/"),
     ("sale", "catalog", "/catalog/claude-sonnet-4-5/sale/"),
@@ -193,7 +265,8 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("run-new", "engineer", "/judging/repository-repairs/runs/new/"),
     ("task-matrix", "sourcing", "/judging/matrix/"),
     ("styleguide", "admin", "/styleguide/"),
-    ("not-found", "rep", "/no-such-page/"),
+    ("reference", "admin", "/api/docs/"),
+    ("not-found", "rep", NOWHERE),
 )
 
 
@@ -231,38 +304,78 @@ def _answers(port: int) -> bool:
         return False
 
 
-def take(browser: Browser, address: str, wanted: set[str]) -> int:
-    """Every page in every theme and size; returns how many pictures were taken."""
-    taken = 0
-    for theme in ("light", "dark"):
+def visit(browser: Browser, address: str, wanted: set[str]) -> Iterator[tuple[str, Page | None]]:
+    """Each page by its name, open before the person who works on it until the next is asked for; None if it does not come."""
+    seats: dict[str, Page] = {}
+    for name, role, where in PAGES:
+        if wanted and name not in wanted:
+            continue
+        if role not in seats:
+            context = browser.new_context(color_scheme="light", reduced_motion="reduce")
+            seats[role] = context.new_page()
+            if role:
+                log_in(seats[role], address, role)
+        page = seats[role]
+        width, height = SIZES["desktop"]
+        page.set_viewport_size({"width": width, "height": height})
+        page.emulate_media(color_scheme="light")
+        try:
+            find(page, address, where)
+        except (Error, LookupError) as problem:
+            print(f"{name}: {problem}".splitlines()[0], file=sys.stderr)
+            yield name, None
+        else:
+            yield name, page
+    for page in seats.values():
+        page.context.close()
+
+
+def find(page: Page, address: str, where: str) -> None:
+    """Goes there, link by link. Raises LookupError when a page does not link to the next, or is not there."""
+    *names, path = where.split(" in ")
+    response = page.goto(address + path)
+    for name in reversed(names):
+        links = page.locator("main a[href]").evaluate_all(
+            "links => links.map(link => link.pathname + link.search)"
+        )
+        for link in links:
+            with suppress(Resolver404):
+                if resolve(urlsplit(link).path).view_name == name:
+                    response = page.goto(address + link)
+                    break
+        else:
+            raise LookupError(f"{urlsplit(page.url).path} links to no {name}")
+    if response is None or not (response.ok or path == NOWHERE):
+        raise LookupError(f"{page.url} is not there for this person")
+
+
+def take(browser: Browser, address: str) -> tuple[int, list[str]]:
+    """Every page in every theme and size: how many pictures were taken, and the pages that did not come."""
+    taken, missed = 0, []
+    sizes, themes = given("SIZE") or set(SIZES), given("THEME") or set(THEMES)
+    for name, page in visit(browser, address, given("ONLY")):
+        if page is None:
+            missed.append(name)
+            continue
         for size, (width, height) in SIZES.items():
-            pages: dict[str, Page] = {}
-            for name, role, where in PAGES:
-                if wanted and name not in wanted:
+            if size not in sizes:
+                continue
+            page.set_viewport_size({"width": width, "height": height})
+            for theme in THEMES:
+                if theme not in themes:
                     continue
-                if role not in pages:
-                    context = browser.new_context(
-                        viewport={"width": width, "height": height},
-                        color_scheme=theme,
-                        reduced_motion="reduce",
-                    )
-                    pages[role] = context.new_page()
-                    if role:
-                        _log_in(pages[role], address, role)
-                page = pages[role]
-                path = where.removeprefix("first:")
-                page.goto(address + path)
-                if where.startswith("first:"):
-                    link = page.locator("main tbody a[href], main article a[href]").first
-                    page.goto(address + str(link.get_attribute("href")))
+                page.emulate_media(color_scheme=theme)
                 page.screenshot(path=PLACE / f"{name}-{theme}-{size}.png", full_page=True)
                 taken += 1
-            for page in pages.values():
-                page.context.close()
-    return taken
+    return taken, missed
 
 
-def _log_in(page: Page, address: str, role: str) -> None:
+def given(name: str) -> set[str]:
+    """What an environment variable names, with commas between."""
+    return {part for part in os.environ.get(name, "").split(",") if part}
+
+
+def log_in(page: Page, address: str, role: str) -> None:
     page.goto(f"{address}/accounts/login/")
     page.locator("input[name=username]:visible").fill(f"{role}@demo.example")
     page.locator("input[name=password]:visible").fill("demo")
@@ -275,14 +388,17 @@ def main() -> int:
         print(f"There is no Chromium at {CHROMIUM}: install Debian's, or set CHROMIUM.", file=sys.stderr)
         return 1
     PLACE.mkdir(parents=True, exist_ok=True)
-    wanted = {name for name in os.environ.get("ONLY", "").split(",") if name}
+    django.setup()
     with running() as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
         )
-        print(f"{take(browser, address, wanted)} pictures in {PLACE.relative_to(ROOT)}")
+        taken, missed = take(browser, address)
         browser.close()
-    return 0
+    print(f"{taken} pictures in {PLACE.relative_to(ROOT)}")
+    if missed:
+        print(f"These pages did not come: {', '.join(missed)}", file=sys.stderr)
+    return 1 if missed else 0
 
 
 if __name__ == "__main__":

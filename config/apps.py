@@ -1,7 +1,11 @@
-from django.apps import AppConfig
-from django.db.models.signals import post_migrate
+import sys
 
-from config import roles
+from django.apps import AppConfig
+from django.conf import settings
+from django.db.models.signals import post_migrate
+from django.utils.translation import to_locale
+
+from config import machine_formats, roles
 
 
 class PlatformConfig(AppConfig):
@@ -14,4 +18,6 @@ class PlatformConfig(AppConfig):
     def ready(self) -> None:
         from config import mailing  # noqa: F401 -- registers itself with the outbox and the checks
 
+        for code, _name in settings.LANGUAGES:
+            sys.modules[f"{settings.FORMAT_MODULE_PATH}.{to_locale(code)}.formats"] = machine_formats
         post_migrate.connect(roles.apply, sender=self, dispatch_uid="application-role")

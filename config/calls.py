@@ -40,10 +40,8 @@ class ApiCall:
             headers.append('"Content-Type": "application/json"')
             sent = f"\n    data=json.dumps({_literal(self.body)}).encode(),"
         return (
-            "import json, os, urllib.request\n\n"
-            f'request = urllib.request.Request(\n    "{self.url}",\n    method="{self.method}",{sent}\n'
-            f"    headers={{{', '.join(headers)}}},\n)\n"
-            "with urllib.request.urlopen(request) as answer:\n    print(json.load(answer))"
+            f'import json, os, urllib.request\n\nrequest = urllib.request.Request(\n    "{self.url}",\n    method="{self.method}",{sent}\n'
+            f"    headers={{{', '.join(headers)}}},\n)\nwith urllib.request.urlopen(request) as answer:\n    print(json.load(answer))"
         )
 
 

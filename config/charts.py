@@ -16,15 +16,16 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from config import formats
+from config.language import _, marked
 
 Tone = Literal["accent", "good", "warn", "bad", "muted", "c1", "c2", "c3", "c4", "c5"]
 Point = tuple[float, float]
 
 SCALE: Final = Fraction(140, 100)  # every attainment bar ends at 140 % of quota
 _ALL: Final = Fraction(1)
-_AHEAD: Final = Fraction(10, 100)
-_TOLERANCE: Final = Fraction(3, 100)
-_AT_RISK: Final = Fraction(72, 100)
+_AHEAD: Final = 100_000  # parts per million of quota
+_TOLERANCE: Final = 30_000
+_AT_RISK: Final = 72  # per cent of pace
 _NOTHING: Final = mark_safe("")
 _MILLION: Final = 1_000_000
 
@@ -53,36 +54,52 @@ class Standing:
     word: str
 
 
-def standing(credited: int, quota: int, pace_ppm: int | None) -> Standing:
-    """Ahead from 10 points over pace, on pace down to 3 under, at risk below 72 % of pace.
+def stands(credited: int, quota: int, pace_ppm: int | None) -> str:
+    """ahead, on_pace, behind, at_risk or no_quota; met or open where no pace is defined.
 
-    pace_ppm   The share of quota that pace asks for today, in parts per million; None where none is defined.
+    Ahead from 10 points over pace, on pace down to 3 under, at risk below 72 % of pace.
+    pace_ppm   The share of quota that pace asks for today, in parts per million.
     """
     if quota <= 0:
-        return Standing("muted", "No quota")
-    reached = Fraction(credited, quota)
+        return "no_quota"
     if pace_ppm is None:
-        return Standing("good", "Met") if reached >= 1 else Standing("accent", "Open")
-    pace = Fraction(pace_ppm, _MILLION)
-    if reached >= pace + _AHEAD:
-        return Standing("good", "Ahead")
-    if reached >= pace - _TOLERANCE:
-        return Standing("accent", "On pace")
-    if reached >= pace * _AT_RISK:
-        return Standing("warn", "Behind")
-    return Standing("bad", "At risk")
+        return "met" if credited >= quota else "open"
+    reached = credited * _MILLION
+    if reached >= quota * (pace_ppm + _AHEAD):
+        return "ahead"
+    if reached >= quota * (pace_ppm - _TOLERANCE):
+        return "on_pace"
+    return "behind" if reached * 100 >= quota * pace_ppm * _AT_RISK else "at_risk"
+
+
+_STANDINGS: Final[Mapping[str, tuple[Tone, str]]] = {
+    "ahead": ("good", marked("Ahead")),
+    "on_pace": ("accent", marked("On pace")),
+    "behind": ("warn", marked("Behind")),
+    "at_risk": ("bad", marked("At risk")),
+    "no_quota": ("muted", marked("No quota")),
+    "met": ("good", marked("Met")),
+    "open": ("accent", marked("Open")),
+}
+
+
+def standing(credited: int, quota: int, pace_ppm: int | None) -> Standing:
+    """The same for the eye, and in a word, which the page speaks: files and the API have it as it is."""
+    return Standing(*_STANDINGS[stands(credited, quota, pace_ppm)])
 
 
 def attainment_label(credited: int, quota: int, *, pending: int = 0, pace_ppm: int | None = None) -> str:
     """The bar in words, for those who do not see it."""
     if quota <= 0:
-        return "No quota"
-    said = f"{formats.percent(credited, quota)} of quota credited"
+        return _("No quota")
+    said = _("%(credited)s of quota credited") % {"credited": formats.percent(credited, quota)}
     if pending:
-        said += f", {formats.percent(pending, quota)} pending"
+        said += _(", %(pending)s pending") % {"pending": formats.percent(pending, quota)}
     if pace_ppm is not None:
         gap = Fraction(credited, quota) - Fraction(pace_ppm, _MILLION)
-        said += f", {formats.points(abs(gap)).lstrip('+')} points {'behind' if gap < 0 else 'ahead of'} pace"
+        said += (
+            _(", %(points)s points behind pace") if gap < 0 else _(", %(points)s points ahead of pace")
+        ) % {"points": formats.points(abs(gap)).lstrip("+")}
     return said
 
 
@@ -403,7 +420,7 @@ def curve_chart(
     """
     if length <= 0:
         raise ValueError("a curve needs an axis")
-    low, high, step = axis([value * 1.05 for _, value in points], rows=3)
+    low, high, step = axis([value * 1.05 for _rest, value in points], rows=3)
 
     def y(value: float) -> float:
         return 100 - (value - low) / (high - low) * 100
@@ -603,7 +620,7 @@ def _bands(
     bands = []
     drawn = (link for link in links if link.value)
     for link in sorted(drawn, key=lambda each: (boxes[each.source][1], boxes[each.target][1])):
-        (ax, ay, _), (bx, by, _), height = boxes[link.source], boxes[link.target], link.value * unit
+        (ax, ay, _rest), (bx, by, _rest), height = boxes[link.source], boxes[link.target], link.value * unit
         ay, by, middle = ay + left[link.source], by + right[link.target], (ax + bx) / 2
         left[link.source] += height
         right[link.target] += height
@@ -612,7 +629,11 @@ def _bands(
         path = (
             f"M{a} {top_a}C{m} {top_a} {m} {top_b} {b} {top_b}V{low_b}C{m} {low_b} {m} {low_a} {a} {low_a}Z"
         )
-        said = f"{names[link.source]} to {names[link.target]}: {write(link.value)}"
+        said = _("%(source)s to %(target)s: %(value)s") % {
+            "source": names[link.source],
+            "target": names[link.target],
+            "value": write(link.value),
+        }
         bands.append(
             format_html(
                 '<path class="band t-{}" d="{}"><title>{}</title></path>', tones[link.source], path, said
@@ -984,7 +1005,8 @@ def _arrow(arrow: Arrow, curve: Sequence[Point], thick: float, names: Mapping[st
         '<g class="t-{}"><path class="{}" d="{}" stroke-width="{}"><title>{}</title></path><path class="head" d="{}"/></g>',
         *(arrow.tone, "tie" if arrow.weight is not None else "tie unsure"),
         *(_straight(shaft), _n(thick)),
-        f"{names[arrow.source]} to {names[arrow.target]}: {', '.join(arrow.lines)}",
+        _("%(source)s to %(target)s: %(value)s")
+        % {"source": names[arrow.source], "target": names[arrow.target], "value": ", ".join(arrow.lines)},
         f"M{_n(tx)} {_n(ty)}L{_n(base[0] - uy * half)} {_n(base[1] + ux * half)}L{_n(base[0] + uy * half)} {_n(base[1] - ux * half)}Z",
     )
 
@@ -1062,9 +1084,9 @@ def table_twin(caption: str, head: Sequence[str], rows: Iterable[Sequence[object
         ),
     )
     return format_html(
-        '<details class="twin"><summary>Show as table</summary><div class="scroll" tabindex="0" role="region" aria-label="{}, a table"><table class="dense"><caption class="sr">{}</caption>'
+        '<details class="twin"><summary>{}</summary><div class="scroll" tabindex="0" role="region" aria-label="{}"><table class="dense"><caption class="sr">{}</caption>'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details>",
-        *(caption, caption, columns, body),
+        *(_("Show as table"), _("%(caption)s, a table") % {"caption": caption}, caption, columns, body),
     )
 
 

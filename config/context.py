@@ -10,26 +10,29 @@ from django.conf import settings
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, get_urlconf, reverse
 
-from config import clock
+from config import clock, locales
 from config.first_steps import Step, steps_for
+from config.language import later
 from config.pages import STARTS
 
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "theme"
+DENSITY_COOKIE: Final = "density"
+CLOSE: Final = "close"
 
 SALES: Final = frozenset({"rep", "manager", "comp_admin", "auditor", "sourcing_lead"})
 STAFF: Final = SALES | {"catalog_manager", "engineer"}
 REVIEWERS: Final = frozenset({"comp_admin", "auditor"})
 
 ROLE_LABELS: Final = {
-    "comp_admin": "Comp admin",
-    "manager": "Sales manager",
-    "rep": "Sales rep",
-    "catalog_manager": "Catalog manager",
-    "sourcing_lead": "Sourcing lead",
-    "partner": "Partner",
-    "auditor": "Auditor",
-    "engineer": "Engineer",
+    "comp_admin": later("Comp admin"),
+    "manager": later("Sales manager"),
+    "rep": later("Sales rep"),
+    "catalog_manager": later("Catalog manager"),
+    "sourcing_lead": later("Sourcing lead"),
+    "partner": later("Partner"),
+    "auditor": later("Auditor"),
+    "engineer": later("Engineer"),
 }
 
 
@@ -39,6 +42,8 @@ class Entry:
 
     go    The letter that leads there after G.
     bar   Belongs to the bar at the bottom of a phone, under this short name.
+    also  Beginnings of other addresses whose pages belong to it.
+    alone Only its own address is it: what lies below belongs to others.
     """
 
     name: str
@@ -48,214 +53,282 @@ class Entry:
     roles: frozenset[str] | None = None
     go: str = ""
     bar: str = ""
+    also: tuple[str, ...] = ()
+    alone: bool = False
 
 
 ENTRIES: Final = (
-    Entry("home", "Home", icon="house", go="h", bar="Home"),
-    Entry("quotas:board", "Quota board", icon="chart-column", roles=SALES, go="b", bar="Board"),
-    Entry("quotas:leaderboard", "Leaderboard", icon="trophy", go="l"),
-    Entry("quotas:deals", "Deals", icon="handshake", roles=SALES | {"partner"}, go="d", bar="Deals"),
+    Entry("home", later("Home"), icon="house", go="h", bar=later("Home")),
+    Entry("quotas:board", later("Quota board"), icon="chart-column", roles=SALES, go="b", bar=later("Board")),
+    Entry("quotas:leaderboard", later("Leaderboard"), icon="trophy", go="l"),
     Entry(
-        *("quotas:accounts", "Accounts"),
+        "quotas:deals",
+        later("Deals"),
+        icon="handshake",
+        roles=SALES | {"partner"},
+        go="d",
+        bar=later("Deals"),
+    ),
+    Entry(
+        *("quotas:accounts", later("Accounts")),
         icon="building-2",
         roles=frozenset({"rep", "manager", "comp_admin", "auditor", "sourcing_lead"}),
     ),
     Entry(
-        *("quotas:planning", "Quotas"),
+        *("quotas:planning", later("Quotas")),
         icon="goal",
         roles=frozenset({"manager", "comp_admin", "auditor"}),
         go="q",
     ),
     Entry(
-        *("quotas:approvals", "Approvals"),
+        *("quotas:approvals", later("Approvals")),
         icon="clipboard-check",
         roles=frozenset({"manager", "comp_admin"}),
         go="a",
     ),
     Entry(
-        *("quotas:statements", "Statements"),
+        *("quotas:statements", later("Statements")),
         icon="file-text",
         roles=frozenset({"rep", "manager", "comp_admin", "auditor"}),
     ),
     Entry(
         "quotas:disputes",
-        "Disputes",
+        later("Disputes"),
         icon="message-square",
         roles=frozenset({"rep", "manager", "comp_admin", "auditor"}),
     ),
     Entry(
-        *("quotas:earnings", "Earnings"),
+        *("quotas:earnings", later("Earnings")),
         icon="wallet",
         roles=frozenset({"rep", "manager", "comp_admin", "auditor"}),
     ),
-    Entry("marketplace:catalog", "Catalog", icon="layout-grid", go="c", bar="Catalog"),
-    Entry("marketplace:changes", "What is new", icon="megaphone", group="Catalog", go="w"),
-    Entry("marketplace:recommend", "Which model", icon="list-filter", group="Catalog", go="m"),
+    Entry("marketplace:catalog", later("Catalog"), icon="layout-grid", go="c", bar=later("Catalog")),
+    Entry("marketplace:changes", later("What is new"), icon="megaphone", group=later("Catalog"), go="w"),
+    Entry("marketplace:recommend", later("Which model"), icon="list-filter", group=later("Catalog"), go="m"),
     Entry(
-        *("marketplace:change-sets", "Change sets"),
+        *("marketplace:change-sets", later("Change sets")),
         icon="git-pull-request",
-        group="Catalog desk",
+        group=later("Catalog desk"),
         roles=frozenset({"catalog_manager", "auditor"}),
         go="s",
     ),
-    Entry("marketplace:footing", "Equal footing", icon="equal", group="Catalog"),
-    Entry("marketplace:policy", "What counts", icon="scale", group="Catalog"),
+    Entry("marketplace:footing", later("Equal footing"), icon="equal", group=later("Catalog")),
+    Entry("marketplace:policy", later("What counts"), icon="scale", group=later("Catalog")),
     Entry(
         "marketplace:decisions",
-        "Decisions",
+        later("Decisions"),
         icon="stamp",
-        group="Catalog desk",
+        group=later("Catalog desk"),
         roles=frozenset({"catalog_manager", "auditor", "comp_admin"}),
         go="x",
     ),
-    Entry("marketplace:calculator", "Cost calculator", icon="calculator", group="Catalog"),
+    Entry("marketplace:calculator", later("Cost calculator"), icon="calculator", group=later("Catalog")),
     Entry(
         "marketplace:private-offers",
-        "Private offers",
+        later("Private offers"),
         icon="file-pen-line",
-        group="Catalog",
+        group=later("Catalog"),
         roles=frozenset({"catalog_manager", "auditor", "rep", "manager", "comp_admin", "partner"}),
     ),
     Entry(
         "marketplace:imports",
-        "Imports",
+        later("Imports"),
         icon="file-input",
-        group="Catalog desk",
+        group=later("Catalog desk"),
         roles=frozenset({"catalog_manager", "auditor"}),
     ),
     Entry(
-        *("marketplace:requests", "Requests"),
+        *("marketplace:requests", later("Requests")),
         icon="message-square-plus",
-        group="Catalog desk",
+        group=later("Catalog desk"),
         roles=frozenset({"catalog_manager", "auditor"}),
     ),
-    Entry("quotas:plans", "Crediting rules", icon="scale", group="Compensation", roles=SALES, go="r"),
     Entry(
-        *("quotas:parity", "Parity"),
+        "quotas:plans",
+        later("Crediting rules"),
+        icon="scale",
+        group=later("Compensation"),
+        roles=SALES,
+        go="r",
+    ),
+    Entry(
+        *("quotas:parity", later("Parity")),
         icon="shield-check",
-        group="Compensation",
+        group=later("Compensation"),
         roles=frozenset({"comp_admin", "auditor", "manager", "sourcing_lead"}),
         go="y",
     ),
-    Entry("quotas:periods", "Periods", icon="calendar-range", group="Compensation", roles=REVIEWERS, go="p"),
+    Entry(
+        "quotas:periods",
+        later("Periods"),
+        icon="calendar-range",
+        group=later("Compensation"),
+        roles=REVIEWERS,
+        go="p",
+    ),
     Entry(
         "quotas:usage",
-        "Usage",
+        later("Usage"),
         icon="gauge",
-        group="Compensation",
+        group=later("Compensation"),
         roles=frozenset({"manager", "comp_admin", "auditor"}),
         go="u",
     ),
     Entry(
-        *("quotas:imports", "Data in"),
+        *("quotas:imports", later("Data in")),
         icon="file-input",
-        group="Compensation",
+        group=later("Compensation"),
         roles=frozenset({"manager", "comp_admin", "auditor"}),
         go="t",
     ),
     Entry(
-        *("quotas:reconciliation", "Reconciliation"),
+        *("quotas:reconciliation", later("Reconciliation")),
         icon="git-compare",
-        group="Compensation",
+        group=later("Compensation"),
         roles=frozenset({"manager", "comp_admin", "auditor"}),
     ),
-    Entry("quotas:draws", "Draws", icon="hand-coins", group="Compensation", roles=REVIEWERS),
-    Entry("quotas:policies", "Policies", icon="badge-check", group="Compensation", roles=REVIEWERS),
-    Entry("quotas:exports", "Data out", icon="file-output", group="Compensation", roles=REVIEWERS),
-    Entry("quotas:ledger", "Ledger", icon="book-open", group="Compensation", roles=REVIEWERS),
+    Entry("quotas:draws", later("Draws"), icon="hand-coins", group=later("Compensation"), roles=REVIEWERS),
     Entry(
-        *("quotas:adjustments", "Adjustments"),
+        "quotas:policies", later("Policies"), icon="badge-check", group=later("Compensation"), roles=REVIEWERS
+    ),
+    Entry(
+        "quotas:exports", later("Data out"), icon="file-output", group=later("Compensation"), roles=REVIEWERS
+    ),
+    Entry("quotas:ledger", later("Ledger"), icon="book-open", group=later("Compensation"), roles=REVIEWERS),
+    Entry(
+        *("quotas:adjustments", later("Adjustments")),
         icon="sliders-horizontal",
-        group="Compensation",
+        group=later("Compensation"),
         roles=REVIEWERS,
     ),
-    Entry("quotas:recredits", "Recredit", icon="rotate-ccw", group="Compensation", roles=REVIEWERS, go="e"),
-    Entry("quotas:facts", "Changes", icon="file-pen-line", group="Compensation", roles=REVIEWERS),
     Entry(
-        *("quotas:whatif", "What if"),
+        "quotas:recredits",
+        later("Recredit"),
+        icon="rotate-ccw",
+        group=later("Compensation"),
+        roles=REVIEWERS,
+        go="e",
+    ),
+    Entry(
+        "quotas:facts", later("Changes"), icon="file-pen-line", group=later("Compensation"), roles=REVIEWERS
+    ),
+    Entry(
+        *("quotas:whatif", later("What if")),
         icon="split",
-        group="Compensation",
+        group=later("Compensation"),
         roles=frozenset({"manager", "comp_admin"}),
     ),
-    Entry("quotas:gap", "My gap", icon="target", roles=frozenset({"rep"})),
-    Entry("quotas:audit", "Audit", icon="shield-check", group="Compensation", roles=REVIEWERS),
-    Entry("accounts:audit", "Audit trail", icon="history", group="Compensation", roles=REVIEWERS),
+    Entry("quotas:gap", later("My gap"), icon="target", roles=frozenset({"rep"})),
+    Entry("quotas:audit", later("Audit"), icon="shield-check", group=later("Compensation"), roles=REVIEWERS),
     Entry(
-        *("marketplace:console", "Publisher console"),
+        "accounts:audit", later("Audit trail"), icon="history", group=later("Compensation"), roles=REVIEWERS
+    ),
+    Entry(
+        *("marketplace:console", later("Publisher console")),
         icon="building-2",
-        group="Publisher",
+        group=later("Publisher"),
         roles=frozenset({"partner"}),
         go="o",
-        bar="Console",
+        bar=later("Console"),
     ),
     Entry(
-        *("marketplace:sourcing", "Overview"),
+        *("marketplace:sourcing", later("Overview")),
         icon="network",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=frozenset({"sourcing_lead", "auditor"}),
         go="i",
+        alone=True,
+        also=("/sourcing/brief/",),
     ),
     Entry(
-        *("marketplace:products", "Products"),
+        *("marketplace:products", later("Products")),
         icon="blocks",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=STAFF,
+        also=("/sourcing/features/",),
     ),
     Entry(
-        *("marketplace:concentration", "Concentration"),
+        *("marketplace:concentration", later("Concentration")),
         icon="chart-pie",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=frozenset({"sourcing_lead", "auditor"}),
     ),
     Entry(
-        *("marketplace:spend", "Spend"),
+        *("marketplace:spend", later("Spend")),
         icon="coins",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=frozenset({"sourcing_lead", "auditor"}),
+        also=("/sourcing/usage/", "/sourcing/plans/"),
     ),
     Entry(
-        *("marketplace:companies", "Companies"),
+        *("marketplace:companies", later("Companies")),
         icon="building",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=frozenset({"sourcing_lead", "auditor"}),
+        also=("/sourcing/relationships/", "/sourcing/commitments/", "/sourcing/flows/", "/sourcing/risks/"),
     ),
     Entry(
         "marketplace:judge",
-        "Judge models",
+        later("Judge models"),
         icon="thumbs-up",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=frozenset({"engineer", "sourcing_lead", "auditor"}),
         go="j",
     ),
-    Entry("marketplace:task-matrix", "Task matrix", icon="grid-3x3", group="Sourcing", roles=STAFF),
     Entry(
-        *("marketplace:substitutions", "Substitution"),
-        icon="replace",
-        group="Sourcing",
-        roles=frozenset({"sourcing_lead", "auditor", "engineer"}),
+        "marketplace:task-matrix", later("Task matrix"), icon="grid-3x3", group=later("Sourcing"), roles=STAFF
     ),
     Entry(
-        *("marketplace:scenarios", "Scenarios"),
+        *("marketplace:substitutions", later("Substitution")),
+        icon="replace",
+        group=later("Sourcing"),
+        roles=frozenset({"sourcing_lead", "auditor", "engineer"}),
+        also=("/sourcing/leverage/", "/sourcing/drill/"),
+    ),
+    Entry(
+        *("marketplace:scenarios", later("Scenarios")),
         icon="git-branch",
-        group="Sourcing",
+        group=later("Sourcing"),
         roles=frozenset({"sourcing_lead", "auditor"}),
         go="k",
     ),
-    Entry("marketplace:facts", "Public facts", icon="landmark", group="Sourcing", go="f"),
+    Entry("marketplace:facts", later("Public facts"), icon="landmark", group=later("Sourcing"), go="f"),
     Entry(
         "marketplace:webhooks",
-        "Webhooks",
+        later("Webhooks"),
         icon="webhook",
-        group="Build",
+        group=later("Build"),
         roles=frozenset({"partner", "catalog_manager"}),
     ),
-    Entry("api-docs", "API reference", icon="code", group="Build"),
-    Entry("styleguide", "Style guide", icon="palette", group="Build"),
+    Entry("api-docs", later("API reference"), icon="code", group=later("Build")),
+    Entry("styleguide", later("Style guide"), icon="palette", group=later("Build")),
 )
 
 # Things to do, for the palette only. Key: the single letter that does it.
 ACTIONS: Final = (
-    Entry("quotas:deal-new", "Log a deal", icon="plus", roles=frozenset({"rep", "manager"}), go="n"),
+    Entry("quotas:deal-new", later("Log a deal"), icon="plus", roles=frozenset({"rep", "manager"}), go="n"),
+    Entry(
+        *("quotas:dispute-new", later("Dispute a number")),
+        icon="message-square-plus",
+        roles=frozenset({"rep", "manager", "comp_admin"}),
+    ),
+    Entry(
+        *("quotas:adjustment-new", later("Propose an adjustment")),
+        icon="sliders-horizontal",
+        roles=frozenset({"comp_admin"}),
+    ),
+    Entry(
+        *("marketplace:decision-new", later("Propose what counts")),
+        icon="stamp",
+        roles=frozenset({"catalog_manager"}),
+    ),
+    Entry(
+        *("marketplace:leverage", later("See what happens if a supplier leaves")),
+        icon="network",
+        roles=frozenset({"sourcing_lead", "auditor"}),
+    ),
+    Entry("marketplace:compare", later("Compare offerings"), icon="columns-2"),
+    Entry("accounts:preferences", later("Preferences"), icon="languages"),
 )
 
 
@@ -311,6 +384,11 @@ class Shell:
         return "light" if self.theme == "dark" else "dark"
 
     @property
+    def close(self) -> bool:
+        """Rows of lists stand close together."""
+        return self._request.COOKIES.get(DENSITY_COOKIE) == CLOSE
+
+    @property
     def demo(self) -> bool:
         return bool(settings.DEMO_MODE)
 
@@ -361,8 +439,8 @@ class Shell:
             return []
         path, urls = self._request.path, _urls(get_urlconf() or settings.ROOT_URLCONF)
         seen = [entry for entry in ENTRIES if entry.name in urls and self._may(entry)]
-        inside = [entry for entry in seen if path == urls[entry.name] or _under(path, urls[entry.name])]
-        here = max(inside, key=lambda entry: len(urls[entry.name]), default=None)
+        found = [(_belongs(path, entry, urls[entry.name]), entry) for entry in seen]
+        here = max((each for each in found if each[0]), key=lambda each: each[0], default=(0, None))[1]
         return [Link(entry, urls[entry.name], entry is here, self._count(entry.name)) for entry in seen]
 
     @cached_property
@@ -394,6 +472,16 @@ class Shell:
         return _urls(get_urlconf() or settings.ROOT_URLCONF).get("accounts:notifications", "")
 
     @property
+    def locale(self) -> str:
+        """Of numbers, for scripts that read and write them; empty where it is the house's."""
+        tag = locales.current().tag
+        return "" if tag == locales.HOUSE_TAG else tag
+
+    @property
+    def preferences_url(self) -> str:
+        return _urls(get_urlconf() or settings.ROOT_URLCONF).get("accounts:preferences", "")
+
+    @property
     def search_url(self) -> str:
         return _urls(get_urlconf() or settings.ROOT_URLCONF).get("quotas:find", "") if self.known else ""
 
@@ -422,15 +510,19 @@ def shell(request: HttpRequest) -> dict[str, Shell]:
     return {"shell": Shell(request)}
 
 
-def _under(path: str, url: str) -> bool:
-    return url != "/" and path.startswith(url)
+def _belongs(path: str, entry: Entry, url: str) -> int:
+    """How closely a page belongs to an entry with this address: the length of the beginning that they share; zero is not at all."""
+    if path == url:
+        return len(url)
+    below = entry.also if entry.alone or url == "/" else (url, *entry.also)
+    return max((len(each) for each in below if path.startswith(each)), default=0)
 
 
 @lru_cache(maxsize=8)
 def _urls(_urlconf: str | None) -> dict[str, str]:
     """Address of every URL name that this project's URLs know; worked out once a process."""
     known = {}
-    extra = ("accounts:notifications", "accounts:logout", "quotas:find", "theme")
+    extra = ("accounts:notifications", "accounts:preferences", "accounts:logout", "quotas:find", "theme")
     for name in (*(entry.name for entry in (*ENTRIES, *ACTIONS)), *extra):
         try:
             known[name] = reverse(name)

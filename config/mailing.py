@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from accounts.models import User
-from config import outbox
+from config import formats, locales, outbox
 from config.celery import ask
 from config.models import Mail
 
@@ -42,6 +42,8 @@ OPTIONAL: Final = {
     "dispute-due": "Disputes that I have to answer",
 }
 """Kinds that a person may switch off, and how they are called. All others concern what has to be known."""
+BEGINS, ENDS = "\ue000", "\ue001"  # round a figure that is written when it is known who reads it
+_FIGURE: Final = re.compile(f"{BEGINS}(amount\\|-?[0-9]+\\|[A-Z]{{3}}\\|[0-9]|moment\\|[-+:.0-9T]+){ENDS}")
 WHY: Final = "You get this mail because it concerns your work in Parity."
 
 
@@ -60,7 +62,7 @@ def promise_mail(
     key      What it is about, its kind first: approvals-wait:2026-08-14.
     to       Ids of users. Services, and people who may not log in any more, get none.
     subject  One line; what would break it is taken out.
-    text     Plain text, without greeting and footer.
+    text     Plain text, without greeting and footer; amounts and times by amount() and moment(), for each reader's eyes.
     link     A path of ours to look at, such as /quotas/approvals/.
     why      Why one gets it: a sentence of its own at the end.
     """
@@ -77,6 +79,32 @@ def promise_mail(
     }
     named = hashlib.sha256(repr((key, people)).encode()).hexdigest()
     outbox.promise(topic=TOPIC, key=f"mail:{named}", payload=payload, at=at)
+
+
+def amount(minor: int, code: str, exponent: int) -> str:
+    """An amount in a text that several people get: each reads it in the own way."""
+    return _figure("amount", minor, code, exponent)
+
+
+def moment(at: datetime) -> str:
+    """A time in such a text: each reads it on the own clock."""
+    return _figure("moment", at.isoformat())
+
+
+def _figure(*parts: object) -> str:
+    return f"{BEGINS}{'|'.join(map(str, parts))}{ENDS}"
+
+
+def _written(text: str) -> str:
+    """The text with its figures, as whoever reads it now reads them."""
+
+    def figure(match: re.Match[str]) -> str:
+        kind, *parts = match[1].split("|")
+        if kind == "amount":
+            return formats.money(int(parts[0]), parts[1], int(parts[2]))
+        return formats.moment_short(datetime.fromisoformat(parts[0]))
+
+    return _FIGURE.sub(figure, text)
 
 
 def one_line(subject: str) -> str:
@@ -104,6 +132,12 @@ def absolute(path: str) -> str:
 def address(payload: dict[str, Any], at: datetime) -> None:
     """One mail for each person who wants it. 2 statements."""
     kind = kind_of(payload["key"])
+    link, why = payload.get("link", ""), payload.get("why", WHY)
+
+    def written_for(user: User) -> str:
+        with locales.read_by(user):
+            return body(_written(payload["text"]), link=link, why=why)
+
     people = [user for user in User.objects.filter(pk__in=payload["to"]).order_by("pk") if wants(user, kind)]
     Mail.objects.bulk_create(
         [
@@ -111,7 +145,7 @@ def address(payload: dict[str, Any], at: datetime) -> None:
                 user=user,
                 key=payload["key"],
                 subject=payload["subject"],
-                text=body(payload["text"], link=payload.get("link", ""), why=payload.get("why", WHY)),
+                text=written_for(user),
                 created_at=at,
             )
             for user in people

@@ -1,11 +1,15 @@
-"""A name for each request, so that a log line, a problem answer and an audit event can be brought together."""
+"""A name for each request, so that a log line, a problem answer and an audit event can be brought together; and whose eyes a page is for."""
 
 import re
 import uuid
 from collections.abc import Callable
 from contextvars import ContextVar
+from typing import Final
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+
+from config import locales
 
 _request_id: ContextVar[str] = ContextVar("request_id", default="")
 _ACCEPTABLE = re.compile(r"[A-Za-z0-9._-]{8,40}")
@@ -31,3 +35,30 @@ class RequestIdMiddleware:
             return response
         finally:
             _request_id.reset(token)
+
+
+API: Final = "/api/"
+FILE: Final = "format"  # of a list, as config/exporting.py has it
+
+
+class ReaderMiddleware:
+    """Pages are written as their reader reads: style, time zone and language of the preferences. REST and files are not.
+
+    Whatever happens, nothing stays in effect when the request is over.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if request.path_info.startswith(API) or request.GET.get(FILE):
+            return self.get_response(request)
+        with locales.answering(request, _reader(request)):
+            return self.get_response(request)
+
+
+def _reader(request: HttpRequest) -> locales.Reader | None:
+    """Whoever is logged in. Without a session nobody is, and nobody is asked for."""
+    if settings.SESSION_COOKIE_NAME not in request.COOKIES or not request.user.is_authenticated:
+        return None
+    return request.user

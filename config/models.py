@@ -4,6 +4,8 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
+
 
 class OutboxMessage(models.Model):
     """An effect promised by the transaction that wrote it, carried out afterwards at least once, by one worker at a time."""
@@ -71,11 +73,11 @@ class IdempotencyRecord(models.Model):
 
 
 class JobState(models.TextChoices):
-    WAITING = "waiting", "Waiting"
-    RUNNING = "running", "Running"
-    DONE = "done", "Done"
-    FAILED = "failed", "Failed"
-    CANCELLED = "cancelled", "Cancelled"
+    WAITING = "waiting", marked("Waiting")
+    RUNNING = "running", marked("Running")
+    DONE = "done", marked("Done")
+    FAILED = "failed", marked("Failed")
+    CANCELLED = "cancelled", marked("Cancelled")
 
 
 class Job(models.Model):

@@ -23,6 +23,7 @@ from django.core.management import CommandError, call_command, get_commands
 from django.db import OperationalError, connections
 
 from config.local import local_dir
+from config.migrating import migrate
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 OLDEST_POSTGRESQL = 15
@@ -46,7 +47,7 @@ def main(arguments: list[str]) -> int:
             database()
             assets(local)
             folders()
-            call_command("migrate", database="owner", verbosity=0, interactive=False)
+            migrate()
             call_command(
                 "reindex_catalog", missing=True, verbosity=0
             )  # after an upgrade that brings the index

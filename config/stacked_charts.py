@@ -8,6 +8,7 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
 from config.charts import Tone, _chart, _n, axis
+from config.language import _
 
 MOST_TICKS = 8
 
@@ -73,7 +74,11 @@ def stacked(
             drawn.append(
                 format_html(
                     '<text class="ax" x="{}%" y="{}%" dy="-4" text-anchor="middle">?<title>{}</title></text>',
-                    *(_n((at + 0.5) * width), _n(y(ground)), f"{name}: a part has no price"),
+                    *(
+                        _n((at + 0.5) * width),
+                        _n(y(ground)),
+                        _("%(name)s: a part has no price") % {"name": name},
+                    ),
                 )
             )
     every = math.ceil(len(names) / MOST_TICKS) or 1

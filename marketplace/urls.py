@@ -32,6 +32,8 @@ from marketplace.views.sourcing import facts
 from marketplace.views.sourcing import flows as sourcing_flows
 from marketplace.views.sourcing import judging as sourcing_judging
 from marketplace.views.sourcing import overview as sourcing_overview
+from marketplace.views.sourcing import plans as sourcing_plans
+from marketplace.views.sourcing import portfolio as sourcing_portfolio
 from marketplace.views.sourcing import products as sourcing_products
 from marketplace.views.sourcing import relationships as sourcing_relationships
 from marketplace.views.sourcing import scenarios as sourcing_scenarios
@@ -105,6 +107,12 @@ urlpatterns = [
     path("catalog/<slug:slug>/", offering.offering, name="offering"),
     path("sourcing/facts/", facts.facts, name="facts"),
     path("sourcing/products/", sourcing_products.products, name="products"),
+    path("sourcing/products/new/", sourcing_portfolio.product_new, name="product-new"),
+    path("sourcing/products/<slug:slug>/change/", sourcing_portfolio.product_change, name="product-change"),
+    path("sourcing/products/<slug:slug>/end/", sourcing_portfolio.product_end, name="product-end"),
+    path("sourcing/products/<slug:slug>/features/new/", sourcing_portfolio.feature_new, name="feature-new"),
+    path("sourcing/features/<slug:slug>/change/", sourcing_portfolio.feature_change, name="feature-change"),
+    path("sourcing/features/<slug:slug>/end/", sourcing_portfolio.feature_end, name="feature-end"),
     path("sourcing/products/<slug:slug>/", sourcing_products.product, name="product"),
     path("sourcing/features/<slug:slug>/", sourcing_products.feature, name="feature"),
     path("sourcing/features/<slug:slug>/mix/", sourcing_products.feature_mix, name="feature-mix"),
@@ -115,6 +123,9 @@ urlpatterns = [
     path("sourcing/scenarios/<int:pk>/change/", sourcing_scenarios.change, name="scenario-change"),
     path("sourcing/scenarios/<int:pk>/<slug:action>/", sourcing_scenarios.act, name="scenario-act"),
     path("sourcing/spend/", sourcing_spend.spend, name="spend"),
+    path("sourcing/plans/", sourcing_plans.plans, name="spend-plans"),
+    path("sourcing/plans/new/", sourcing_plans.new, name="spend-plan-new"),
+    path("sourcing/plans/<int:pk>/withdraw/", sourcing_plans.withdraw, name="spend-plan-withdraw"),
     path("sourcing/usage/", sourcing_spend.lines, name="sourcing-usage"),
     path("sourcing/usage/import/", sourcing_spend.usage_import, name="usage-import"),
     path("sourcing/substitutions/", sourcing_substitution.substitutions, name="substitutions"),

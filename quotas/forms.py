@@ -15,6 +15,7 @@ from django.http import QueryDict
 
 from accounts.models import User
 from config import formats
+from config.language import _, later, spoken, spoken_choices
 from config.refusals import Problem
 from marketplace.models import Currency, Customer, Offering, Plan
 from marketplace.selectors.visibility import offerings_for
@@ -23,11 +24,11 @@ from quotas.selectors.visibility import deals_for, rep_of, reps_for
 from quotas.services.booking import MOST_LINES, MOST_SHARES, DealDraft, LineDraft, ShareDraft
 
 T = TypeVar("T", Customer, Offering, Rep)
-KINDS: Final = [(kind.value, kind.label) for kind in DealKind if kind != DealKind.CONSUMPTION]
-_NUMBER: Final = re.compile(r"[-−]?[0-9]{1,18}(\.[0-9]{1,9})?")
+KINDS: Final = spoken_choices((kind.value, kind.label) for kind in DealKind if kind != DealKind.CONSUMPTION)
+_NUMBER: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?")
+MOST_PER_CENT: Final = 999  # nobody means 1234 % by 1.234
 _TOKEN: Final = re.compile(r"[-_0-9A-Za-z]{1,64}")
 _SLUG_BEHIND: Final = re.compile(r"^(.*)\s\(([-\w]+)\)$")
-_SPACES: Final = re.compile(r"[\s,\u00a0\u202f]")
 PLACES: Final[Mapping[str, str]] = {"plan": "plan", "price_version": "plan"}
 
 
@@ -82,52 +83,67 @@ def _text(
 
 class HeadForm(Part):
     customer = _text(
-        "Customer", options="customers", wrong="Say who bought.", placeholder="Type a part of the name"
+        later("Customer"),
+        options="customers",
+        wrong=later("Say who bought."),
+        placeholder=later("Type a part of the name"),
     )
     owner = _text(
-        "Owner", options="reps", wrong="Say whose deal it is.", help_text="The rep whose deal it is."
+        later("Owner"),
+        options="reps",
+        wrong=later("Say whose deal it is."),
+        help_text=later("The rep whose deal it is."),
     )
-    kind = forms.ChoiceField(choices=KINDS, initial=DealKind.NEW_BUSINESS)
+    kind = forms.ChoiceField(choices=KINDS, initial=DealKind.NEW_BUSINESS, label=later("Kind"))
     close_date = forms.DateField(
-        label="Close date",
-        help_text="The credit date: it picks period, plan, team and exchange rate.",
-        error_messages={"required": "Say when it closed.", "invalid": "Enter a day, such as 2026-08-14."},
+        label=later("Close date"),
+        help_text=later("The credit date: it picks period, plan, team and exchange rate."),
+        error_messages={
+            "required": later("Say when it closed."),
+            "invalid": later("Enter a day, such as 2026-08-14."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
-    currency = forms.ChoiceField(choices=())
+    currency = forms.ChoiceField(choices=(), label=later("Currency"))
     title = forms.CharField(
-        label="Title", required=False, max_length=160, widget=forms.TextInput(attrs={"autocomplete": "off"})
+        label=later("Title"),
+        required=False,
+        max_length=160,
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     refunds = _text(
-        "Refund of",
+        later("Refund of"),
         wrong="",
         required=False,
-        help_text="For a refund: the deal that it refunds.",
+        help_text=later("For a refund: the deal that it refunds."),
         placeholder="D-000123",
     )
     new_customer = forms.BooleanField(
-        label="New customer",
+        label=later("New customer"),
         required=False,
-        help_text="Confirmed at approval; counts once, on the first line.",
+        help_text=later("Confirmed at approval; counts once, on the first line."),
     )
 
 
 class LineForm(Part):
     offering = _text(
-        "Offering", options="offerings", wrong="Say what was sold.", placeholder="Type a part of the name"
+        later("Offering"),
+        options="offerings",
+        wrong=later("Say what was sold."),
+        placeholder=later("Type a part of the name"),
     )
-    plan = forms.ChoiceField(label="Plan", required=False, choices=())
-    amount = _text("Amount", wrong="Enter the amount.", css="num-in", inputmode="decimal")
-    quantity = _text("Quantity", wrong="", required=False, css="num-in", inputmode="decimal")
-    term_months = _text("Term, months", wrong="", required=False, css="num-in", inputmode="numeric")
+    plan = forms.ChoiceField(label=later("Plan"), required=False, choices=())
+    amount = _text(later("Amount"), wrong=later("Enter the amount."), css="num-in", inputmode="decimal")
+    quantity = _text(later("Quantity"), wrong="", required=False, css="num-in", inputmode="decimal")
+    term_months = _text(later("Term, months"), wrong="", required=False, css="num-in", inputmode="numeric")
 
 
 class AmendedHeadForm(HeadForm):
     reason = forms.CharField(
-        label="Reason",
+        label=later("Reason"),
         max_length=500,
-        help_text="Whoever approves it reads this, and it stays in the history.",
-        error_messages={"required": "Say why: the approver will read it, and so will an auditor."},
+        help_text=later("Whoever approves it reads this, and it stays in the history."),
+        error_messages={"required": later("Say why: the approver will read it, and so will an auditor.")},
         widget=forms.Textarea(attrs={"rows": 3}),
     )
 
@@ -137,8 +153,13 @@ class AmendedLineForm(LineForm):
 
 
 class ShareForm(Part):
-    rep = _text("Rep", options="reps", wrong="Say who takes part.", placeholder="Type a part of the name")
-    percent = _text("Share", wrong="Enter the share.", css="num-in", inputmode="decimal")
+    rep = _text(
+        later("Rep"),
+        options="reps",
+        wrong=later("Say who takes part."),
+        placeholder=later("Type a part of the name"),
+    )
+    percent = _text(later("Share"), wrong=later("Enter the share."), css="num-in", inputmode="decimal")
 
 
 class DealForms:
@@ -184,7 +205,7 @@ class DealForms:
         for form in self.lines:
             offering = self.offering_of(form)
             plans = offering.plans.all() if offering else ()
-            form.fields["plan"].choices = [("", "Any plan"), *((str(p.pk), _plan_name(p)) for p in plans)]  # type: ignore[attr-defined]
+            form.fields["plan"].choices = [("", _("Any plan")), *((str(p.pk), _plan_name(p)) for p in plans)]  # type: ignore[attr-defined]
 
     def _keep(self, deal: Deal) -> None:
         """Leave out what an amendment cannot change."""
@@ -350,7 +371,12 @@ class DealForms:
         for share in self.used_shares:
             text = share["percent"].value()
             if "percent" not in share.errors and ppm(text) is None:
-                share.add_error("percent", "Enter per cent with at most four decimals, such as 33.3333.")
+                share.add_error(
+                    "percent",
+                    formats.misread(text, most=MOST_PER_CENT)
+                    or _("Enter per cent with at most four decimals, such as %(example)s.")
+                    % {"example": formats.entered(Decimal("33.3333"))},
+                )
         return not any(form.errors for form in forms_)
 
     def _check_named(self) -> None:
@@ -372,9 +398,9 @@ class DealForms:
                 "customer", _not_one(len(named(Customer.objects.all(), [text])[text]), "customer")
             )
         if self.may_choose_owner and self.head["owner"].value() and self.owner is None:
-            self.head.add_error("owner", "Choose a rep of the teams that you manage.")
+            self.head.add_error("owner", _("Choose a rep of the teams that you manage."))
         if self.kind == DealKind.REFUND and self._refunded() is None:
-            self.head.add_error("refunds", "Name the approved deal that it refunds, such as D-000123.")
+            self.head.add_error("refunds", _("Name the approved deal that it refunds, such as D-000123."))
 
     def _check_numbers(self, line: LineForm) -> None:
         exponent = self.currency.exponent if self.currency else 2
@@ -382,15 +408,19 @@ class DealForms:
             str(line[name].value() or "").strip() for name in ("amount", "quantity", "term_months")
         )
         if amount and minor(amount, exponent) is None:
-            places = f"at most {exponent} decimals" if exponent else "no decimals"
+            places = (
+                _("at most %(exponent)s decimals") % {"exponent": exponent} if exponent else _("no decimals")
+            )
             line.add_error(
                 "amount",
-                f"Enter a number with {places}, such as {formats.money(123456789, '', exponent).strip()}.",
+                formats.misread(amount)
+                or _("Enter a number with %(places)s, such as %(formats)s.")
+                % {"places": places, "formats": formats.money(123456789, "", exponent).strip()},
             )
         if quantity and number(quantity) is None:
-            line.add_error("quantity", "Enter a number, zero or more.")
+            line.add_error("quantity", formats.misread(quantity) or _("Enter a number, zero or more."))
         if term and _whole(term) is None:
-            line.add_error("term_months", "Enter whole months, such as 12.")
+            line.add_error("term_months", _("Enter whole months, such as 12."))
 
     def place(self, problems: Iterable[Problem]) -> list[Problem]:
         """Put each problem beside its field. Returns those that are about the whole deal, or about the split."""
@@ -440,6 +470,7 @@ class DealForms:
                 "kind": draft.kind,
                 "close_date": draft.close_date.isoformat(),
                 "currency": draft.currency,
+                "usual_of": str(draft.customer_id),  # its currency is chosen already
                 "title": draft.title,
                 "refunds": f"D-{draft.refunds_id:06d}" if draft.refunds_id else "",
                 "token": draft.external_id,
@@ -495,7 +526,7 @@ def rearranged(data: QueryDict, do: str) -> QueryDict:
 
 def _switch(data: QueryDict, asked: str) -> None:
     """3/Name (slug): the fourth line sells that offering instead; its plan is chosen anew."""
-    line, _, offering = asked.partition("/")
+    line, _rest, offering = asked.partition("/")
     if line.isdecimal() and offering and f"lines-{line}-offering" in data:
         data[f"lines-{line}-offering"] = offering
         data[f"lines-{line}-plan"] = ""
@@ -526,31 +557,41 @@ def _share_evenly(data: QueryDict) -> None:
 
 
 def number(text: object) -> Decimal | None:
-    """A decimal as people type it: grouping commas and spaces are fine, exponents and words are not."""
-    plain = _SPACES.sub("", str(text or ""))
-    return Decimal(plain.replace("−", "-")) if _NUMBER.fullmatch(plain) else None
+    """A decimal as its reader types it: groups and spaces are fine, exponents and words are not. formats.misread() says what is wrong."""
+    return _read(text, None)
 
 
 def minor(text: object, exponent: int) -> int | None:
     """Major units as typed to minor units; None for what is not a number, or finer than the currency."""
-    value = number(text)
+    return _scaled(number(text), exponent)
+
+
+def ppm(text: object) -> int | None:
+    """Per cent as typed to parts per million."""
+    return _scaled(_read(str(text or "").replace("%", ""), MOST_PER_CENT), 4)
+
+
+def _read(text: object, most: int | None) -> Decimal | None:
+    try:
+        plain = formats.typed(str(text or ""), most=most)
+    except formats.Unreadable:
+        return None
+    return Decimal(plain) if _NUMBER.fullmatch(plain) else None
+
+
+def _scaled(value: Decimal | None, exponent: int) -> int | None:
     if value is None:
         return None
     scaled = value.scaleb(exponent)
     return int(scaled) if scaled == scaled.to_integral_value(ROUND_DOWN) else None
 
 
-def ppm(text: object) -> int | None:
-    """Per cent as typed to parts per million."""
-    return minor(str(text or "").replace("%", ""), 4)
-
-
 def written_ppm(value: int) -> str:
-    return f"{Decimal(value).scaleb(-4).normalize():f}"
+    return formats.entered(Decimal(value).scaleb(-4).normalize())
 
 
 def _plain(value: Decimal, exponent: int) -> str:
-    return f"{value:,.{exponent}f}"
+    return formats.entered(value, exponent, grouped=True)
 
 
 def _whole(text: object) -> int | None:
@@ -564,7 +605,7 @@ def _count(data: Mapping[str, Any], name: str, most: int) -> int:
 
 
 def _plan_name(plan: Plan) -> str:
-    return f"{plan.name}, {plan.get_pricing_form_display().lower()}"
+    return f"{plan.name}, {spoken(plan.get_pricing_form_display()).lower()}"
 
 
 def _readable(text: str) -> bool:
@@ -601,5 +642,8 @@ def named(things: "QuerySet[T]", texts: Iterable[str | None]) -> dict[str, list[
 
 def _not_one(found: int, what: str) -> str:
     if found:
-        return f"{found} {what}s have this name: choose one from the list."
-    return f"There is no such {what}: choose one from the list."
+        return _("%(found)s %(what)ss have this name: choose one from the list.") % {
+            "found": found,
+            "what": what,
+        }
+    return _("There is no such %(what)s: choose one from the list.") % {"what": what}

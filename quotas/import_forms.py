@@ -12,8 +12,10 @@ from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
+from django.utils.text import format_lazy
 
-from config import formats
+from config import formats, house
+from config.language import _, later, marked, spoken_choices
 from config.refusals import Problem
 from marketplace.models import CommercialPath, Origin
 from quotas.importers.maps import (
@@ -47,14 +49,14 @@ PERIOD: Final = "period"
 ANY: Final = "*"
 WON: Final = "won"
 STAGES: Final = {
-    WON: "Won",
-    "submitted": "Won, and waits for its approver in any case",
-    "draft": "Still open: logged as a draft",
-    "cancelled": "Lost: cancelled if it is here, else left out",
-    "skip": "Left out",
+    WON: marked("Won"),
+    "submitted": marked("Won, and waits for its approver in any case"),
+    "draft": marked("Still open: logged as a draft"),
+    "cancelled": marked("Lost: cancelled if it is here, else left out"),
+    "skip": marked("Left out"),
 }
 """What a stage means, for people: whether what is won is approved or waits is said once, by the policy."""
-YES_NO: Final = {"true": "Yes, a new customer", "false": "No"}
+YES_NO: Final = {"true": marked("Yes, a new customer"), "false": marked("No")}
 KNOWN: Final[Mapping[str, Mapping[str, str]]] = {
     "stage": STAGES,
     "kind": {kind.value: kind.label for kind in DealKind if kind != DealKind.CONSUMPTION},
@@ -66,22 +68,22 @@ WORDED: Final = ("stage", "kind", "role", "method")
 """Fields whose words are few: each word of the file is asked for by itself."""
 TRANSLATED: Final = frozenset({"offering", "owner", "account", "family", "plan", "publisher", "team", "territory", "currency", "rep", "measure", "segment", "region", "new_customer", "manager"})  # fmt: skip
 GROUPS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("The deal", ("external_id", "title", "stage", "close_date", "amount", "currency", "kind", "quantity", "term_months", "new_customer")),
-    ("Who sold it", ("owner", "owner_name", "team", "manager")),
-    ("The account", ("account", "account_country", "segment", "region", "territory")),
-    ("What was sold", ("offering", "publisher", "family", "plan")),
-    ("Where it comes from", ("refunds", "created_on", "changed_on")),
+    (later("The deal"), ("external_id", "title", "stage", "close_date", "amount", "currency", "kind", "quantity", "term_months", "new_customer")),
+    (later("Who sold it"), ("owner", "owner_name", "team", "manager")),
+    (later("The account"), ("account", "account_country", "segment", "region", "territory")),
+    (later("What was sold"), ("offering", "publisher", "family", "plan")),
+    (later("Where it comes from"), ("refunds", "created_on", "changed_on")),
 )  # fmt: skip
 CREATED: Final[tuple[tuple[str, str, str], ...]] = (
-    ("since", "From day", "People, teams and offerings that are made exist from this day on."),
-    ("team", "Team", "Of reps whose row names none."),
-    ("role", "Role", "Of reps whose row names none."),
-    ("segment", "Segment", "Of accounts."),
-    ("region", "Region", "Of accounts."),
-    ("country", "Country", "Of accounts, as two letters, such as US."),
-    ("publisher", "Publisher", "Of offerings whose row names none."),
-    ("origin", "Origin", "Of publishers."),
-    ("commercial_path", "Commercial path", "Of offerings."),
+    ("since", later("From day"), later("People, teams and offerings that are made exist from this day on.")),
+    ("team", later("Team"), later("Of reps whose row names none.")),
+    ("role", later("Role"), later("Of reps whose row names none.")),
+    ("segment", later("Segment"), later("Of accounts.")),
+    ("region", later("Region"), later("Of accounts.")),
+    ("country", later("Country"), later("Of accounts, as two letters, such as US.")),
+    ("publisher", later("Publisher"), later("Of offerings whose row names none.")),
+    ("origin", later("Origin"), later("Of publishers.")),
+    ("commercial_path", later("Commercial path"), later("Of offerings.")),
 )
 Where = tuple[str, str]
 """(value, label) of a choice."""
@@ -91,21 +93,26 @@ class UploadForm(forms.Form):
     """A file, and what it is about."""
 
     use_required_attribute = False
-    kind = forms.ChoiceField(label="What it is about", choices=())
+    kind = forms.ChoiceField(label=later("What it is about"), choices=())
     file = forms.FileField(
-        label="File",
+        label=later("File"),
         allow_empty_file=True,
-        help_text=f"CSV, XLSX or JSON Lines as your CRM exports it, at most {LARGEST // 1024**2} MB. Drop it here or choose it.",
-        error_messages={"required": "Choose a file.", "invalid": "Choose a file."},
+        help_text=format_lazy(
+            later(
+                "CSV, XLSX or JSON Lines as your CRM exports it, at most {megabytes} MB. Drop it here or choose it."
+            ),
+            megabytes=LARGEST // 1024**2,
+        ),
+        error_messages={"required": later("Choose a file."), "invalid": later("Choose a file.")},
         widget=forms.FileInput(
             attrs={"class": "drop", "accept": ".csv,.tsv,.txt,.xlsx,.jsonl,.ndjson,.json"}
         ),
     )
     map = forms.ChoiceField(
-        label="How it is read",
+        label=later("How it is read"),
         required=False,
         choices=(),
-        help_text="Parity knows the exports of the usual CRMs; what it cannot know it asks.",
+        help_text=later("Parity knows the exports of the usual CRMs; what it cannot know it asks."),
     )
 
     def __init__(
@@ -114,7 +121,10 @@ class UploadForm(forms.Form):
         super().__init__(*args, **kwargs)
         self.fields["kind"].choices = list(kinds)  # type: ignore[attr-defined]
         self.fields["kind"].initial = kind or None
-        self.fields["map"].choices = [("", "Look at it and guess"), *((m, f"Saved map: {m}") for m in maps)]  # type: ignore[attr-defined]
+        self.fields["map"].choices = [  # type: ignore[attr-defined]
+            ("", _("Look at it and guess")),
+            *((m, _("Saved map: %(m)s") % {"m": m}) for m in maps),
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +214,9 @@ class MapForm(forms.Form):
         field = question.get("field", "")
         if question.get("column") in self.heads and field in self.specs:
             if field in WORDED:
-                return "Say below what its words mean."
+                return _("Say below what its words mean.")
             if self.specs[field].kind == "date" and question.get("choices"):
-                return "Its days can be read in more than one way: choose below."
+                return _("Its days can be read in more than one way: choose below.")
         return str(question["why"])
 
     @property
@@ -258,36 +268,38 @@ class MapForm(forms.Form):
     def _choices(self) -> list[Any]:
         """What a column may be, by group; what an import of this kind needs is marked."""
         left = dict(self.specs)
-        grouped: list[Any] = [("", "Not read")]
+        grouped: list[Any] = [("", _("Not read"))]
 
         def option(spec: FieldSpec) -> Where:
-            return spec.name, f"{spec.label} (needed)" if spec.needed else spec.label
+            return spec.name, _("%(spec_label)s (needed)") % {
+                "spec_label": spec.label
+            } if spec.needed else spec.label
 
         if self.kind == ImportKind.DEALS:
             for label, names in GROUPS:
                 grouped.append((label, [option(left.pop(name)) for name in names if name in left]))
             grouped.append(
                 (
-                    "Shares",
+                    _("Shares"),
                     [
                         (f"split-{n}-{part}", f"{word} {n}")
                         for n in range(1, MOST_SPLITS + 1)
-                        for part, word in (("rep", "Rep who shares"), ("percent", "Percent of rep"))
+                        for part, word in (("rep", _("Rep who shares")), ("percent", _("Percent of rep")))
                     ],
                 )
             )
         rest = [option(spec) for spec in left.values()]
-        grouped.append(("More", rest)) if self.kind == ImportKind.DEALS and rest else grouped.extend(rest)
+        grouped.append((_("More"), rest)) if self.kind == ImportKind.DEALS and rest else grouped.extend(rest)
         if self.kind == ImportKind.QUOTAS:
-            grouped.append((PERIOD, "Targets of one period"))
+            grouped.append((PERIOD, _("Targets of one period")))
         return grouped
 
     def _put_columns(self) -> None:
         choices = self._choices()
         for at, head in enumerate(self.heads):
-            named = [("", f"Targets of {head}"), *choices[1:]]
+            named = [("", _("Targets of %(head)s") % {"head": head}), *choices[1:]]
             self.fields[f"c{at}"] = forms.ChoiceField(
-                label=f"What “{head}” is",
+                label=later("What “%(head)s” is") % {"head": head},
                 choices=named if at in self.by_name else choices,
                 required=False,
                 initial=self.reads[at],
@@ -295,10 +307,10 @@ class MapForm(forms.Form):
             self.fields[f"c{at}"].widget.attrs["class"] = "reads"
             if self.reads[at] == PERIOD:
                 self.fields[f"p{at}"] = forms.CharField(
-                    label=f"Period of “{head}”",
+                    label=later("Period of “%(head)s”") % {"head": head},
                     max_length=40,
                     initial=self.base.periods.get(head, ""),
-                    error_messages={"required": "Which period? Such as FY27-M01, or its first day."},
+                    error_messages={"required": later("Which period? Such as FY27-M01, or its first day.")},
                 )
 
     def _values_of(self, field: str) -> list[str]:
@@ -322,12 +334,14 @@ class MapForm(forms.Form):
                 said = ""
             choices = _ways(seen.formats or DATE_FORMATS, samples, date_reader, _day, said)
             self.fields[f"d_{name}"] = forms.ChoiceField(
-                label=f"Days in “{self.head_of(name)}”",
+                label=later("Days in “%(name)s”") % {"name": self.head_of(name)},
                 choices=choices,
                 initial=choices[0][0] if len(choices) == 1 else said,
                 widget=forms.RadioSelect if len(choices) < 6 else forms.Select,
                 error_messages={
-                    "required": "Both readings fit every value that was looked at. Choose the one that your CRM writes."
+                    "required": later(
+                        "Both readings fit every value that was looked at. Choose the one that your CRM writes."
+                    )
                 },
             )
             self.days.append(f"d_{name}")
@@ -354,8 +368,8 @@ class MapForm(forms.Form):
         choices = _ways(forms_of, samples, _number_reader, _number, said)
         if len(choices) > 1 or not seen.choices:
             self.fields["number"] = forms.ChoiceField(
-                label="Numbers", choices=choices, initial=said, widget=forms.RadioSelect,
-                error_messages={"required": "Both readings fit every value that was looked at. Choose one."},
+                label=later("Numbers"), choices=choices, initial=said, widget=forms.RadioSelect,
+                error_messages={"required": later("Both readings fit every value that was looked at. Choose one.")},
             )  # fmt: skip
             self.numbers = True
         self.number = choices[0][0]
@@ -377,19 +391,19 @@ class MapForm(forms.Form):
                 continue
             said = {_key(word): means for word, means in self.base.values.get(name, {}).items()}
             rows = []
-            options = list(known.items())
+            options = spoken_choices(known.items())
             for i, word in enumerate(self._distinct(at)):
                 self.fields[f"w_{name}_{at}_{i}"] = forms.ChoiceField(
                     label=word,
-                    choices=[("", "Choose what it means"), *options],
+                    choices=[("", _("Choose what it means")), *options],
                     initial=self._stage(name, said.get(_key(word), _itself(word, known))),
-                    error_messages={"required": f"Choose what “{word}” means."},
+                    error_messages={"required": later("Choose what “%(word)s” means.") % {"word": word}},
                 )
                 rows.append((word, self[f"w_{name}_{at}_{i}"]))
             self.fields[f"w_{name}_any"] = forms.ChoiceField(
-                label="Any other word",
+                label=later("Any other word"),
                 required=False,
-                choices=[("", "Refused, with its line in the report"), *options],
+                choices=[("", _("Refused, with its line in the report")), *options],
                 initial=self._stage(name, said.get(ANY, "")),
             )
             self.words.append(
@@ -404,7 +418,9 @@ class MapForm(forms.Form):
                     required=False,
                     max_length=20_000,
                     initial="\n".join(lines),
-                    help_text="One a line, as the file has it = as Parity calls it, such as GTXPro = GTX Pro.",
+                    help_text=later(
+                        "One a line, as the file has it = as Parity calls it, such as GTXPro = GTX Pro."
+                    ),
                     widget=forms.Textarea(attrs={"rows": 3}),
                 )
                 self.translations.append(f"t_{name}")
@@ -446,7 +462,10 @@ class MapForm(forms.Form):
             field: forms.Field
             if known:
                 field = forms.ChoiceField(
-                    label=label, required=must, choices=[("", "–"), *known.items()], help_text=spec.help
+                    label=label,
+                    required=must,
+                    choices=[("", "–"), *spoken_choices(known.items())],
+                    help_text=spec.help,
                 )
             else:
                 field = forms.CharField(
@@ -464,7 +483,7 @@ class MapForm(forms.Form):
             if name == "offering" and not here:
                 field.widget.attrs["list"] = "offerings"
             field.initial = self._stage(name, held.get(name, ""))
-            field.error_messages["required"] = "Say it for every row, or choose its column above."
+            field.error_messages["required"] = _("Say it for every row, or choose its column above.")
             self.fields[f"k_{name}"] = field
             wanted = not here and (spec.needed or name == "currency" or bool(held.get(name)))
             (self.empties if here else self.needs if wanted else self.fixed).append(f"k_{name}")
@@ -473,104 +492,113 @@ class MapForm(forms.Form):
         base = self.base
         deals = self.kind == ImportKind.DEALS
         self.fields["source"] = forms.CharField(
-            label="Source",
+            label=later("Source"),
             max_length=20,
             required=deals,
             initial=base.source,
-            help_text="The system that the file comes from, such as salesforce. With the deal's own id it says which deal a row is, so keep it the same next time."
+            help_text=later(
+                "The system that the file comes from, such as salesforce. With the deal's own id it says which deal a row is, so keep it the same next time."
+            )
             if deals
-            else "The system that the file comes from.",
+            else later("The system that the file comes from."),
             widget=forms.TextInput(attrs={"autocomplete": "off"}),
-            error_messages={"required": "Name the system that the file comes from, such as salesforce."},
+            error_messages={
+                "required": later("Name the system that the file comes from, such as salesforce.")
+            },
         )
         self.fields["calendar"] = forms.ChoiceField(
-            label="Fiscal calendar",
+            label=later("Fiscal calendar"),
             required=False,
-            choices=[("", "The operator's"), *calendars],
+            choices=[("", _("The operator's")), *calendars],
             initial=base.calendar,
-            help_text="Whose periods take the credit. Other years are opened under Periods.",
+            help_text=later("Whose periods take the credit. Other years are opened under Periods."),
         )
         self.fields["encoding"] = forms.ChoiceField(
-            label="Characters",
+            label=later("Characters"),
             required=False,
             initial=base.encoding,
             choices=_with(
-                [("", f"As seen ({self.look.get('encoding') or 'UTF-8'})"), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("cp1252", "Windows-1252")],
+                [("", _("As seen (%(value)s)") % {"value": self.look.get('encoding') or 'UTF-8'}), ("utf-8", "UTF-8"), ("utf-16", "UTF-16"), ("cp1252", "Windows-1252")],
                 base.encoding,
             ),
         )  # fmt: skip
-        delimiters = [(",", "Comma"), (";", "Semicolon"), ("\t", "Tab"), ("|", "Bar")]
+        delimiters = [(",", _("Comma")), (";", _("Semicolon")), ("\t", _("Tab")), ("|", _("Bar"))]
         self.fields["delimiter"] = forms.ChoiceField(
-            label="Cells are parted by",
+            label=later("Cells are parted by"),
             required=False,
             initial="tab" if base.delimiter == "\t" else base.delimiter,
             choices=_with(
-                [("", "As seen"), *(("tab" if sign == "\t" else sign, word) for sign, word in delimiters)],
+                [("", _("As seen")), *(("tab" if sign == "\t" else sign, word) for sign, word in delimiters)],
                 "tab" if base.delimiter == "\t" else base.delimiter,
             ),
         )
         if self.look.get("sheets"):
             self.fields["sheet"] = forms.ChoiceField(
-                label="Sheet",
+                label=later("Sheet"),
                 required=False,
                 initial=base.sheet,
                 choices=_with(
-                    [("", "The first with a table"), *((s, s) for s in self.look["sheets"])], base.sheet
+                    [("", _("The first with a table")), *((s, s) for s in self.look["sheets"])], base.sheet
                 ),
             )
         self.fields["nulls"] = forms.CharField(
-            label="Words for nothing",
+            label=later("Words for nothing"),
             required=False,
             max_length=200,
             initial=", ".join(sorted(base.nulls)),
-            help_text="Cells that are read as empty, with commas between, such as NULL, n/a.",
+            help_text=later("Cells that are read as empty, with commas between, such as NULL, n/a."),
         )
         if self.kind == ImportKind.QUOTAS:
             self.fields["period_form"] = forms.ChoiceField(
-                label="Columns that are named after periods",
+                label=later("Columns that are named after periods"),
                 required=False,
-                choices=[("", "None"), *((form, f"Such as {form}") for form in PERIOD_FORMS)],
+                choices=[
+                    ("", _("None")),
+                    *((form, _("Such as %(form)s") % {"form": form}) for form in PERIOD_FORMS),
+                ],
                 initial=base.period_form,
-                help_text="A table with one column a month or quarter.",
+                help_text=later("A table with one column a month or quarter."),
             )
         if base.splits or any(what.startswith("split-") for what in self.reads):
             self.fields["fractions"] = forms.BooleanField(
-                label="Percentages of shares are written 0 to 1, such as 0.3 for 30%",
+                label=later("Percentages of shares are written 0 to 1, such as 0.3 for 30%"),
                 required=False,
                 initial=base.fractions,
             )
         if self.kind == ImportKind.DEALS:
             self.fields["several_lines"] = forms.BooleanField(
-                label="Rows with the same id, one below the other, are lines of one deal",
+                label=later("Rows with the same id, one below the other, are lines of one deal"),
                 required=False,
                 initial=base.several_lines,
             )
 
     def _put_options(self, options: Mapping[str, Any], policies: Sequence[str]) -> None:
         what = {
-            ImportKind.DEALS.value: "Make reps, teams, accounts, offerings and publishers that Parity does not know",
-            ImportKind.REPS.value: "Make reps, teams and territories that Parity does not know",
-        }.get(self.kind, "Make reps and territories that Parity does not know")
+            ImportKind.DEALS.value: _(
+                "Make reps, teams, accounts, offerings and publishers that Parity does not know"
+            ),
+            ImportKind.REPS.value: _("Make reps, teams and territories that Parity does not know"),
+        }.get(self.kind, _("Make reps and territories that Parity does not know"))
         self.fields["create_missing"] = forms.BooleanField(
             label=what,
             required=False,
             initial=options.get("create_missing", False),
-            help_text="Without it such rows are refused, and the report names them.",
+            help_text=later("Without it such rows are refused, and the report names them."),
         )
         self.created: list[str] = []
         for key, label, said in CREATED:
             if self.kind != ImportKind.DEALS and key not in ("since", "team", "role"):
                 continue
             known: list[Where] = {
-                "origin": list(Origin.choices),
-                "commercial_path": list(CommercialPath.choices),
-                "role": list(SalesRole.choices),
+                "origin": spoken_choices(Origin.choices),
+                "commercial_path": spoken_choices(CommercialPath.choices),
+                "role": spoken_choices(SalesRole.choices),
             }.get(key, [])
             initial = self.base.create.get(key, "")
             if key == "since":
                 self.fields["n_since"] = forms.DateField(
                     label=label, required=False, help_text=said, initial=initial,
-                    error_messages={"invalid": "Enter a day, such as 2026-07-01."},
+                    error_messages={"invalid": later("Enter a day, such as 2026-07-01.")},
                     widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
                 )  # fmt: skip
             elif known:
@@ -584,26 +612,28 @@ class MapForm(forms.Form):
             self.created.append(f"n_{key}")
         if self.kind == ImportKind.DEALS:
             self.fields["eligibility_reason"] = forms.CharField(
-                label="Why new offerings count toward quota",
+                label=later("Why new offerings count toward quota"),
                 required=False,
                 max_length=500,
                 initial=options.get("eligibility_reason", ""),
-                help_text="Becomes a decision under your name. Without a reason their deals come in and earn nothing until one is decided.",
+                help_text=later(
+                    "Becomes a decision under your name. Without a reason their deals come in and earn nothing until one is decided."
+                ),
             )
             self.fields["policy"] = forms.ChoiceField(
-                label="Straight-through policy",
+                label=later("Straight-through policy"),
                 required=False,
                 initial=options.get("policy", ""),
-                choices=[("", "None: what is won waits for its approver"), *((p, p) for p in policies)],
-                help_text="Approves won deals that meet its conditions; the others wait.",
+                choices=[("", _("None: what is won waits for its approver")), *((p, p) for p in policies)],
+                help_text=later("Approves won deals that meet its conditions; the others wait."),
             )
             self.fields["cancel_gone"] = forms.BooleanField(
-                label="This is everything the source has: deals that are gone from it are cancelled",
+                label=later("This is everything the source has: deals that are gone from it are cancelled"),
                 required=False,
                 initial=options.get("cancel_gone", False),
             )
         self.fields["all_or_nothing"] = forms.BooleanField(
-            label="All rows or none: one refused row keeps the whole file out",
+            label=later("All rows or none: one refused row keeps the whole file out"),
             required=False,
             initial=options.get("all_or_nothing", False),
         )
@@ -690,11 +720,14 @@ class MapForm(forms.Form):
             if what and seen[what] > 1:
                 first = self.heads[self.reads.index(what)]
                 if self.reads.index(what) != at:
-                    self.add_error(f"c{at}", f"“{first}” is read as this already. Choose one of the two.")
+                    self.add_error(
+                        f"c{at}",
+                        _("“%(first)s” is read as this already. Choose one of the two.") % {"first": first},
+                    )
         for name in self.translations:
             for line in str(self.cleaned_data.get(name) or "").splitlines():
                 if line.strip() and "=" not in line:
-                    self.add_error(name, f"“{line.strip()[:60]}” has no equals sign.")
+                    self.add_error(name, _("“%(line)s” has no equals sign.") % {"line": line.strip()[:60]})
                     break
         return self.cleaned_data
 
@@ -868,7 +901,13 @@ def _ways(
         if samples[at] not in [samples[i] for i in shown] and len(shown) < MOST_SHOWN:
             shown.append(at)
     return [
-        (form, ", ".join(f"{samples[at]} is {_said(key[at], written)}" for at in sorted(shown)))
+        (
+            form,
+            ", ".join(
+                _("%(samples)s is %(key)s") % {"samples": samples[at], "key": _said(key[at], written)}
+                for at in sorted(shown)
+            ),
+        )
         for key, form in readings.items()
     ]
 
@@ -881,11 +920,11 @@ def _read(reader: Callable[[Any], Any], value: str) -> Any:
 
 
 def _said(value: Any, written: Callable[[Any], str]) -> str:
-    return "not read" if isinstance(value, str) else "empty" if value is None else written(value)
+    return _("not read") if isinstance(value, str) else "empty" if value is None else written(value)
 
 
 def _day(value: date) -> str:
-    return f"{value:%-d %B %Y}"
+    return f"{value.day} {house.month_long(value)}"
 
 
 def _number(value: Decimal) -> str:

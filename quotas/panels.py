@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts.models import Role, User
 from config import formats
+from config.language import _, ngettext
 from marketplace.extension import (
     Buyer,
     Change,
@@ -74,10 +75,10 @@ def deals_and_credit(offering: Offering, user: User, on: date) -> Panel | None:
     )
     measures = Measure.objects.filter(pk__in=sums).select_related("currency").order_by("position", "id")
     return Panel(
-        title="Deals and credit",
+        title=_("Deals and credit"),
         template="quotas/_offering_panel.html",
         context={**counted, "year": year, "credit": [(m.name, _written(m, sums[m.pk])) for m in measures]},
-        hint="What you may see",
+        hint=_("What you may see"),
     )
 
 
@@ -138,7 +139,7 @@ def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
     for deal in found[:MOST_NAMED]:
         who = "" if outside else f", {deal.customer.name}, {deal.owner.name}"
         yield Impact(
-            kind="open deal",
+            kind=_("open deal"),
             title=deal.reference,
             detail=f"{deal.get_state_display()}{who}",
             day=deal.closes,
@@ -146,7 +147,11 @@ def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
         )
     if len(found) > MOST_NAMED:
         more = deals.count() - MOST_NAMED
-        yield Impact(kind="open deal", title=f"{formats.whole(more)} more", detail="They close later.")
+        yield Impact(
+            kind=_("open deal"),
+            title=_("%(more)s more") % {"more": formats.whole(more)},
+            detail=_("They close later."),
+        )
 
 
 @impacts
@@ -172,17 +177,21 @@ def credited_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
     many = counted["deals"], counted["lines"]
     yield Impact(
         kind="credit",
-        title=f"{formats.whole(many[0])} credited {'deal' if many[0] == 1 else 'deals'}, "
-        f"{formats.whole(many[1])} {'line' if many[1] == 1 else 'lines'}",
+        title=ngettext("%(count)s credited deal", "%(count)s credited deals", many[0])
+        % {"count": formats.whole(many[0])}
+        + ", "
+        + ngettext("%(count)s line", "%(count)s lines", many[1]) % {"count": formats.whole(many[1])},
         detail=_credit_of(change, offerings, user, on)
         if counted["lines"] <= MOST_SUMMED
-        else "Too many to add up while you wait: the run says what moves.",
+        else _("Too many to add up while you wait: the run says what moves."),
     )
     yield Impact(
         kind="recredit",
-        title="A recredit run follows",
-        detail="It works the credit out again and posts differences only; closed months keep what they reported, and what"
-        " moves in them is posted to the earliest open one.",
+        title=_("A recredit run follows"),
+        detail=_(
+            "It works the credit out again and posts differences only; closed months keep what they reported, and what"
+            " moves in them is posted to the earliest open one."
+        ),
         url=reverse("quotas:recredits") if user.has_role(*SEES_EVERYTHING) else "",
     )
 
@@ -198,7 +207,7 @@ def _credit_of(change: Change, offerings: list[int], user: User, on: date) -> st
     sums = dict(entries.order_by().values_list("measure_id").annotate(total=Sum("amount_minor")))
     measures = Measure.objects.filter(pk__in=sums).select_related("currency").order_by("position", "id")
     said = ", ".join(f"{m.name} {_written(m, sums[m.pk])}" for m in measures)
-    return said or "What they earn is shown to those who may read their credit."
+    return said or _("What they earn is shown to those who may read their credit.")
 
 
 @impacts
@@ -229,9 +238,9 @@ def customers_using(change: Change, user: User, on: date) -> Iterator[Impact]:
         yield Impact(
             kind="customer",
             title=row["version__deal__customer__name"],
-            detail=f"Used in {months} of the last three months"
+            detail=_("Used in %(months)s of the last three months") % {"months": months}
             if months < 3
-            else "Used in each of the last three months",
+            else _("Used in each of the last three months"),
             day=row["last"],
         )
 

@@ -9,6 +9,7 @@ from django import forms
 from django.http import QueryDict
 
 from config import formats
+from config.language import _, later, spoken, spoken_choices
 from config.refusals import Problem
 from marketplace.models import CommercialPath, Currency, Customer, Offering, PricingForm, Publisher, TaskArea
 from quotas.forms import minor, ppm, written_ppm
@@ -64,7 +65,10 @@ def _day(label: str, *, required: bool, help_text: str = "") -> forms.DateField:
         label=label,
         required=required,
         help_text=help_text,
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2026-10-01."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
 
@@ -94,14 +98,16 @@ class VersionForm(Described):
     """The dates and the purpose of a version."""
 
     starts = _day(
-        "First day", required=True, help_text="Deals that close from this day on are credited by it."
+        later("First day"),
+        required=True,
+        help_text=later("Deals that close from this day on are credited by it."),
     )
-    last = _day("Last day", required=False, help_text="Empty: until further notice.")
+    last = _day(later("Last day"), required=False, help_text=later("Empty: until further notice."))
     note = forms.CharField(
-        label="What it is for",
+        label=later("What it is for"),
         required=False,
         max_length=500,
-        help_text="Whoever reviews it reads this first.",
+        help_text=later("Whoever reviews it reads this first."),
         widget=forms.Textarea(attrs={"rows": 3}),
     )
 
@@ -118,45 +124,50 @@ class PlanForm(VersionForm):
     """A new plan with its first version."""
 
     field_order = ("name", "starts", "last", "note")
-    name = _text("Name of the plan", placeholder="FY27 partner plan")
+    name = _text(later("Name of the plan"), placeholder=later("FY27 partner plan"))
 
 
 class RuleForm(Described):
     """A rule in plain choices. An empty condition means any."""
 
-    name = _text("Name", help_text="What people call it, such as “New business in EMEA counts 110%”.")
-    measure = forms.ChoiceField(label="What it measures", choices=())
+    name = _text(
+        later("Name"), help_text=later("What people call it, such as “New business in EMEA counts 110%”.")
+    )
+    measure = forms.ChoiceField(label=later("What it measures"), choices=())
     receivers = forms.ChoiceField(
-        label="Who earns", choices=Receivers.choices, initial=Receivers.SHARES, widget=forms.RadioSelect
+        label=later("Who earns"),
+        choices=spoken_choices(Receivers.choices),
+        initial=Receivers.SHARES,
+        widget=forms.RadioSelect,
     )
     exclusive = forms.ChoiceField(
-        label="How it counts",
+        label=later("How it counts"),
         choices=[
-            ("one", "One such rule wins, and multiplies the credit"),
-            ("adds", "SPIFF: adds to whatever else applies"),
+            ("one", later("One such rule wins, and multiplies the credit")),
+            ("adds", later("SPIFF: adds to whatever else applies")),
         ],
         initial="one",
         widget=forms.RadioSelect,
     )
     factor = _text(
-        "Multiplier or own factor",
-        help_text="110 lifts the credit by a tenth; a SPIFF of 5 adds 5% of it.",
+        later("Multiplier or own factor"),
+        help_text=later("110 lifts the credit by a tenth; a SPIFF of 5 adds 5% of it."),
         inputmode="decimal",
         css="num-in",
     )
     cap = _text(
-        "Cap a deal",
+        later("Cap a deal"),
         required=False,
-        help_text="The most that one deal earns under it, in the measure's own currency. Empty: none.",
+        help_text=later("The most that one deal earns under it, in the measure's own currency. Empty: none."),
         inputmode="decimal",
         css="num-in",
     )
-    starts = _day("From", required=False, help_text="Empty: as long as the version.")
-    last = _day("Until, that day included", required=False)
+    starts = _day(later("From"), required=False, help_text=later("Empty: as long as the version."))
+    last = _day(later("Until, that day included"), required=False)
     priority = _text(
-        "Priority",
+        later("Priority"),
         required=False,
-        help_text="The higher wins; then the one with more conditions.",
+        help_text=later("The higher wins; then the one with more conditions."),
         inputmode="numeric",
         css="num-in",
     )
@@ -169,7 +180,7 @@ class RuleForm(Described):
         self.fields["measure"].choices = [(pk, m.name) for pk, m in self.measures.items()]  # type: ignore[attr-defined]
         for name, options in condition_choices(rule).items():
             self.fields[name] = forms.MultipleChoiceField(
-                label=LABELS[name],
+                label=spoken(LABELS[name]),
                 required=False,
                 choices=options,
                 widget=forms.CheckboxSelectMultiple,
@@ -184,13 +195,13 @@ class RuleForm(Described):
     def clean_factor(self) -> int:
         value = ppm(self.cleaned_data["factor"])
         if value is None or value < 0:
-            raise forms.ValidationError("Enter a percentage, such as 110 or 5.")
+            raise forms.ValidationError(_("Enter a percentage, such as 110 or 5."))
         return value
 
     def clean_priority(self) -> int:
         text = str(self.cleaned_data["priority"] or "0").strip().replace("−", "-")
         if not text.removeprefix("-").isdecimal() or len(text) > 6:
-            raise forms.ValidationError("Enter a whole number.")
+            raise forms.ValidationError(_("Enter a whole number."))
         return int(text)
 
     def clean(self) -> dict[str, Any]:
@@ -201,7 +212,7 @@ class RuleForm(Described):
             exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
             amount = minor(text, exponent)
             if amount is None or amount < 0:
-                self.add_error("cap", "Enter an amount, such as 2,000,000.")
+                self.add_error("cap", _wrong_amount(text, 2_000_000))
             cleaned["cap"] = amount
         return cleaned
 
@@ -251,33 +262,33 @@ def condition_choices(rule: RuleVersion | None = None) -> dict[str, list[tuple[s
         .order_by("name", "pk")
     )
     found: dict[str, list[tuple[str, str]]] = {
-        "deal_kinds": list(DealKind.choices),
+        "deal_kinds": spoken_choices(DealKind.choices),
         "segments": [
             (s, place(s)) for s in sorted(set(customers.values_list("segment", flat=True).distinct()))
         ],
         "regions": [
             (r, place(r)) for r in sorted(set(customers.values_list("region", flat=True).distinct()))
         ],
-        "roles": list(SalesRole.choices),
+        "roles": spoken_choices(SalesRole.choices),
         "publishers": [(str(p.pk), p.name) for p in Publisher.objects.order_by("name", "pk")],
         "families": [(f, f) for f in sorted({o.family for o in offerings})],
         "offerings": [(str(o.pk), f"{o.name}, {o.publisher.name}") for o in offerings],
-        "paths": list(CommercialPath.choices),
+        "paths": spoken_choices(CommercialPath.choices),
         "task_areas": [(str(a.pk), a.name) for a in TaskArea.objects.order_by("position", "pk")],
-        "pricing_forms": list(PricingForm.choices),
+        "pricing_forms": spoken_choices(PricingForm.choices),
         "territories": [(str(t.pk), t.name) for t in Territory.objects.order_by("name", "pk")],
     }
     if rule is not None:
         for name, options in found.items():
-            known = {value for value, _ in options}
+            known = {value for value, _rest in options}
             gone = [str(value) for value in getattr(rule, name) or () if str(value) not in known]
-            options += [(value, f"{value}, not for sale any more") for value in gone]
+            options += [(value, _("%(value)s, not for sale any more") % {"value": value}) for value in gone]
     return found
 
 
 MOST_TIERS: Final = 12
 BLANK_TIERS: Final = 2
-PAYS: Final = [("", "Nothing: it only counts toward attainment"), *PayBy.choices]
+PAYS: Final = [("", later("Nothing: it only counts toward attainment")), *spoken_choices(PayBy.choices)]
 
 
 class ComponentsForm:
@@ -376,11 +387,11 @@ class ComponentsForm:
                 continue
             read = ppm(weight)
             if read is None or not 0 < read <= 1_000_000:
-                self._wrong(pk, "weight", "Enter a percentage above 0 and up to 100.")
+                self._wrong(pk, "weight", _("Enter a percentage above 0 and up to 100."))
             currency = self.currencies.get(row["currency"])
             amount = minor(incentive, currency.exponent) if incentive and currency else None
             if incentive and (amount is None or amount < 0):
-                self._wrong(pk, "incentive", "Enter an amount, such as 60,000.")
+                self._wrong(pk, "incentive", _wrong_amount(incentive, 60_000))
             scale = self._scale(row) if pay["by"] else None
             found.append(ComponentDraft(pk, read or 0, amount, row["currency"] if incentive else None, scale))
         return None if self.errors else found
@@ -390,23 +401,29 @@ class ComponentsForm:
         measure, pay = row["measure"], row["pay"]
         by = pay["by"]
         if by not in PayBy.values or pay["window"] not in Grain.values:
-            self._wrong(measure.pk, "tiers", "Choose what it pays by, and the window.")
+            self._wrong(measure.pk, "tiers", _("Choose what it pays by, and the window."))
         tiers = []
         for nth, (start, rate) in enumerate((pair for pair in pay["tiers"] if any(pair)), start=1):
             at, of = self._read_place(start, by, measure), ppm(rate)
             if not start or not rate:
-                self._wrong(measure.pk, "tiers", f"Rate {nth}: say both from where on and how much.")
+                self._wrong(
+                    measure.pk,
+                    "tiers",
+                    _("Rate %(nth)s: say both from where on and how much.") % {"nth": nth},
+                )
             elif at is None or of is None:
-                self._wrong(measure.pk, "tiers", f"Rate {nth}: enter numbers, such as 50 and 100.")
+                self._wrong(
+                    measure.pk, "tiers", _("Rate %(nth)s: enter numbers, such as 50 and 100.") % {"nth": nth}
+                )
             else:
                 tiers.append((at, of))
         threshold = self._read_place(pay["threshold"], by, measure) if pay["threshold"] else 0
         if threshold is None:
-            self._wrong(measure.pk, "threshold", "Enter a number, such as 50.")
+            self._wrong(measure.pk, "threshold", _("Enter a number, such as 50."))
         money = self.currencies.get(row["currency"]) if row["incentive"].strip() else measure.currency
         cap = minor(pay["cap"], money.exponent) if pay["cap"] and money else None
         if pay["cap"] and cap is None:
-            self._wrong(measure.pk, "cap", "Enter an amount, such as 30,000.")
+            self._wrong(measure.pk, "cap", _wrong_amount(pay["cap"], 30_000))
         return ScaleDraft(
             tiers=tiers,
             by=by,
@@ -437,39 +454,47 @@ class ComponentsForm:
 class AssignmentForm(Described):
     """Who has the plan, from when until when."""
 
-    whom = forms.ChoiceField(label="Who", choices=())
+    whom = forms.ChoiceField(label=later("Who"), choices=())
     rep = _text(
-        "Or one rep",
+        later("Or one rep"),
         required=False,
-        help_text="The whole name.",
+        help_text=later("The whole name."),
         list="reps",
-        placeholder="Type a part of the name",
+        placeholder=later("Type a part of the name"),
     )
-    starts = _day("First day", required=True)
-    last = _day("Last day", required=False, help_text="Empty: until further notice.")
-    reason = _text("Reason", help_text="It is kept with the assignment, and with the run that it starts.")
+    starts = _day(later("First day"), required=True)
+    last = _day(later("Last day"), required=False, help_text=later("Empty: until further notice."))
+    reason = _text(
+        later("Reason"), help_text=later("It is kept with the assignment, and with the run that it starts.")
+    )
 
     def __init__(self, data: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
-        choices = [(EVERYBODY, "Everybody"), *SalesRole.choices, ("rep", "One rep")]
+        choices = [(EVERYBODY, _("Everybody")), *spoken_choices(SalesRole.choices), ("rep", _("One rep"))]
         self.fields["whom"].choices = choices  # type: ignore[attr-defined]
 
 
 class TryForm(Described):
     """A deal to try a version on."""
 
-    kind = forms.ChoiceField(choices=DealKind.choices, initial=DealKind.NEW_BUSINESS, label="Kind of deal")
-    offering = forms.ChoiceField(choices=(), label="Offering")
-    pricing_form = forms.ChoiceField(
-        choices=[("", "Any"), *PricingForm.choices], required=False, label="Pricing"
+    kind = forms.ChoiceField(
+        choices=spoken_choices(DealKind.choices), initial=DealKind.NEW_BUSINESS, label=later("Kind of deal")
     )
-    region = forms.ChoiceField(choices=(), label="Region")
-    segment = forms.ChoiceField(choices=(), label="Segment")
-    role = forms.ChoiceField(choices=SalesRole.choices, initial=SalesRole.ACCOUNT_EXECUTIVE, label="Sold by")
-    territory = forms.ChoiceField(choices=(), required=False, label="Territory of the customer")
-    amount = _text("Amount in US dollars", inputmode="decimal", css="num-in")
-    close_date = _day("Close date", required=True)
-    new_customer = forms.BooleanField(required=False, label="New customer")
+    offering = forms.ChoiceField(choices=(), label=later("Offering"))
+    pricing_form = forms.ChoiceField(
+        choices=[("", later("Any")), *spoken_choices(PricingForm.choices)],
+        required=False,
+        label=later("Pricing"),
+    )
+    region = forms.ChoiceField(choices=(), label=later("Region"))
+    segment = forms.ChoiceField(choices=(), label=later("Segment"))
+    role = forms.ChoiceField(
+        choices=spoken_choices(SalesRole.choices), initial=SalesRole.ACCOUNT_EXECUTIVE, label=later("Sold by")
+    )
+    territory = forms.ChoiceField(choices=(), required=False, label=later("Territory of the customer"))
+    amount = _text(later("Amount in US dollars"), inputmode="decimal", css="num-in")
+    close_date = _day(later("Close date"), required=True)
+    new_customer = forms.BooleanField(required=False, label=later("New customer"))
 
     def __init__(self, data: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__(data, **kwargs)
@@ -478,14 +503,14 @@ class TryForm(Described):
             ("offering", choices["offerings"]),
             ("region", choices["regions"]),
             ("segment", choices["segments"]),
-            ("territory", [("", "Wherever such a customer lies"), *choices["territories"]]),
+            ("territory", [("", _("Wherever such a customer lies")), *choices["territories"]]),
         ):
             self.fields[name].choices = options  # type: ignore[attr-defined]
 
     def clean_amount(self) -> int:
         value = minor(self.cleaned_data["amount"], 2)
         if value is None or value <= 0 or value > 9_000_000_000_000:
-            raise forms.ValidationError("Enter an amount, such as 100,000.")
+            raise forms.ValidationError(_wrong_amount(self.cleaned_data["amount"], 100_000))
         return value
 
     def tryout(self) -> Tryout:
@@ -507,11 +532,17 @@ class TryForm(Described):
 class SpanForm(Described):
     """Months of the past."""
 
-    starts = _day("From", required=True)
-    last = _day("Until, that day included", required=True)
+    starts = _day(later("From"), required=True)
+    last = _day(later("Until, that day included"), required=True)
+
+
+def _wrong_amount(text: object, example: int) -> str:
+    return formats.misread(text) or _("Enter an amount, such as %(example)s.") % {
+        "example": formats.whole(example)
+    }
 
 
 def _major(amount: int, exponent: int) -> str:
     """Minor units as they are typed, without zero decimals."""
     value = Decimal(amount).scaleb(-exponent)
-    return f"{value:,.{exponent}f}".rstrip("0").rstrip(".") if exponent else f"{value:,}"
+    return formats.entered(value.normalize(), grouped=True)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 from celery import shared_task
 from django.conf import settings
+from django.db import DatabaseError
 from django.urls import reverse
 
 from accounts.models import Notification, Role, RoleGrant, User
@@ -23,6 +24,7 @@ from quotas.services import (  # noqa: F401 -- their steps register themselves w
     disputes,
     ending,
     exporting,
+    keeping,
     recredit,
     reminding,
     sealing,
@@ -238,6 +240,16 @@ def remind_approvers(**_newer: object) -> None:
             after=settings.APPROVAL_REMINDER_DAYS,
             escalate_after=settings.APPROVAL_ESCALATION_DAYS,
         )
+
+
+@shared_task(name="quotas.keep_boards", acks_late=True)
+def keep_boards(**_newer: object) -> None:
+    """Work large boards out again that are looked at and that something has changed on. It is asked for every minute."""
+    for board in keeping.due(at=clock.now()):
+        try:
+            keeping.keep(board_id=board, at=clock.now())
+        except DatabaseError:  # one that takes too long must not stand in the way of the others
+            log.exception("board %s could not be worked out", board)
 
 
 @shared_task(name="quotas.forget_import_files", acks_late=True)

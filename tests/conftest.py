@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from django.core.management import call_command
 from django.db import connections
-from django.db.migrations.state import ProjectState
 from django.test import Client, TransactionTestCase
 from psycopg import sql
 
 from config.databases import APPLICATION_ROLE, OWNER_ROLE
 from config.embedded import FAST_AND_FORGETFUL, MAJOR, Server
+from config.migrating import migrate
+from tests import kept
 
 if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext, ConsoleMessage, WebError
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pytest_django.plugin import DjangoDbBlocker
 
 TEMPLATE = "parity"
+STOCKED = "stocked"  # the template with what tests begin with beside it, see tests.kept
 PLACE = pytest.StashKey[Path]()
 DATABASE = pytest.StashKey["Database"]()
 MEMORY = Path("/dev/shm")  # noqa: S108 -- the kernel's disk in memory; mkdtemp makes a private directory in it
@@ -249,13 +250,10 @@ class Database:
         """As the template is, whatever happened before."""
         connections.close_all()
         with psycopg.connect(self.server.address(database="postgres"), autocommit=True) as admin:
-            name, template = sql.Identifier(self.name), sql.Identifier(TEMPLATE)
-            admin.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
             admin.execute(
-                sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
-                    name, sql.Identifier(OWNER_ROLE), template
-                )
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(self.name))
             )
+            _clone(admin, STOCKED, self.name)
         with psycopg.connect(self.server.address(database=self.name), autocommit=True) as admin:
             self._shape = admin.execute(SHAPE).fetchall()
             self._digest = admin.execute(DIGEST).fetchone()
@@ -265,6 +263,14 @@ class Database:
             self._numbers = {name: (last, start) for name, last, start in admin.execute(SEQUENCES)}
 
 
+def _clone(admin: psycopg.Connection, template: str, name: str) -> None:
+    admin.execute(
+        sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE {} STRATEGY file_copy").format(
+            *map(sql.Identifier, (name, OWNER_ROLE, template))
+        )
+    )
+
+
 def _point(alias: str, server: Server, role: str, name: str) -> None:
     connections.settings[alias].update(
         NAME=name, USER=role, PASSWORD="", HOST=str(server.sockets), PORT="", CONN_MAX_AGE=0, OPTIONS={}
@@ -272,19 +278,10 @@ def _point(alias: str, server: Server, role: str, name: str) -> None:
     connections[alias].close()
 
 
-def _alone(self: ProjectState, app_label: str, model_name: str, delay: bool = False) -> set[tuple[str, str]]:
-    """Instead of ProjectState._find_reload_model, which names nearly every model, as nearly every one leads to a user.
-
-    Statements about the schema ask only for the model itself; migrations that run Python get all of them anew,
-    which is what is_delayed says. So it takes a second instead of twenty; that it gives the same database is a
-    test of make soak.
-    """
-    self.is_delayed = True
-    return {(app_label, model_name)}
-
-
 def _migrated_server(place: Path) -> Server:
-    """Started and migrated by the first worker that needs it; the others wait at the lock."""
+    """Started, migrated and stocked by the first worker that needs it; the others wait at the lock."""
+    from tests import make  # models, which are not there yet when this module is
+
     server = _server(place)
     with (place / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -292,11 +289,15 @@ def _migrated_server(place: Path) -> Server:
             server.start()
             _point("owner", server, OWNER_ROLE, TEMPLATE)
             _point("default", server, APPLICATION_ROLE, TEMPLATE)
-            with pytest.MonkeyPatch.context() as patch:
-                patch.setattr(ProjectState, "_find_reload_model", _alone)
-                call_command("migrate", database="owner", verbosity=0, interactive=False)
+            migrate()
+            connections.close_all()
+            with psycopg.connect(server.address(database="postgres"), autocommit=True) as admin:
+                _clone(admin, TEMPLATE, STOCKED)
+            _point("default", server, APPLICATION_ROLE, STOCKED)
+            kept.stock(server.address(database=STOCKED), make.KEPT)
             connections.close_all()
             (place / "ready").touch()
+    kept.ready()
     return server
 
 

@@ -6,11 +6,11 @@ Rows are written as they are, past the services: a deal made here in a later sta
 approve it where a test wants them.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from itertools import count
+from functools import partial
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -53,6 +53,7 @@ from marketplace.models import (
     TaskArea,
     TaskSuite,
 )
+from marketplace.services.loading import Loaded, load_catalog
 from quotas.models import (
     ONE,
     AccountOwnership,
@@ -99,6 +100,7 @@ from quotas.models import (
     TotalBasis,
     ValueBasis,
 )
+from tests import kept
 
 if TYPE_CHECKING:
     from quotas.services.booking import DealDraft
@@ -111,11 +113,9 @@ LONG_AGO = date(2020, 1, 1)
 ALWAYS: Span = (LONG_AGO, None)
 PASSWORD = "demo"
 
-_numbers = count(1)
-
 
 def _n() -> int:
-    return next(_numbers)
+    return next(kept.numbers)
 
 
 def _days(span: Span) -> DateRange:
@@ -530,9 +530,13 @@ def suite_run(
 
 def calendar() -> FiscalCalendar:
     """The same row every time: the operator's, with a year that starts on 1 July."""
-    return FiscalCalendar.objects.get_or_create(
-        slug="fiscal", defaults={"name": "Fiscal calendar", "time_zone": "America/Los_Angeles"}
-    )[0]
+    return (
+        FiscalCalendar.objects.filter(slug="fiscal").first()
+        or kept.take("calendar")
+        or FiscalCalendar.objects.create(
+            slug="fiscal", name="Fiscal calendar", time_zone="America/Los_Angeles"
+        )
+    )
 
 
 def calendar_years() -> FiscalCalendar:
@@ -569,7 +573,7 @@ def fiscal_year(
     """
     cal = of or calendar()
     name = f"{cal.prefix}{year % 100:02d}"
-    if not Period.objects.filter(calendar=cal, name=name).exists():
+    if not Period.objects.filter(calendar=cal, name=name).exists() and not kept.take(name):
         _make_year(cal, year, name)
     for number, state in (states or {}).items():
         Period.objects.filter(calendar=cal, name=f"{name}-M{number:02d}").update(state=state)
@@ -1227,6 +1231,18 @@ def world(*, rules: Iterable[Rule] | None = None, quotas: bool = True) -> World:
 
     rules  Of the published plan version; by default one that credits every deal at its value.
     """
+    rules = None if rules is None else list(rules)
+    found: World | None = None if rules else kept.take(_world_name(rules, quotas))
+    return found or _make_world(rules, quotas)
+
+
+def _world_name(rules: list[Rule] | None, quotas: bool) -> str:
+    return (
+        f"world {'of one rule' if rules is None else 'without rules'}, {'quotas' if quotas else 'no quotas'}"
+    )
+
+
+def _make_world(rules: list[Rule] | None, quotas: bool) -> World:
     fiscal_year(year=2026)
     year = fiscal_year()
     company = team(name="Company")
@@ -1272,3 +1288,26 @@ def world(*, rules: Iterable[Rule] | None = None, quotas: bool = True) -> World:
         bookings=bookings,
         plan_version=version,
     )
+
+
+# The project's own catalog, and what all of this is kept as.
+
+
+def catalog() -> tuple[User, User, Loaded]:
+    """Who made it and who checked it, and what was loaded on 1 July 2024."""
+    found: tuple[User, User, Loaded] | None = kept.take("catalog")
+    if found:
+        return found
+    maker, checker = user(role=Role.CATALOG_MANAGER, name="Mara Maker"), user(name="Carl Checker")
+    at = datetime(2024, 7, 1, 9, tzinfo=UTC)
+    return maker, checker, load_catalog(by=maker, checked_by=checker, at=at)
+
+
+_WORLDS: list[tuple[list[Rule] | None, bool]] = [(None, True), (None, False), ([], True), ([], False)]
+KEPT: dict[str, Callable[[], object]] = {
+    "calendar": calendar,
+    "FY26": lambda: fiscal_year(year=2026),
+    "FY27": lambda: fiscal_year(year=2027),
+    **{_world_name(*of): partial(_make_world, *of) for of in _WORLDS},
+    "catalog": catalog,
+}

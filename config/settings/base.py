@@ -8,6 +8,7 @@ SECRET_KEY           generated once under LOCAL_DIR in demo mode
 LEDGER_SEAL_KEY      what the ledger is sealed with, generated once under LOCAL_DIR in demo mode; with LEDGER_SEAL_KEYS_BEFORE,
                      those that it was sealed with before, with commas between
 PARITY_DEMO          1 (demo mode, the default here) or 0
+PARITY_LOCALE        how numbers and days are written for people who chose nothing, such as en-US or de-DE; en (the default) is the house's
 PARITY_EXPORT_DIR    where every night's files are written; without it no night is
 PARITY_APPROVAL_REMINDER_DAYS, PARITY_APPROVAL_ESCALATION_DAYS
                      business days after which whoever approves is reminded, and the manager above is told: 2 and 5
@@ -25,6 +26,7 @@ from csp.constants import NONE, SELF
 from kombu.utils.url import parse_url
 
 from config.databases import django_database, owner_database
+from config.languages import offered_languages
 from config.local import local_dir, local_secret
 
 BASE_DIR = Path(__file__).resolve().parent.parent.parent
@@ -91,6 +93,7 @@ MIDDLEWARE = [
     "config.rest.addresses.SlashKeepingTheMethod",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "config.middleware.ReaderMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
@@ -134,6 +137,7 @@ TEMPLATES = [
                 )
             ],
             "builtins": [
+                "django.templatetags.i18n",
                 "django.templatetags.static",
                 "django_cotton.templatetags.cotton",
                 "template_partials.templatetags.partials",
@@ -168,6 +172,11 @@ AUTH_PASSWORD_VALIDATORS = [
 ]
 
 LANGUAGE_CODE = "en-us"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+LANGUAGES = offered_languages(BASE_DIR / "locale")
+FORMAT_MODULE_PATH = "config.machine_formats"
+# How numbers and days are written for whoever chose nothing: "en" is the house's style (14 Aug 2026, $1,234.56), or en-US, de-DE, ...
+LOCALE = os.environ.get("PARITY_LOCALE") or "en"
 TIME_ZONE = os.environ.get(
     "TIME_ZONE", "America/Los_Angeles"
 )  # of the operator; a fiscal calendar names its own
@@ -361,6 +370,7 @@ CELERY_BEAT_SCHEDULE = {
     "disputes": {"task": "quotas.remind_of_disputes", "schedule": 900.0},
     "ledger": {"task": "quotas.verify_ledger", "schedule": 24 * 3600.0},
     "seal": {"task": "quotas.seal_night", "schedule": 900.0},
+    "boards": {"task": "quotas.keep_boards", "schedule": 60.0},
     "import-files": {"task": "quotas.forget_import_files", "schedule": 24 * 3600.0},
     "export": {"task": "quotas.export_night", "schedule": 900.0},
     "tidy": {"task": "config.tidy", "schedule": 3600.0},

@@ -1,6 +1,7 @@
 """Small parts of a page that stand in loops, and numbers as text. Bigger parts are components: templates/cotton/."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
@@ -19,81 +20,85 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import slugify
 
 from config import charts, formats
+from config.language import _, later, ngettext, spoken
 
 register = template.Library()
+register.filter(
+    "spoken", spoken
+)  # {{ deal.get_state_display|spoken }}: marked in the model, said by the page
 
 _NOTHING: Final = mark_safe("")
 
 # What a state is called, and how it feels. A state nobody listed here is shown as it is, in grey.
 STATES: Final[Mapping[str, tuple[str, charts.Tone]]] = {
     # deals
-    "draft": ("Draft", "muted"),
-    "submitted": ("Submitted", "warn"),
-    "approved": ("Approved", "good"),
-    "rejected": ("Rejected", "bad"),
-    "returned": ("Returned", "warn"),
-    "cancelled": ("Cancelled", "muted"),
-    "held": ("Held", "warn"),
+    "draft": (later("Draft"), "muted"),
+    "submitted": (later("Submitted"), "warn"),
+    "approved": (later("Approved"), "good"),
+    "rejected": (later("Rejected"), "bad"),
+    "returned": (later("Returned"), "warn"),
+    "cancelled": (later("Cancelled"), "muted"),
+    "held": (later("Held"), "warn"),
     # credits
-    "pending": ("Pending", "warn"),
-    "credited": ("Credited", "good"),
-    "reversed": ("Reversed", "muted"),
-    "clawed_back": ("Clawed back", "bad"),
-    "disputed": ("Disputed", "warn"),
+    "pending": (later("Pending"), "warn"),
+    "credited": (later("Credited"), "good"),
+    "reversed": (later("Reversed"), "muted"),
+    "clawed_back": (later("Clawed back"), "bad"),
+    "disputed": (later("Disputed"), "warn"),
     # periods and plans
-    "future": ("Future", "muted"),
-    "open": ("Open", "accent"),
-    "closing": ("Closing", "warn"),
-    "closed": ("Closed", "muted"),
-    "reopened": ("Reopened", "warn"),
-    "published": ("Published", "good"),
-    "superseded": ("Superseded", "muted"),
+    "future": (later("Future"), "muted"),
+    "open": (later("Open"), "accent"),
+    "closing": (later("Closing"), "warn"),
+    "closed": (later("Closed"), "muted"),
+    "reopened": (later("Reopened"), "warn"),
+    "published": (later("Published"), "good"),
+    "superseded": (later("Superseded"), "muted"),
     # disputes and adjustments
-    "asked": ("Waits for a second person", "warn"),
-    "posted": ("Posted", "good"),
+    "asked": (later("Waits for a second person"), "warn"),
+    "posted": (later("Posted"), "good"),
     # change sets
-    "applied": ("Applied", "good"),
-    "withdrawn": ("Withdrawn", "muted"),
+    "applied": (later("Applied"), "good"),
+    "withdrawn": (later("Withdrawn"), "muted"),
     # jobs
-    "waiting": ("Waiting", "muted"),
-    "running": ("Running", "accent"),
-    "done": ("Done", "good"),
-    "failed": ("Failed", "bad"),
+    "waiting": (later("Waiting"), "muted"),
+    "running": (later("Running"), "accent"),
+    "done": (later("Done"), "good"),
+    "failed": (later("Failed"), "bad"),
     # private offers
-    "sent": ("Sent", "accent"),
-    "accepted": ("Accepted", "good"),
-    "declined": ("Declined", "bad"),
-    "expired": ("Expired", "muted"),
+    "sent": (later("Sent"), "accent"),
+    "accepted": (later("Accepted"), "good"),
+    "declined": (later("Declined"), "bad"),
+    "expired": (later("Expired"), "muted"),
     # deliveries
-    "delivered": ("Delivered", "good"),
-    "given_up": ("Given up", "bad"),
+    "delivered": (later("Delivered"), "good"),
+    "given_up": (later("Given up"), "bad"),
     # publication
-    "in_review": ("In review", "warn"),
-    "changes_requested": ("Changes requested", "warn"),
-    "scheduled": ("Scheduled", "accent"),
-    "live": ("Live", "good"),
-    "stopped": ("Stopped", "bad"),
-    "suspended": ("Suspended", "bad"),
-    "archived": ("Archived", "muted"),
+    "in_review": (later("In review"), "warn"),
+    "changes_requested": (later("Changes requested"), "warn"),
+    "scheduled": (later("Scheduled"), "accent"),
+    "live": (later("Live"), "good"),
+    "stopped": (later("Stopped"), "bad"),
+    "suspended": (later("Suspended"), "bad"),
+    "archived": (later("Archived"), "muted"),
     # lifecycle
-    "preview": ("Preview", "accent"),
-    "generally_available": ("Generally available", "good"),
-    "legacy": ("Legacy", "warn"),
-    "deprecated": ("Deprecated", "warn"),
-    "retired": ("Retired", "muted"),
+    "preview": (later("Preview"), "accent"),
+    "generally_available": (later("Generally available"), "good"),
+    "legacy": (later("Legacy"), "warn"),
+    "deprecated": (later("Deprecated"), "warn"),
+    "retired": (later("Retired"), "muted"),
     # substitutions
-    "proposed": ("Proposed", "warn"),
-    "qualified": ("Qualified", "good"),
+    "proposed": (later("Proposed"), "warn"),
+    "qualified": (later("Qualified"), "good"),
     # evidence and amounts
-    "reported": ("Reported", "muted"),
-    "assumed": ("Assumed", "warn"),
-    "synthetic": ("Synthetic", "muted"),
-    "confirmed": ("Confirmed", "good"),
-    "planned": ("Planned", "accent"),
-    "announced": ("Announced", "accent"),
-    "signed": ("Signed", "good"),
-    "in force": ("In force", "good"),
-    "ended": ("Ended", "muted"),
+    "reported": (later("Reported"), "muted"),
+    "assumed": (later("Assumed"), "warn"),
+    "synthetic": (later("Synthetic"), "muted"),
+    "confirmed": (later("Confirmed"), "good"),
+    "planned": (later("Planned"), "accent"),
+    "announced": (later("Announced"), "accent"),
+    "signed": (later("Signed"), "good"),
+    "in force": (later("In force"), "good"),
+    "ended": (later("Ended"), "muted"),
 }
 TONE_ICONS: Final = {
     "good": "circle-check",
@@ -226,6 +231,12 @@ def ppm(value: int | None, places: int = 1) -> str:
 
 
 @register.filter
+def moved(value: Decimal) -> str:
+    """So many per cent more or less: "+12%"."""
+    return formats.percent(formats.rounded(Fraction(value)), 100, 0, signed=True)
+
+
+@register.filter
 def factor(value: int | None) -> str:
     """Parts per million as a multiplier."""
     return formats.NO_VALUE if value is None else formats.multiplier(value)
@@ -244,9 +255,9 @@ def score(value: Decimal | None, places: int | None = None) -> str:
 
 
 @register.filter
-def usd(value: Fraction | None) -> str:
+def usd(value: Fraction | Decimal | None) -> str:
     """An exact amount of dollars, in cents; unknown is a dash."""
-    return formats.NO_VALUE if value is None else formats.usd(value)
+    return formats.NO_VALUE if value is None else formats.usd(Fraction(value))
 
 
 # --- parts that stand in rows -----------------------------------------------------------------------------
@@ -259,7 +270,7 @@ def attainment(credited: int, quota: int, pending: int = 0, pace_ppm: int | None
     bar = charts.attainment_bar(credited, quota, pending=pending, pace_ppm=pace_ppm, tone=at.tone)
     return format_html(
         '<div class="attain t-{}"><b class="pct">{}</b>{}<span class="tag">{}</span></div>',
-        *(at.tone, formats.percent(credited, quota) if quota > 0 else formats.NO_VALUE, bar, at.word),
+        *(at.tone, formats.percent(credited, quota) if quota > 0 else formats.NO_VALUE, bar, spoken(at.word)),
     )
 
 
@@ -272,9 +283,9 @@ def attainment_bar(credited: int, quota: int, pending: int = 0, pace_ppm: int | 
 @register.simple_tag
 def attainment_scale(pace_ppm: int | None = None) -> SafeString:
     """Where pace and quota lie, for the head of a column of bars."""
-    marks = [(_percent(100 / 1.4), "", "Quota")]
+    marks = [(_percent(100 / 1.4), "", _("Quota"))]
     if pace_ppm is not None:
-        marks.insert(0, (_percent(min(pace_ppm / 10_000, 140) / 1.4), "now", "Pace"))
+        marks.insert(0, (_percent(min(pace_ppm / 10_000, 140) / 1.4), "now", _("Pace")))
         if abs(pace_ppm - 1_000_000) < 220_000:  # the two words would touch: the quota's line needs none then
             marks.pop()
     texts = format_html_join("", '<text x="{}" y="16" text-anchor="middle" class="{}">{}</text>', marks)
@@ -294,7 +305,7 @@ def spark(values: Sequence[float], label: str, tone: charts.Tone = "accent") -> 
 def state(name: str, text: str = "") -> SafeString:
     """A state as a badge: icon, word, tone."""
     word, tone = STATES.get(name, (name.replace("_", " ").capitalize(), "muted"))
-    return _state(text or word, tone, icon(TONE_ICONS[tone]))
+    return _state(str(text or word), tone, icon(TONE_ICONS[tone]))  # what is kept is kept by language
 
 
 @lru_cache(maxsize=256)
@@ -310,13 +321,17 @@ def badge(text: str, tone: str = "muted", icon_name: str = "") -> SafeString:
 
 
 @register.simple_tag
-@lru_cache(maxsize=4)
 def origin(name: str) -> SafeString:
     """Whose model it is. Both look alike on purpose: origin is a fact, not a rank."""
     first = name in ("first", "first_party")
+    return _origin("first" if first else "third", _("First party") if first else _("Third party"))
+
+
+@lru_cache(maxsize=16)
+def _origin(kind: str, said: str) -> SafeString:
     return format_html(
         '<span class="origin {}"><svg viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="3.5"/></svg>{}</span>',
-        *("first" if first else "third", "First party" if first else "Third party"),
+        *(kind, said),
     )
 
 
@@ -332,17 +347,17 @@ def avatar(name: str) -> SafeString:
 def movement(places: int | None) -> SafeString:
     """Places won (positive) or lost since the last look."""
     if not places:
-        said = "new" if places is None else "no change"
+        said = _("new") if places is None else _("no change")
         return format_html(
             '<span class="mv"><span aria-hidden="true">{}</span><span class="sr"> {}</span></span>',
             formats.NO_VALUE,
             said,
         )
-    up = places > 0
+    up, many = places > 0, abs(places)
     return format_html(
-        '<span class="mv {}"><span aria-hidden="true">{}</span>{}<span class="sr"> {} {}</span></span>',
-        *("up" if up else "down", "▲" if up else "▼", abs(places)),
-        *("place" if abs(places) == 1 else "places", "up" if up else "down"),
+        '<span class="mv {}"><span aria-hidden="true">{}</span>{}<span class="sr"> {}</span></span>',
+        *("up" if up else "down", "▲" if up else "▼", many),
+        ngettext("place up", "places up", many) if up else ngettext("place down", "places down", many),
     )
 
 
@@ -354,7 +369,9 @@ def eligibility(answers: Iterable[Mapping[str, str]], compact: bool = False) -> 
     compact   For rows: chips only, the reason is read out but does not unfold.
     """
     chips = [
-        _chip(answer["label"], answer["value"], answer["tone"], answer.get("why", ""), compact)
+        _chip(
+            spoken(answer["label"]), spoken(answer["value"]), answer["tone"], answer.get("why", ""), compact
+        )
         for answer in answers
     ]
     return format_html(
@@ -418,6 +435,42 @@ def progress(done: int, total: int, label: str) -> SafeString:
     )
 
 
+# --- days and moments -------------------------------------------------------------------------------------
+
+
+def _said(write: Callable[[Any], str], kind: type[date]) -> Callable[[object], str]:
+    """Nothing for what is no day, or no moment: a template asks for many an open end."""
+    return lambda value: write(value) if isinstance(value, kind) else ""
+
+
+for _name, _write, _kind in (
+    ("day", formats.day, date),
+    ("day_short", formats.day_short, date),
+    ("month", formats.month, date),
+    ("month_long", formats.month_long, date),
+    ("month_short", formats.month_short, date),
+    ("month_name", formats.month_name, date),
+    ("month_name_long", formats.month_name_long, date),
+    ("moment", formats.moment, datetime),
+    ("moment_short", formats.moment_short, datetime),
+    ("moment_exact", formats.moment_exact, datetime),
+    ("clock", formats.clock, datetime),
+    ("clock_exact", formats.clock_exact, datetime),
+):
+    register.filter(_name, _said(_write, _kind))
+
+
+@register.simple_tag
+def term(first: date | None, end: date | None, last: bool = False) -> str:
+    """Days in words: {% term row.effective.lower row.effective.upper %}; with last=True the second day still counts."""
+    if end is None:
+        return _("%(first)s to further notice") % {"first": formats.day(first)} if first else _("Always")
+    if first is None:
+        return (_("Until %(last)s") if last else _("Until before %(last)s")) % {"last": formats.day(end)}
+    said = _("%(first)s to %(last)s") if last else _("%(first)s to before %(last)s")
+    return said % {"first": formats.day(first), "last": formats.day(end)}
+
+
 # --- forms ------------------------------------------------------------------------------------------------
 
 
@@ -450,7 +503,7 @@ def field(
 @register.filter
 def attr(bound: BoundField, pair: str) -> SafeString:
     """The widget with one more attribute: {{ form.amount|attr:"inputmode=decimal" }}."""
-    name, _, value = pair.partition("=")
+    name, _rest, value = pair.partition("=")
     return bound.as_widget(attrs={name: value})
 
 
@@ -493,7 +546,8 @@ def query(context: template.Context, **changes: Any) -> str:
     """This page's query string with *changes*; an empty value takes the parameter away. Paging starts anew."""
     request = context.get("request")
     current = request.GET.copy() if request is not None else QueryDict(mutable=True)
-    current.pop("cursor", None)
+    for paging in ("cursor", "page"):
+        current.pop(paging, None)
     for name, value in changes.items():
         current.pop(name, None)
         if value not in (None, ""):

@@ -4,42 +4,43 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.publishers import Publisher
 
 
 class ChangeSetState(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    SUBMITTED = "submitted", "Submitted"
-    IN_REVIEW = "in_review", "In review"
-    CHANGES_REQUESTED = "changes_requested", "Changes requested"
-    SCHEDULED = "scheduled", "Scheduled"
-    APPLIED = "applied", "Applied"
-    REJECTED = "rejected", "Rejected"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    DRAFT = "draft", marked("Draft")
+    SUBMITTED = "submitted", marked("Submitted")
+    IN_REVIEW = "in_review", marked("In review")
+    CHANGES_REQUESTED = "changes_requested", marked("Changes requested")
+    SCHEDULED = "scheduled", marked("Scheduled")
+    APPLIED = "applied", marked("Applied")
+    REJECTED = "rejected", marked("Rejected")
+    WITHDRAWN = "withdrawn", marked("Withdrawn")
 
 
 class Channel(models.TextChoices):
-    BROWSER = "browser", "Browser"
-    API = "api", "REST API"
-    SPREADSHEET = "spreadsheet", "Spreadsheet"
-    IMPORT = "import", "Import"
+    BROWSER = "browser", marked("Browser")
+    API = "api", marked("REST API")
+    SPREADSHEET = "spreadsheet", marked("Spreadsheet")
+    IMPORT = "import", marked("Import")
 
 
 class Operation(models.TextChoices):
     """What an item does. The shape of each one's body is in services/change_sets."""
 
-    MODEL_UPDATE = "model.update", "Change facts of a model version"
-    OFFERING_CREATE = "offering.create", "New offering"
-    OFFERING_UPDATE = "offering.update", "Change an offering"
-    OFFERING_PUBLISH = "offering.publish", "Publish an offering"
-    OFFERING_STOP = "offering.stop", "Take an offering off sale"
-    OFFERING_RETIRE = "offering.retire", "Retire an offering"
-    PLAN_CREATE = "plan.create", "New plan"
-    PLAN_UPDATE = "plan.update", "Change a plan"
-    PRICE_ADD = "price.add", "New price"
-    PRICE_CORRECT = "price.correct", "Correct a price"
-    ALIAS_ADD = "alias.add", "New alias"
-    EVALUATION_ADD = "evaluation.add", "New evaluation result"
+    MODEL_UPDATE = "model.update", marked("Change facts of a model version")
+    OFFERING_CREATE = "offering.create", marked("New offering")
+    OFFERING_UPDATE = "offering.update", marked("Change an offering")
+    OFFERING_PUBLISH = "offering.publish", marked("Publish an offering")
+    OFFERING_STOP = "offering.stop", marked("Take an offering off sale")
+    OFFERING_RETIRE = "offering.retire", marked("Retire an offering")
+    PLAN_CREATE = "plan.create", marked("New plan")
+    PLAN_UPDATE = "plan.update", marked("Change a plan")
+    PRICE_ADD = "price.add", marked("New price")
+    PRICE_CORRECT = "price.correct", marked("Correct a price")
+    ALIAS_ADD = "alias.add", marked("New alias")
+    EVALUATION_ADD = "evaluation.add", marked("New evaluation result")
 
 
 class ChangeSet(models.Model):
@@ -130,9 +131,9 @@ class ChangeItem(models.Model):
 
 
 class Severity(models.TextChoices):
-    ERROR = "error", "Error"
-    WARNING = "warning", "Warning"
-    NOTE = "note", "Note"
+    ERROR = "error", marked("Error")
+    WARNING = "warning", marked("Warning")
+    NOTE = "note", marked("Note")
 
 
 class Finding(models.Model):

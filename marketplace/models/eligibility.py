@@ -5,25 +5,26 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.models_on_offer import CommercialPath, Offering, Plan
 from marketplace.models.publishers import Publisher
 
 
 class Program(models.TextChoices):
-    QUOTA = "quota", "Quota"
-    COMMITMENT = "commitment", "Commitment"
-    CREDITS = "credits", "Credits"
-    RESALE = "resale", "Resale"
-    CO_SELL = "co_sell", "Co-sell"
+    QUOTA = "quota", marked("Quota")
+    COMMITMENT = "commitment", marked("Commitment")
+    CREDITS = "credits", marked("Credits")
+    RESALE = "resale", marked("Resale")
+    CO_SELL = "co_sell", marked("Co-sell")
 
 
 class ScopeLevel(models.IntegerChoices):
     """Larger is more specific; the most specific decision in force wins."""
 
-    PATH = 1, "Commercial path"
-    PUBLISHER = 2, "Publisher"
-    OFFERING = 3, "Offering"
-    PLAN = 4, "Plan"
+    PATH = 1, marked("Commercial path")
+    PUBLISHER = 2, marked("Publisher")
+    OFFERING = 3, marked("Offering")
+    PLAN = 4, marked("Plan")
 
 
 class EligibilityDecision(models.Model):

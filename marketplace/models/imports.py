@@ -4,24 +4,25 @@ from django.conf import settings
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
 from config.models import Job
 from marketplace.models.change_sets import ChangeSet
 from marketplace.models.models_on_offer import Offering, Plan
 
 
 class ImportSource(models.TextChoices):
-    GENAI_PRICES = "genai-prices", "genai-prices package"
-    LITELLM = "litellm", "LiteLLM price file"
-    MODELS_DEV = "models-dev", "models.dev"
-    EVALUATIONS = "evaluations", "Benchmark table (CSV)"
-    AIDER = "aider", "Aider leaderboard (YAML)"
+    GENAI_PRICES = "genai-prices", marked("genai-prices package")
+    LITELLM = "litellm", marked("LiteLLM price file")
+    MODELS_DEV = "models-dev", marked("models.dev")
+    EVALUATIONS = "evaluations", marked("Benchmark table (CSV)")
+    AIDER = "aider", marked("Aider leaderboard (YAML)")
 
 
 class ImportState(models.TextChoices):
-    WAITING = "waiting", "Waiting"
-    READING = "reading", "Reading"
-    STAGED = "staged", "Staged"
-    FAILED = "failed", "Failed"
+    WAITING = "waiting", marked("Waiting")
+    READING = "reading", marked("Reading")
+    STAGED = "staged", marked("Staged")
+    FAILED = "failed", marked("Failed")
 
 
 class CatalogImport(models.Model):
@@ -45,12 +46,12 @@ class CatalogImport(models.Model):
 
 
 class RowOutcome(models.TextChoices):
-    NEW = "new", "New"
-    CHANGED = "changed", "Changed"
-    UNCHANGED = "unchanged", "Unchanged"
-    DISAGREES = "disagrees", "Disagrees with another source"
-    REFUSED = "refused", "Refused"
-    LEFT_OUT = "left_out", "Left out"
+    NEW = "new", marked("New")
+    CHANGED = "changed", marked("Changed")
+    UNCHANGED = "unchanged", marked("Unchanged")
+    DISAGREES = "disagrees", marked("Disagrees with another source")
+    REFUSED = "refused", marked("Refused")
+    LEFT_OUT = "left_out", marked("Left out")
 
 
 class StagedRow(models.Model):
@@ -83,9 +84,9 @@ class StagedRow(models.Model):
 
 
 class DiscrepancyState(models.TextChoices):
-    OPEN = "open", "Open"
-    KEPT = "kept", "Ours was kept"
-    TAKEN = "taken", "Theirs was taken"
+    OPEN = "open", marked("Open")
+    KEPT = "kept", marked("Ours was kept")
+    TAKEN = "taken", marked("Theirs was taken")
 
 
 class Discrepancy(models.Model):

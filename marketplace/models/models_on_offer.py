@@ -7,37 +7,38 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.publishers import Publisher
 
 
 class CommercialPath(models.TextChoices):
-    SOLD_BY_CLOUD = "sold_by_cloud", "Sold by the cloud"
-    MARKETPLACE = "marketplace", "Marketplace"
-    INTERNAL = "internal_only", "Internal use only"
+    SOLD_BY_CLOUD = "sold_by_cloud", marked("Sold by the cloud")
+    MARKETPLACE = "marketplace", marked("Marketplace")
+    INTERNAL = "internal_only", marked("Internal use only")
 
 
 class Lifecycle(models.TextChoices):
-    ANNOUNCED = "announced", "Announced"
-    PREVIEW = "preview", "Preview"
-    GENERALLY_AVAILABLE = "generally_available", "Generally available"
-    LEGACY = "legacy", "Legacy"
-    DEPRECATED = "deprecated", "Deprecated"
-    RETIRED = "retired", "Retired"
+    ANNOUNCED = "announced", marked("Announced")
+    PREVIEW = "preview", marked("Preview")
+    GENERALLY_AVAILABLE = "generally_available", marked("Generally available")
+    LEGACY = "legacy", marked("Legacy")
+    DEPRECATED = "deprecated", marked("Deprecated")
+    RETIRED = "retired", marked("Retired")
 
 
 class Publication(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    SUBMITTED = "submitted", "Submitted"
-    IN_REVIEW = "in_review", "In review"
-    CHANGES_REQUESTED = "changes_requested", "Changes requested"
-    REJECTED = "rejected", "Rejected"
-    APPROVED = "approved", "Approved"
-    PREVIEW = "preview", "Preview"
-    SCHEDULED = "scheduled", "Scheduled"
-    LIVE = "live", "Live"
-    STOPPED = "stopped", "Stopped"
-    SUSPENDED = "suspended", "Suspended"
-    ARCHIVED = "archived", "Archived"
+    DRAFT = "draft", marked("Draft")
+    SUBMITTED = "submitted", marked("Submitted")
+    IN_REVIEW = "in_review", marked("In review")
+    CHANGES_REQUESTED = "changes_requested", marked("Changes requested")
+    REJECTED = "rejected", marked("Rejected")
+    APPROVED = "approved", marked("Approved")
+    PREVIEW = "preview", marked("Preview")
+    SCHEDULED = "scheduled", marked("Scheduled")
+    LIVE = "live", marked("Live")
+    STOPPED = "stopped", marked("Stopped")
+    SUSPENDED = "suspended", marked("Suspended")
+    ARCHIVED = "archived", marked("Archived")
 
 
 class TaskArea(models.Model):
@@ -88,10 +89,10 @@ class ModelVersion(models.Model):
 
 
 class OfferingKind(models.TextChoices):
-    MODEL = "model", "Model"
-    SEAT = "seat", "Seat"
-    AGENT = "agent", "Agent"
-    SERVICE = "service", "Service"
+    MODEL = "model", marked("Model")
+    SEAT = "seat", marked("Seat")
+    AGENT = "agent", marked("Agent")
+    SERVICE = "service", marked("Service")
 
 
 class Offering(models.Model):
@@ -188,13 +189,13 @@ class OfferingRevision(models.Model):
 
 
 class PricingForm(models.TextChoices):
-    TOKENS = "tokens", "Per token"
-    PROVISIONED = "provisioned", "Provisioned throughput"
-    SUBSCRIPTION = "subscription", "Subscription"
-    SEAT = "seat", "Per seat"
-    METERED = "metered", "Metered"
-    FREE = "free", "Free"
-    BYOL = "byol", "Bring your own licence"
+    TOKENS = "tokens", marked("Per token")
+    PROVISIONED = "provisioned", marked("Provisioned throughput")
+    SUBSCRIPTION = "subscription", marked("Subscription")
+    SEAT = "seat", marked("Per seat")
+    METERED = "metered", marked("Metered")
+    FREE = "free", marked("Free")
+    BYOL = "byol", marked("Bring your own licence")
 
 
 class Plan(models.Model):

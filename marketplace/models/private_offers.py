@@ -5,17 +5,18 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
 from marketplace.models.models_on_offer import Plan
 from marketplace.models.publishers import Customer
 
 
 class PrivateOfferState(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    SENT = "sent", "Sent"
-    ACCEPTED = "accepted", "Accepted"
-    DECLINED = "declined", "Declined"
-    EXPIRED = "expired", "Expired"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    DRAFT = "draft", marked("Draft")
+    SENT = "sent", marked("Sent")
+    ACCEPTED = "accepted", marked("Accepted")
+    DECLINED = "declined", marked("Declined")
+    EXPIRED = "expired", marked("Expired")
+    WITHDRAWN = "withdrawn", marked("Withdrawn")
 
 
 class PrivateOffer(models.Model):

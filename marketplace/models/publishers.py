@@ -3,10 +3,12 @@
 from django.conf import settings
 from django.db import models
 
+from config.language import marked
+
 
 class Origin(models.TextChoices):
-    FIRST = "first", "First party"
-    THIRD = "third", "Third party"
+    FIRST = "first", marked("First party")
+    THIRD = "third", marked("Third party")
 
 
 class Publisher(models.Model):

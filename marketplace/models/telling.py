@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
 from marketplace.models.models_on_offer import Lifecycle, Offering
 from marketplace.models.publishers import Customer, Publisher
 
@@ -108,9 +109,9 @@ class WebhookSecret(models.Model):
 
 
 class DeliveryState(models.TextChoices):
-    WAITING = "waiting", "Waiting"
-    DELIVERED = "delivered", "Delivered"
-    GIVEN_UP = "given_up", "Given up"
+    WAITING = "waiting", marked("Waiting")
+    DELIVERED = "delivered", marked("Delivered")
+    GIVEN_UP = "given_up", marked("Given up")
 
 
 class WebhookDelivery(models.Model):
@@ -156,9 +157,9 @@ class WebhookAttempt(models.Model):
 
 
 class RequestState(models.TextChoices):
-    OPEN = "open", "Open"
-    ANSWERED = "answered", "Answered"
-    DECLINED = "declined", "Declined"
+    OPEN = "open", marked("Open")
+    ANSWERED = "answered", marked("Answered")
+    DECLINED = "declined", marked("Declined")
 
 
 class OfferingRequest(models.Model):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from config import house
 from config.refusals import NotFound
 from marketplace.models import Customer, Lifecycle, Offering, Plan, PriceVersion, PrivateOffer, Program
 from marketplace.selectors.eligibility import STRIP, Chip, Treatment, strip, treatments_by_plan
@@ -209,7 +210,7 @@ def _quoted(plans: Sequence[Plan], offers: dict[int, PrivateOffer], on: date, co
             ends = offer.effective.upper
             why = f"Private offer {offer.reference}, accepted by {offer.customer.name}"
             if offer.decided_at is not None:
-                why += f" on {offer.decided_at:%-d %b %Y}"
+                why += f" on {house.day(offer.decided_at)}"
             found.append(Quoted(offer.price, f"{why}: it takes the place of the list price.", ends, offer))
             continue
         for version in listed.get(plan.pk, []):

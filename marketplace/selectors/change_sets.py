@@ -7,6 +7,7 @@ from django.db.models import Count, F, Func, OuterRef, Q, QuerySet, Subquery, Te
 from django.db.models.functions import Coalesce
 
 from accounts.models import Role, User
+from config.language import marked
 from marketplace.models import (
     ChangeItem,
     ChangeSet,
@@ -22,10 +23,10 @@ SEES_ALL: Final = (Role.CATALOG_MANAGER, Role.AUDITOR)
 WAITING: Final = (S.SUBMITTED, S.IN_REVIEW)
 # What each tab of the list holds.
 TABS: Final = {
-    "waiting": ("Waiting for review", WAITING),
-    "open": ("In work", (S.DRAFT, S.CHANGES_REQUESTED)),
-    "scheduled": ("Scheduled", (S.SCHEDULED,)),
-    "closed": ("Closed", (S.APPLIED, S.REJECTED, S.WITHDRAWN)),
+    "waiting": (marked("Waiting for review"), WAITING),
+    "open": (marked("In work"), (S.DRAFT, S.CHANGES_REQUESTED)),
+    "scheduled": (marked("Scheduled"), (S.SCHEDULED,)),
+    "closed": (marked("Closed"), (S.APPLIED, S.REJECTED, S.WITHDRAWN)),
 }
 
 

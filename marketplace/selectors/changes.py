@@ -11,6 +11,7 @@ from django.urls import reverse
 from accounts.models import User
 from config.clock import day_of
 from config.formats import percent
+from config.language import marked
 from marketplace.models import (
     CatalogChange,
     EligibilityDecision,
@@ -23,10 +24,10 @@ from marketplace.selectors.eligibility import ONE, scope_name
 from marketplace.selectors.visibility import SEES_EVERYTHING, offerings_for, publishers_for
 
 KINDS: Final = {
-    "offering": "Offering",
-    "price": "Price",
-    "eligibility": "Eligibility",
-    "lifecycle": "Lifecycle",
+    "offering": marked("Offering"),
+    "price": marked("Price"),
+    "eligibility": marked("Eligibility"),
+    "lifecycle": marked("Lifecycle"),
 }
 KIND_CHOICES: Final = list(KINDS.items())
 MOST_ANNOUNCED: Final = 200

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from config import formats
+from config.language import marked
 from marketplace.models import Evaluation, Lifecycle, ModelVersion, Offering, Plan, PriceRow, PriceVersion
 from marketplace.selectors.eligibility import eligibility_strips
 from marketplace.selectors.evidence import (
@@ -85,27 +86,29 @@ def _facts(offerings: list[Offering]) -> Section:
         return lambda o: _said(read(o.model_version)) if o.model_version is not None else "No model"
 
     lines = [
-        line("Publisher", lambda o: o.publisher.name),
-        line("Kind", lambda o: o.get_kind_display()),
-        line("Model", lambda o: str(o.model_version) if o.model_version else "No model"),
-        line("Commercial path", lambda o: o.get_commercial_path_display()),
-        line("Tasks", lambda o: ", ".join(a.name for a in o.task_areas.all()) or None),
-        line("Context", version(lambda v: v.context_window), "Tokens"),
-        line("Output limit", version(lambda v: v.max_output), "Tokens"),
-        line("Takes in", version(lambda v: v.modalities_in)),
-        line("Gives out", version(lambda v: v.modalities_out)),
+        line(marked("Publisher"), lambda o: o.publisher.name),
+        line(marked("Kind"), lambda o: o.get_kind_display()),
+        line(marked("Model"), lambda o: str(o.model_version) if o.model_version else "No model"),
+        line(marked("Commercial path"), lambda o: o.get_commercial_path_display()),
+        line(marked("Tasks"), lambda o: ", ".join(a.name for a in o.task_areas.all()) or None),
+        line(marked("Context"), version(lambda v: v.context_window), marked("Tokens")),
+        line(marked("Output limit"), version(lambda v: v.max_output), marked("Tokens")),
+        line(marked("Takes in"), version(lambda v: v.modalities_in)),
+        line(marked("Gives out"), version(lambda v: v.modalities_out)),
         *(
             line(name.replace("_", " ").capitalize(), version(partial(_capability, name)))
             for name in CAPABILITIES
         ),
-        line("Languages", version(lambda v: v.languages)),
-        line("Knowledge cut-off", version(lambda v: v.knowledge_cutoff or None)),
-        line("Open weights", version(lambda v: v.model.open_weights)),
-        line("Released", version(lambda v: v.released_on)),
-        line("Deployment", lambda o: _plans(o, lambda p: p.deployment.replace("-", " "))),
-        line("Data zones", lambda o: _plans(o, lambda p: p.zone.upper() if len(p.zone) < 3 else p.zone)),
+        line(marked("Languages"), version(lambda v: v.languages)),
+        line(marked("Knowledge cut-off"), version(lambda v: v.knowledge_cutoff or None)),
+        line(marked("Open weights"), version(lambda v: v.model.open_weights)),
+        line(marked("Released"), version(lambda v: v.released_on)),
+        line(marked("Deployment"), lambda o: _plans(o, lambda p: p.deployment.replace("-", " "))),
         line(
-            "Billed in",
+            marked("Data zones"), lambda o: _plans(o, lambda p: p.zone.upper() if len(p.zone) < 3 else p.zone)
+        ),
+        line(
+            marked("Billed in"),
             lambda o: (
                 "Every country"
                 if o.billing_countries is None
@@ -113,7 +116,7 @@ def _facts(offerings: list[Offering]) -> Section:
             ),
         ),
     ]
-    return Section("Facts", [one for one in lines if any(cell.known for cell in one.cells)])
+    return Section(marked("Facts"), [one for one in lines if any(cell.known for cell in one.cells)])
 
 
 def _capability(name: str, version: ModelVersion) -> bool | None:
@@ -164,7 +167,7 @@ def _prices(offerings: list[Offering], on: date) -> Section:
     order = {meter: place for place, meter in enumerate(METERS)}
     keys = sorted(found, key=lambda k: (k[1] != "standard", k[1], order.get(k[0], len(order)), k[0]))
     return Section(
-        "Prices",
+        marked("Prices"),
         [_price_line(meter, tier, found[meter, tier], offerings) for meter, tier in keys],
         "USD, list prices of the day, of the first public plan of each processing tier. Tokens per million.",
     )
@@ -211,7 +214,7 @@ def _treatment(offerings: list[Offering], on: date) -> Section:
         for chip in strips[offering.pk]:
             by_label.setdefault(chip.label, {})[offering.pk] = Cell(chip.value, chip.why, chip.tone)
     return Section(
-        "Treatment",
+        marked("Treatment"),
         [Line(label, [cells[o.pk] for o in offerings]) for label, cells in by_label.items()],
         "Of the offering; a plan of its own may be decided otherwise.",
     )
@@ -237,7 +240,7 @@ def _evidence(offerings: list[Offering], on: date) -> Section:
         lines += _ranked(area.name, [e for e in everything.values() if e.task_area_id == area.pk], offerings)
         lines += _findings(area.name, [e for e in own if e.task_area_id == area.pk], offerings)
     return Section(
-        "Evidence by task",
+        marked("Evidence by task"),
         lines,
         "Each line is one benchmark by one metric under one harness: compare along a line, not between lines. Empty is not tested, not zero.",
     )
@@ -296,15 +299,15 @@ def _dates(offerings: list[Offering], on: date) -> Section:
         )
 
     lines = [
-        Line("Stage", [Cell(Lifecycle(o.lifecycle_on(on)).label) for o in offerings]),
-        line("Preview from", lambda o: o.preview_on),
-        line("On sale from", lambda o: o.available_on),
-        line("Legacy from", lambda o: o.legacy_on),
-        line("No new deals from", lambda o: o.deprecated_on),
-        line("Retires on", lambda o: o.retires_on),
-        Line("Replaced by", [_replaced_by(o) for o in offerings]),
+        Line(marked("Stage"), [Cell(Lifecycle(o.lifecycle_on(on)).label) for o in offerings]),
+        line(marked("Preview from"), lambda o: o.preview_on),
+        line(marked("On sale from"), lambda o: o.available_on),
+        line(marked("Legacy from"), lambda o: o.legacy_on),
+        line(marked("No new deals from"), lambda o: o.deprecated_on),
+        line(marked("Retires on"), lambda o: o.retires_on),
+        Line(marked("Replaced by"), [_replaced_by(o) for o in offerings]),
     ]
-    return Section("Lifecycle", [one for one in lines if any(cell.known for cell in one.cells)])
+    return Section(marked("Lifecycle"), [one for one in lines if any(cell.known for cell in one.cells)])
 
 
 def _replaced_by(offering: Offering) -> Cell:

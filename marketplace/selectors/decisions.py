@@ -8,7 +8,8 @@ from typing import Final
 from django.db.models import Count, Q, QuerySet, TextChoices
 
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
+from config.language import marked
 from marketplace.extension import Change
 from marketplace.models import CommercialPath, EligibilityDecision, Program, ScopeLevel
 from marketplace.selectors.eligibility import in_force, reached, scope_name
@@ -18,12 +19,12 @@ from marketplace.selectors.visibility import SEES_EVERYTHING, offerings_for, pub
 class DecisionState(TextChoices):
     """Where a decision stands on a day."""
 
-    PROPOSED = "proposed", "Waits for a check"
-    ANNOUNCED = "announced", "Announced"
-    IN_FORCE = "in_force", "In force"
-    ENDED = "ended", "Ended"
-    SUPERSEDED = "superseded", "Superseded"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    PROPOSED = "proposed", marked("Waits for a check")
+    ANNOUNCED = "announced", marked("Announced")
+    IN_FORCE = "in_force", marked("In force")
+    ENDED = "ended", marked("Ended")
+    SUPERSEDED = "superseded", marked("Superseded")
+    WITHDRAWN = "withdrawn", marked("Withdrawn")
 
 
 SEES_PROPOSALS: Final = (Role.CATALOG_MANAGER, Role.AUDITOR, Role.COMP_ADMIN)

@@ -13,7 +13,7 @@ from typing import Final
 from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from config import formats
+from config import house as formats
 from marketplace.models import (
     CommercialPath,
     EligibilityDecision,

@@ -4,7 +4,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
-from config import formats
+from config import house as formats
 from marketplace.models import CommercialPath, Lifecycle, Offering, Plan, Publication
 from marketplace.selectors.visibility import PUBLISHED
 

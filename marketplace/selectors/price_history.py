@@ -31,7 +31,7 @@ class Announced:
     change: str
 
     def __str__(self) -> str:
-        return f"from {self.day:%-d %b %Y}: {self.text}{f', {self.change}' if self.change else ''}"
+        return f"from {formats.day(self.day)}: {self.text}{f', {self.change}' if self.change else ''}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,18 +8,19 @@ from typing import Final
 from django.db.models import DecimalField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
 
 from config import formats
+from config.language import marked
 from marketplace.models import PriceRow, PriceVersion
 
 WORLD: Final = "world"
 MILLION: Final = 1_000_000
 METERS: Final = {
-    "input-tokens": "input tokens",
-    "output-tokens": "output tokens",
-    "cached-input-tokens": "cached input tokens",
-    "cache-write-tokens": "cache write tokens",
-    "provisioned-units": "provisioned units",
-    "security-compute-units": "security compute units",
-    "seats": "seats",
+    "input-tokens": marked("input tokens"),
+    "output-tokens": marked("output tokens"),
+    "cached-input-tokens": marked("cached input tokens"),
+    "cache-write-tokens": marked("cache write tokens"),
+    "provisioned-units": marked("provisioned units"),
+    "security-compute-units": marked("security compute units"),
+    "seats": marked("seats"),
 }
 
 
@@ -80,8 +81,7 @@ def amount_text(amount: Decimal | None, symbol: str, exponent: int) -> str:
     if amount == 0:
         return "free"
     digits = max(exponent, -int(amount.normalize().as_tuple().exponent))
-    whole, _point, part = f"{amount:.{digits}f}".partition(".")
-    return f"{symbol}{formats.whole(int(whole))}" + (f".{part}" if part else "")
+    return formats.price(amount, symbol, digits)
 
 
 def row_text(row: PriceRow, version: PriceVersion) -> str:

@@ -8,7 +8,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.locks import one_at_a_time
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from marketplace.models import Currency, Customer, CustomerCommitment

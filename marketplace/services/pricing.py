@@ -11,7 +11,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import User
-from config import formats
+from config import house as formats
 from config.refusals import Conflict, NotFound, Problem, refuse_if_any
 from marketplace.extension import Change
 from marketplace.models import Currency, Plan, PriceRow, PriceVersion

@@ -15,7 +15,8 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import User
-from config import formats, outbox
+from config import house as formats
+from config import outbox
 from config.refusals import Conflict, Invalid, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Customer, Plan, PriceRow, PriceVersion, PrivateOffer, PrivateOfferState
 from marketplace.selectors.on_sale import why_not, why_not_plan

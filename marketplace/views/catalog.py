@@ -19,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import SavedView, User
 from accounts.services import remove_view, save_view
 from config import calls, clock, exporting, formats
+from config.language import _, later, spoken
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -44,27 +45,27 @@ from marketplace.views import HtmxRequest, day_asked, signed_in, wants_part
 PAGE: Final = 50
 VIEWS_OF: Final = "marketplace:catalog"  # the page that saved views belong to
 COLUMNS: Final = (
-    ("Offering", "name", ""),
-    ("Context", "context", "r p3"),
-    ("Price", "input_price", "r c-lead"),
+    (later("Offering"), "name", ""),
+    (later("Context"), "context", "r p3 k2"),
+    (later("Price"), "input_price", "r c-lead k3"),
 )
 FIRST_FACETS: Final = ("origin", "path", "eligible")
 FIRST_VALUES: Final = 12  # of a long facet; the others unfold
 ORDERS: Final = {
-    "relevance": "Best match",
-    "name": "Name",
-    "input_price": "Lowest input price",
-    "-input_price": "Highest input price",
-    "-context": "Largest context",
-    "-released_on": "Newest model",
-    "-available_on": "Newest on sale",
-    "evidence": "Best evidence",
+    "relevance": later("Best match"),
+    "name": later("Name"),
+    "input_price": later("Lowest input price"),
+    "-input_price": later("Highest input price"),
+    "-context": later("Largest context"),
+    "-released_on": later("Newest model"),
+    "-available_on": later("Newest on sale"),
+    "evidence": later("Best evidence"),
 }
 BOUNDS: Final = {
-    "min_context": "Context from {} tokens",
-    "max_context": "Context to {} tokens",
-    "min_input_price": "Input from ${}",
-    "max_input_price": "Input to ${}",
+    "min_context": later("Context from {} tokens"),
+    "max_context": later("Context to {} tokens"),
+    "min_input_price": later("Input from ${}"),
+    "max_input_price": later("Input to ${}"),
 }
 ITS_OWN: Final = ("search", "cursor", "ordering", "as_of", *BOUNDS)  # have a field of their own in the form
 
@@ -135,7 +136,7 @@ def catalog(request: HtmxRequest) -> HttpResponseBase:
     if form := exporting.asked(request):
         listed = with_sort_keys(find(visible, criteria), ordering, criteria)
         table = exports.offerings(listed, ORDERINGS[ordering], criteria.on)
-        said = [("As on", criteria.on.isoformat())]
+        said = [(_("As on"), criteria.on.isoformat())]
         return exporting.answer(request, form, name="catalog", title="Offerings", table=table, said=said)
     keyset = Keyset(Offering, ORDERINGS[ordering])
     try:
@@ -151,7 +152,7 @@ def catalog(request: HtmxRequest) -> HttpResponseBase:
     )
     found = counted(visible, criteria)
     groups = [_group(facet, request.GET) for facet in found.facets]
-    labels = {facet.name: {v.value: v.label for v in facet.values} for facet in found.facets}
+    labels = {facet.name: {v.value: spoken(v.label) for v in facet.values} for facet in found.facets}
     narrowings = _narrowings(given, labels, request.GET, found)
     context = {
         "criteria": given,
@@ -207,7 +208,7 @@ def keep_view(request: HtmxRequest) -> HttpResponse:
         view = save_view(
             page=VIEWS_OF, name=request.POST.get("name", ""), query=query, by=user, at=clock.now()
         )
-        messages.success(request, f"Saved as {view.name}.")
+        messages.success(request, _("Saved as %(view_name)s.") % {"view_name": view.name})
     except Refusal as refused:
         for problem in refused.problems:
             messages.error(request, problem.message)
@@ -221,7 +222,7 @@ def drop_view(request: HtmxRequest, pk: int) -> HttpResponse:
     user = signed_in(request)
     view = get_object_or_404(SavedView, pk=pk, user=user, page=VIEWS_OF)
     remove_view(view_id=view.pk, by=user)
-    messages.success(request, f"{view.name} is removed.")
+    messages.success(request, _("%(view_name)s is removed.") % {"view_name": view.name})
     back = _kept(QueryDict(request.POST.get("query", "").lstrip("?")))
     return HttpResponseRedirect(f"{reverse('marketplace:catalog')}?{back}")
 
@@ -282,7 +283,7 @@ def rows(offerings: Sequence[Offering], on: date, *, by_evidence: bool = False) 
 
 def _evidence(share: int | None) -> str:
     """In words, from ppm; what was never compared is said to be so."""
-    return "" if share is None else f"Better than {formats.percent(share, 1_000_000, 0)}"
+    return "" if share is None else _("Better than %(share)s") % {"share": formats.percent(share, 1000000, 0)}
 
 
 def asked(params: QueryDict, on: date) -> tuple[Criteria, str]:
@@ -347,16 +348,16 @@ def _group(facet: Facet, params: QueryDict) -> Group:
     for value in facet.values:
         kept = [v for v in chosen if v != value.value] if value.chosen else [*chosen, value.value]
         choices[value.value] = Choice(
-            value.label, value.count, value.chosen, address(params, **{facet.name: ",".join(kept)})
+            spoken(value.label), value.count, value.chosen, address(params, **{facet.name: ",".join(kept)})
         )
     if len(choices) <= FIRST_VALUES:
-        return Group(facet.name, facet.label, list(choices.values()), [])
+        return Group(facet.name, spoken(facet.label), list(choices.values()), [])
     # By number of offerings, not by who they are; a chosen one is always in sight.
     largest = sorted(facet.values, key=lambda v: (not v.chosen, -v.count, v.label))[:FIRST_VALUES]
     first = {v.value for v in largest}
     return Group(
         facet.name,
-        facet.label,
+        spoken(facet.label),
         [choice for value, choice in choices.items() if value in first],
         [choice for value, choice in choices.items() if value not in first],
     )

@@ -13,7 +13,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, formats
+from config.language import _, later, spoken
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import ChangeSet, ChangeSetState, PublisherMembership, Severity
 from marketplace.selectors.change_sets import (
@@ -52,18 +53,20 @@ class Step:
 STEPS: Final = {
     step.name: step
     for step in (
-        Step("submit", "Submit for review", "{} is submitted.", service.submit, "primary", "send"),
-        Step("withdraw", "Withdraw", "{} is withdrawn.", service.withdraw, "ghost", "undo-2"),
-        Step("take-up", "Take up the review", "You review {} now.", service.take_up, "", "eye"),
-        Step("approve", "Approve", "{} is approved.", service.approve, "primary", "check"),
         Step(
-            *("request-changes", "Request changes", "{} goes back to be mended."),
+            "submit", later("Submit for review"), later("{} is submitted."), service.submit, "primary", "send"
+        ),
+        Step("withdraw", later("Withdraw"), later("{} is withdrawn."), service.withdraw, "ghost", "undo-2"),
+        Step("take-up", later("Take up the review"), later("You review {} now."), service.take_up, "", "eye"),
+        Step("approve", later("Approve"), later("{} is approved."), service.approve, "primary", "check"),
+        Step(
+            *("request-changes", later("Request changes"), later("{} goes back to be mended.")),
             service.request_changes,
             icon="message-square",
             needs_note=True,
         ),
         Step(
-            *("reject", "Reject", "{} is rejected."),
+            *("reject", later("Reject"), later("{} is rejected.")),
             service.reject,
             css="danger",
             icon="x",
@@ -97,7 +100,7 @@ def change_sets(request: HttpRequest) -> HttpResponse:
     page = Paginator(found, PAGE).get_page(request.GET.get("page"))
     context = {
         "tab": tab,
-        "tabs": [(name, label, counts[name]) for name, (label, _states) in TABS.items()],
+        "tabs": [(name, spoken(label), counts[name]) for name, (label, _states) in TABS.items()],
         "page": page,
         "inside": user.has_role(*SEES_ALL),
         "keeps": user.has_role(Role.CATALOG_MANAGER),
@@ -139,9 +142,12 @@ def act(request: HttpRequest, pk: int, name: str) -> HttpResponse:
         return _page(request, seen, refused)
     said = step.said.format(done.reference)
     if done.state == S.SCHEDULED:
-        said = f"{done.reference} is approved: it is applied on {done.apply_on:%-d %b %Y}."
+        said = _("%(done_reference)s is approved: it is applied on %(apply_on)s.") % {
+            "done_reference": done.reference,
+            "apply_on": formats.day(done.apply_on),
+        }
     elif done.state == S.APPLIED:
-        said = f"{done.reference} is approved and applied."
+        said = _("%(done_reference)s is approved and applied.") % {"done_reference": done.reference}
     messages.success(request, said)
     return redirect("marketplace:change-set", pk)
 
@@ -152,7 +158,7 @@ def _day(text: str) -> date | None:
     try:
         return date.fromisoformat(text.strip())
     except ValueError:
-        raise Invalid(Problem("invalid", "Write a day, such as 2026-08-14.", "/apply_on")) from None
+        raise Invalid(Problem("invalid", _("Write a day, such as 2026-08-14."), "/apply_on")) from None
 
 
 def _said(request: HttpRequest) -> Iterator[Found]:

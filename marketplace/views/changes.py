@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from config import clock, exporting
+from config.language import _, later, spoken, spoken_choices
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import CatalogChange
@@ -74,7 +75,7 @@ def changes(request: HtmxRequest) -> HttpResponseBase:
     if on < today:
         found = found.filter(at__lt=_midnight_after(on))
     if form := exporting.asked(request):
-        table, title = exports.changes(found), "Changes of the catalog"
+        table, title = exports.changes(found), _("Changes of the catalog")
         return exporting.answer(request, form, name="catalog changes", title=title, table=table)
     page, before, behind = order.page(found, place, PAGE)
     coming = announced(user, on, asked)
@@ -86,14 +87,14 @@ def changes(request: HtmxRequest) -> HttpResponseBase:
         "as_of": on if on != today else None,
         "kind": filters["kind"],
         "publisher": filters["publisher"],
-        "kinds": KINDS.items(),
+        "kinds": spoken_choices(KINDS.items()),
         "publishers": publishers,
         "narrowed": bool(asked.kinds or asked.publishers),
         "weeks": [
             (week, [_line(entry.change, entry.others, on) for entry in week.entries]) for week in weeks(page)
         ],
-        "coming": [(a, TONES[a.kind], KINDS[a.kind]) for a in coming[:FIRST_ANNOUNCED]],
-        "coming_later": [(a, TONES[a.kind], KINDS[a.kind]) for a in coming[FIRST_ANNOUNCED:]],
+        "coming": [(a, TONES[a.kind], spoken(KINDS[a.kind])) for a in coming[:FIRST_ANNOUNCED]],
+        "coming_later": [(a, TONES[a.kind], spoken(KINDS[a.kind])) for a in coming[FIRST_ANNOUNCED:]],
         "previous": _address(request, order.cursor(before)) if before else "",
         "next": _address(request, order.cursor(behind)) if behind else "",
         "first_page": place is None,
@@ -109,7 +110,7 @@ def changes(request: HtmxRequest) -> HttpResponseBase:
     return render(request, template, context)
 
 
-FEEDS: Final = (("Atom", "marketplace:feed-atom"), ("JSON Feed", "marketplace:feed-json"))
+FEEDS: Final = ((later("Atom"), "marketplace:feed-atom"), (later("JSON Feed"), "marketplace:feed-json"))
 
 
 @require_POST
@@ -118,9 +119,9 @@ def renew_feed(request: HttpRequest) -> HttpResponse:
     """A first personal address, or a new one that voids the old."""
     address = renew_address(by=signed_in(request), at=clock.now())
     said = (
-        "Your feed address is ready."
+        _("Your feed address is ready.")
         if address.number == 1
-        else "The old feed address is void; this is the new one."
+        else _("The old feed address is void; this is the new one.")
     )
     messages.success(request, said)
     return HttpResponseRedirect(reverse("marketplace:changes") + "#subscribe")
@@ -131,7 +132,7 @@ def _line(change: CatalogChange, others: tuple[CatalogChange, ...], on: date) ->
         change=change,
         tone=TONES[change.kind],
         icon=ICONS[change.kind],
-        kind=KINDS[change.kind],
+        kind=spoken(KINDS[change.kind]),
         url=page_of(change),
         others=[(other, page_of(other)) for other in others],
         ahead=change.first_day > on,

@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import clock, formats
+from config.language import _, later
 from marketplace.models import Currency, Customer, Offering, TaskArea
 from marketplace.selectors.costs import CostLine, OfferingCost, Usage, costs_of
 from marketplace.selectors.prices import amount_text
@@ -28,13 +29,13 @@ MOST_OF_A_TASK: Final = 150
 MOST_NAMES: Final = 300
 USUAL: Final = {"input_tokens": "100M", "output_tokens": "20M"}
 FIELDS: Final = (
-    ("input_tokens", "Input tokens", "A month, such as 250M or 1,500,000."),
-    ("cached_input_tokens", "of them cached", "Read from a cache."),
-    ("cache_write_tokens", "of them written to a cache", ""),
-    ("output_tokens", "Output tokens", ""),
-    ("requests", "Requests", "For prices by request, and by its size."),
-    ("provisioned_units", "Provisioned units", "All month long."),
-    ("seats", "Seats", ""),
+    ("input_tokens", later("Input tokens"), later("A month, such as 250M or 1,500,000.")),
+    ("cached_input_tokens", later("of them cached"), later("Read from a cache.")),
+    ("cache_write_tokens", later("of them written to a cache"), ""),
+    ("output_tokens", later("Output tokens"), ""),
+    ("requests", later("Requests"), later("For prices by request, and by its size.")),
+    ("provisioned_units", later("Provisioned units"), later("All month long.")),
+    ("seats", later("Seats"), ""),
 )
 _TIMES: Final = {"": 1, "k": 10**3, "m": 10**6, "b": 10**9, "bn": 10**9, "t": 10**12}
 _NUMBER: Final = re.compile(r"(\d+(?:\.\d+)?)\s*(k|m|bn?|t)?", re.IGNORECASE)
@@ -74,7 +75,9 @@ def _money(line: CostLine, currency: Currency | None) -> str:
     symbol = currency.symbol or f"{currency.code}\N{NO-BREAK SPACE}"
     minor = formats.rounded(line.amount * 10**currency.exponent)
     if minor == 0 and line.amount > 0:
-        return f"under {amount_text(Decimal(1).scaleb(-currency.exponent), symbol, currency.exponent)}"
+        return _("under %(value)s") % {
+            "value": amount_text(Decimal(1).scaleb(-currency.exponent), symbol, currency.exponent)
+        }
     return formats.money(minor, currency.code, currency.exponent)
 
 
@@ -135,7 +138,7 @@ def _entered(request: HttpRequest) -> tuple[list[Entry], Usage | None]:
     for name in names:
         number = read_number(given.get(name, ""))
         if number is None:
-            errors[name] = "Write a whole number, such as 250M or 1,500,000."
+            errors[name] = _("Write a whole number, such as 250M or 1,500,000.")
         else:
             numbers[name] = number
     usage = Usage(**numbers)
@@ -146,7 +149,7 @@ def _entered(request: HttpRequest) -> tuple[list[Entry], Usage | None]:
 
 def read_number(written: str) -> int | None:
     """250M, 1.5bn, 1,500,000 and 1 500 000 as whole numbers; nothing is 0, and what cannot be one None."""
-    text = re.sub(r"[\s,_\u00a0\u202f]", "", written)
+    text = formats.whole_typed(written.replace("_", ""))
     if not text:
         return 0
     match = _NUMBER.fullmatch(text) if len(text) <= 30 else None
@@ -226,4 +229,4 @@ def find_customer(text: str, user: User) -> tuple[Customer | None, str]:
     named = list(Customer.objects.filter(name__iexact=text).order_by("id")[:2])
     if len(named) == 1:
         return named[0], ""
-    return None, "Several have that name: write the slug." if named else "There is no such customer."
+    return None, _("Several have that name: write the slug.") if named else _("There is no such customer.")

@@ -11,14 +11,15 @@ from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db.backends.postgresql.psycopg_any import DateRange
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
 from config.charts import Tone
+from config.language import _, later, spoken, spoken_choices
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -51,10 +52,10 @@ from marketplace.views import HtmxRequest, day_asked, signed_in
 PAGE: Final = 50
 MOST_OFFERED: Final = 20
 TABS: Final = (
-    ("in_force", "In force"),
-    ("announced", "Announced"),
-    ("proposed", "Proposed"),
-    ("ended", "Ended"),
+    ("in_force", later("In force")),
+    ("announced", later("Announced")),
+    ("proposed", later("Proposed")),
+    ("ended", later("Ended")),
 )
 LOOKS: Final[dict[DecisionState, tuple[Tone, str]]] = {
     DecisionState.IN_FORCE: ("good", "circle-check"),
@@ -90,7 +91,7 @@ def _line(decision: EligibilityDecision, on: date) -> Line:
         decision,
         about(decision),
         Treatment(Program(decision.program), decision.rate_ppm, "", decision),
-        (str(state.label), *LOOKS[state]),
+        (spoken(state.label), *LOOKS[state]),
         offering.slug if offering is not None else "",
     )
 
@@ -110,7 +111,7 @@ def decisions(request: HtmxRequest) -> HttpResponseBase:
     insiders = not user.has_role(Role.PARTNER)
     if form := exporting.asked(request):
         table = exports.decisions(register.in_state(rows, state, on), on, people=insiders)
-        name, title = f"decisions {state}", "Eligibility decisions"
+        name, title = _("decisions %(state)s") % {"state": state}, _("Eligibility decisions")
         return exporting.answer(request, form, name=name, title=title, table=table)
     keyset = Keyset(EligibilityDecision, ("-id",))
     try:
@@ -135,8 +136,8 @@ def decisions(request: HtmxRequest) -> HttpResponseBase:
             "asked": {
                 name: request.GET.get(name, "") for name in ("search", "program", "level", "publisher")
             },
-            "programs": Program.choices,
-            "levels": [(name, ScopeLevel(number).label) for name, number in register.LEVELS.items()],
+            "programs": spoken_choices(Program.choices),
+            "levels": [(name, spoken(ScopeLevel(number).label)) for name, number in register.LEVELS.items()],
             "publishers": Publisher.objects.filter(
                 pk__in=register.decisions_for(user).exclude(publisher=None).values("publisher")
             ).order_by("name"),
@@ -194,10 +195,10 @@ def policy(request: HtmxRequest) -> HttpResponse:
         {
             "on": on,
             "today": clock.today(),
-            "programs": [program.label for program in Program],
+            "programs": [spoken(program.label) for program in Program],
             "defaults": [
                 (
-                    default.label,
+                    spoken(default.label),
                     [
                         Treatment(program, cell.rate_ppm, cell.reason, cell)
                         if cell is not None
@@ -225,22 +226,22 @@ class Percent(forms.CharField):
 
     def __init__(self) -> None:
         super().__init__(
-            label="Rate",
+            label=later("Rate"),
             max_length=12,
-            help_text="Share of the value that counts. 0 is a decision too: it does not count.",
-            error_messages={"required": "Enter the rate."},
+            help_text=later("Share of the value that counts. 0 is a decision too: it does not count."),
+            error_messages={"required": later("Enter the rate.")},
             widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "num-in"}),
         )
 
     def clean(self, value: Any) -> Any:
         text = super().clean(value).strip().rstrip("%").strip()
         try:
-            percent = Decimal(text)
-        except InvalidOperation:
+            percent = Decimal(formats.typed(text, most=100))
+        except (InvalidOperation, formats.Unreadable):
             percent = Decimal("NaN")
         ppm = percent * 10_000 if percent.is_finite() and abs(percent) < 10_000 else None
         if ppm is None or not 0 <= ppm <= ONE or ppm != int(ppm):
-            raise forms.ValidationError("Enter a number from 0 to 100, with at most four decimals.")
+            raise forms.ValidationError(_("Enter a number from 0 to 100, with at most four decimals."))
         return int(ppm)
 
 
@@ -249,7 +250,10 @@ def _day_field(label: str, *, required: bool, help_text: str) -> forms.DateField
         label=label,
         required=required,
         help_text=help_text,
-        error_messages={"required": "Say from when on.", "invalid": "Enter a day, such as 2026-08-14."},
+        error_messages={
+            "required": later("Say from when on."),
+            "invalid": later("Enter a day, such as 2026-08-14."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
 
@@ -260,67 +264,71 @@ class ProposalForm(forms.Form):
     use_required_attribute = False
 
     programs = forms.MultipleChoiceField(
-        label="Programs",
-        choices=Program.choices,
+        label=later("Programs"),
+        choices=spoken_choices(Program.choices),
         widget=forms.CheckboxSelectMultiple,
-        error_messages={"required": "Choose at least one program."},
+        error_messages={"required": later("Choose at least one program.")},
     )
     kind = forms.ChoiceField(
-        label="Decide for",
+        label=later("Decide for"),
         choices=[
-            ("offerings", "Offerings or plans"),
-            ("publisher", "Everything of a publisher"),
-            ("path", "A commercial path"),
+            ("offerings", later("Offerings or plans")),
+            ("publisher", later("Everything of a publisher")),
+            ("path", later("A commercial path")),
         ],
         initial="offerings",
         widget=forms.RadioSelect,
     )
     path = forms.ChoiceField(
-        label="Commercial path",
-        choices=[("", "Choose one"), *CommercialPath.choices],
-        error_messages={"required": "Choose the commercial path."},
+        label=later("Commercial path"),
+        choices=[("", later("Choose one")), *spoken_choices(CommercialPath.choices)],
+        error_messages={"required": later("Choose the commercial path.")},
     )
     publisher = forms.ModelChoiceField(
-        Publisher.objects.order_by("name"),
+        Publisher.objects.filter(Exists(Offering.objects.filter(publisher=OuterRef("pk")))).order_by("name"),
         to_field_name="slug",
-        empty_label="Choose one",
-        label="Publisher",
-        error_messages={"required": "Choose the publisher."},
+        empty_label=later("Choose one"),
+        label=later("Publisher"),
+        error_messages={"required": later("Choose the publisher.")},
     )
     add = forms.CharField(
-        label="Add an offering",
+        label=later("Add an offering"),
         max_length=4000,
-        error_messages={"required": "Add at least one offering."},
-        help_text="Its SKU, or several with spaces between; SKU/plan for one plan of it.",
+        error_messages={"required": later("Add at least one offering.")},
+        help_text=later("Its SKU, or several with spaces between; SKU/plan for one plan of it."),
         widget=forms.TextInput(attrs={"list": "offering-options", "autocomplete": "off"}),
     )
     rate = Percent()
     start = _day_field(
-        "From",
+        later("From"),
         required=True,
-        help_text="It may lie in the past: what was credited since is worked out again.",
+        help_text=later("It may lie in the past: what was credited since is worked out again."),
     )
     end = _day_field(
-        "To before",
+        later("To before"),
         required=False,
-        help_text="The first day on which it no longer holds. Empty: until further notice.",
+        help_text=later("The first day on which it no longer holds. Empty: until further notice."),
     )
     reason = forms.CharField(
         max_length=LONGEST,
-        help_text="Everybody whom it concerns reads it.",
-        error_messages={"required": "Say why: it is shown to everybody it concerns."},
+        help_text=later("Everybody whom it concerns reads it."),
+        error_messages={"required": later("Say why: it is shown to everybody it concerns.")},
         widget=forms.Textarea(attrs={"rows": 2}),
+        label=later("Reason"),
     )
     evidence = forms.CharField(
         max_length=LONGEST,
         required=False,
-        help_text="Where it is written: a contract, a message, a paragraph of a source with its reference numbers.",
+        help_text=later(
+            "Where it is written: a contract, a message, a paragraph of a source with its reference numbers."
+        ),
         widget=forms.Textarea(attrs={"rows": 2}),
+        label=later("Evidence"),
     )
     assumed = forms.BooleanField(
-        label="A date or the rate is not public and was assumed",
+        label=later("A date or the rate is not public and was assumed"),
         required=False,
-        help_text="The evidence says which.",
+        help_text=later("The evidence says which."),
     )
 
     def __init__(self, data: QueryDict | None, *, user: User, initial: dict[str, Any] | None = None) -> None:
@@ -359,7 +367,7 @@ class ProposalForm(forms.Form):
             (
                 thing,
                 _name(self.found[thing]) if thing in self.found else thing,
-                "" if thing in self.found else "There is no such offering or plan.",
+                "" if thing in self.found else _("There is no such offering or plan."),
             )
             for thing in self.things
         ]
@@ -372,9 +380,12 @@ class ProposalForm(forms.Form):
                 self.errors.pop(name, None)  # it is asked for only where that is what it is decided for
         unknown = [thing for thing in self.things if thing not in self.found] if kind == "offerings" else []
         if unknown:
-            self.add_error("add", f"There is no {', '.join(unknown[:5])}: take it away or mend it.")
+            self.add_error(
+                "add",
+                _("There is no %(unknown)s: take it away or mend it.") % {"unknown": ", ".join(unknown[:5])},
+            )
         if given.get("start") and given.get("end") and given["end"] <= given["start"]:
-            self.add_error("end", "It ends before it starts.")
+            self.add_error("end", _("It ends before it starts."))
         return given
 
     def scopes(self) -> list[Scope]:
@@ -438,7 +449,12 @@ class ProposalForm(forms.Form):
 
 
 def _name(thing: Offering | Plan) -> str:
-    return f"{thing.offering.name}, plan {thing.name}" if isinstance(thing, Plan) else thing.name
+    return (
+        _("%(offering_name)s, plan %(thing_name)s")
+        % {"offering_name": thing.offering.name, "thing_name": thing.name}
+        if isinstance(thing, Plan)
+        else thing.name
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,7 +532,7 @@ def propose(request: HtmxRequest) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
             return _form_page(request, form, status=422)
-        messages.success(request, "Proposed. Somebody else has to check it before it holds.")
+        messages.success(request, _("Proposed. Somebody else has to check it before it holds."))
         return redirect("marketplace:decision", made[0].pk)
     context = {
         "form": form,
@@ -611,7 +627,7 @@ def check(request: HtmxRequest, pk: int) -> HttpResponse:
         for problem in refused.problems:
             messages.error(request, problem.message)
     else:
-        messages.success(request, "Checked: it holds for its days, and everybody concerned is told.")
+        messages.success(request, _("Checked: it holds for its days, and everybody concerned is told."))
     return redirect("marketplace:decision", pk)
 
 
@@ -626,7 +642,7 @@ def withdraw(request: HtmxRequest, pk: int) -> HttpResponse:
         for problem in refused.problems:
             messages.error(request, problem.message)
     else:
-        messages.success(request, "Withdrawn. It stays in the register, with what was credited under it.")
+        messages.success(request, _("Withdrawn. It stays in the register, with what was credited under it."))
     return redirect("marketplace:decision", pk)
 
 

@@ -6,6 +6,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from config import clock, exporting
+from config.language import _
 from marketplace.models import Offering, TaskArea
 from marketplace.selectors import exports
 from marketplace.selectors.evidence import Cell, Result, task_evidence, task_matrix
@@ -42,7 +43,10 @@ def task(request: HttpRequest, slug: str) -> HttpResponseBase:
     area = get_object_or_404(TaskArea, slug=slug)
     known = task_evidence(area, offerings_for(user), on)
     if form := exporting.asked(request):
-        name, title = f"evidence {area.slug}", f"Evidence for {area.name.lower()}"
+        name, title = (
+            _("evidence %(slug)s") % {"slug": area.slug},
+            _("Evidence for %(area_name)s") % {"area_name": area.name.lower()},
+        )
         return exporting.answer(request, form, name=name, title=title, table=exports.evaluations(known))
 
     def entries(results: list[Result]) -> list[tuple[Result, list[Offering]]]:

@@ -19,7 +19,8 @@ from django.views.decorators.http import require_safe
 from accounts import api_keys
 from accounts.models import User
 from accounts.scopes import Scope, within
-from config import clock
+from config import clock, formats, locales
+from config.language import _
 from config.rest.preconditions import etag, not_modified
 from marketplace.models import CatalogChange, Publisher
 from marketplace.selectors.changes import KINDS, Asked, changes_for, chosen, newest_first, page_of
@@ -64,11 +65,13 @@ class _Atom(Atom1Feed):
 
 
 @require_safe
+@locales.as_data
 def atom(request: HttpRequest) -> HttpResponse:
     return _answer(request, _as_atom, "application/atom+xml; charset=utf-8")
 
 
 @require_safe
+@locales.as_data
 def json_feed(request: HttpRequest) -> HttpResponse:
     return _answer(request, _as_json, "application/feed+json; charset=utf-8")
 
@@ -84,7 +87,7 @@ def _answer(request: HttpRequest, written: Callable[[Feed], bytes], content_type
     answer = not_modified(request, tag) or HttpResponse(content, content_type=content_type)
     answer["ETag"] = answer.get("ETag", tag)
     answer["Last-Modified"] = format_datetime(feed.updated.astimezone(UTC), usegmt=True)
-    answer["Cache-Control"] = "private, no-cache"
+    answer["Cache-Control"] = _("private, no-cache")
     patch_vary_headers(answer, ("Authorization", "Cookie"))
     return answer
 
@@ -94,22 +97,26 @@ def _reader(request: HttpRequest) -> User:
     if "key" in request.GET:
         owner = owner_of(request.GET["key"])
         if owner is None:
-            raise Refused(401, "This feed address is not valid any more: take the present one from Parity.")
+            raise Refused(
+                401, _("This feed address is not valid any more: take the present one from Parity.")
+            )
         return owner
     words = request.headers.get("Authorization", "").split()
     if words and words[0].lower() == "bearer":
         at = clock.now()
         key = api_keys.find(words[1], at) if len(words) == 2 else None
         if key is None:
-            raise Refused(401, "This key is not valid.")
+            raise Refused(401, _("This key is not valid."))
         if not within(key.scopes, Scope.CATALOG_READ):
-            raise Refused(403, f"This key does not have the scope {Scope.CATALOG_READ.value}.")
+            raise Refused(
+                403, _("This key does not have the scope %(value)s.") % {"value": Scope.CATALOG_READ.value}
+            )
         api_keys.note_use(key, at)
         return key.user
     if isinstance(request.user, User):
         return request.user
     raise Refused(
-        401, "Ask with your own feed address, which Parity shows under What is new, or with an API key."
+        401, _("Ask with your own feed address, which Parity shows under What is new, or with an API key.")
     )
 
 
@@ -118,9 +125,17 @@ def _asked(request: HttpRequest) -> Asked:
     unknown = sorted(set(request.GET) - PARAMETERS)
     kinds = _several(request.GET.get("kind", ""))
     if unknown:
-        raise Refused(400, f"{', '.join(unknown)} is not known here: parameters are kind and publisher.")
+        raise Refused(
+            400,
+            _("%(unknown)s is not known here: parameters are kind and publisher.")
+            % {"unknown": ", ".join(unknown)},
+        )
     if wrong := [kind for kind in kinds if kind not in KINDS]:
-        raise Refused(400, f"{', '.join(wrong)} is no kind of change: they are {', '.join(KINDS)}.")
+        raise Refused(
+            400,
+            _("%(wrong)s is no kind of change: they are %(KINDS)s.")
+            % {"wrong": ", ".join(wrong), "KINDS": ", ".join(KINDS)},
+        )
     return Asked(kinds, _several(request.GET.get("publisher", "")))
 
 
@@ -138,7 +153,7 @@ def _feed(request: HttpRequest, reader: User, asked: Asked) -> Feed:
             .order_by("name")
             .values_list("name", flat=True)
         )
-    title = "Changes of the catalog" + (f": {', '.join(parts)}" if parts else "")
+    title = _("Changes of the catalog") + (f": {', '.join(parts)}" if parts else "")
     return Feed(
         title=title,
         home=request.build_absolute_uri(reverse("marketplace:changes")),
@@ -152,11 +167,14 @@ def _feed(request: HttpRequest, reader: User, asked: Asked) -> Feed:
 def tag_of(number: int | None = None) -> str:
     """A name that stays whatever happens to addresses (RFC 4151): of the feed, or of one change."""
     authority = (urlsplit(settings.SITE_URL).hostname or "localhost").lower()
-    return f"tag:{authority},2026:catalog" + ("" if number is None else f"/changes/{number}")
+    return (f"tag:{authority},2026:catalog") + ("" if number is None else f"/changes/{number}")
 
 
 def _text(change: CatalogChange) -> str:
-    return f"{change.what} From {change.first_day:%-d %b %Y}."
+    return _("%(what)s From %(first_day)s.") % {
+        "what": change.what,
+        "first_day": formats.day(change.first_day),
+    }
 
 
 def _categories(change: CatalogChange) -> list[str]:

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from config import clock, formats
+from config.language import _, later, ngettext, spoken
 from marketplace.extension import sales_between
 from marketplace.models import CommercialPath, Currency, PricingForm, Program
 from marketplace.selectors.exposure import SEED, SHUFFLES
@@ -18,7 +19,7 @@ from marketplace.selectors.scorecard import POLICY_DAYS, scorecard
 from marketplace.selectors.visibility import offerings_for, publishers_for
 from marketplace.views import day_asked, signed_in
 
-SPANS: Final = ((90, "90 days"), (365, "A year"), (730, "Two years"))
+SPANS: Final = ((90, later("90 days")), (365, later("A year")), (730, later("Two years")))
 FEW_DAYS, MOST_DAYS = 1, 3660
 
 
@@ -40,9 +41,9 @@ def equal_footing(request: HttpRequest) -> HttpResponse:
             "rows": [_shown(row, found, main, currencies, outside) for row in found.rows],
             "deployments": [(name, _words(name)) for name in found.deployments],
             "tiers": [(name, _words(name)) for name in found.tiers],
-            "forms": [(name, PricingForm(name).label) for name in found.forms],
-            "paths": [(name, CommercialPath(name).label) for name in found.paths],
-            "programs": [(program, program.label) for program in Program],
+            "forms": [(name, spoken(PricingForm(name).label)) for name in found.forms],
+            "paths": [(name, spoken(CommercialPath(name).label)) for name in found.paths],
+            "programs": [(program, spoken(program.label)) for program in Program],
             "outside": outside,
             "facts": facts_named(FOOTING),
             "first": first,
@@ -131,14 +132,16 @@ def _money(minor: int, code: str, currencies: dict[str, Currency]) -> str:
 
 
 def _words(name: str) -> str:
-    return name.replace("-", " ").capitalize() if name else "Not stated"
+    return name.replace("-", " ").capitalize() if name else _("Not stated")
 
 
 def _length(span: timedelta) -> str:
     """A length of time as people say it: 3 days, 5 hours, 20 minutes."""
     minutes = round(span.total_seconds() / 60)
-    for size, word in ((1440, "day"), (60, "hour"), (1, "minute")):
-        if minutes >= size or size == 1:
-            count = round(minutes / size)
-            return f"{count} {word}{'' if count == 1 else 's'}"
-    return ""
+    if minutes >= 1440:
+        days = round(minutes / 1440)
+        return ngettext("%(count)s day", "%(count)s days", days) % {"count": days}
+    if minutes >= 60:
+        hours = round(minutes / 60)
+        return ngettext("%(count)s hour", "%(count)s hours", hours) % {"count": hours}
+    return ngettext("%(count)s minute", "%(count)s minutes", minutes) % {"count": minutes}

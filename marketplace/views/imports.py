@@ -11,6 +11,7 @@ from django.db.models import F
 from django.db.models.functions import Abs
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.text import format_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -18,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, jobs
+from config.language import _, later, spoken_choices
 from config.models import JobState
 from config.refusals import Refusal
 from config.uploads import too_long
@@ -36,28 +38,35 @@ from marketplace.views import HtmxRequest, signed_in, wants_part
 
 PAGE: Final = 50
 RUNS: Final = 30
-TOO_LARGE: Final = f"The file is larger than {LARGEST // 1024**2} MB. Nothing of it was read."
+TOO_LARGE: Final = format_lazy(
+    later("The file is larger than {megabytes} MB. Nothing of it was read."), megabytes=LARGEST // 1024**2
+)
 QUEUE: Final = {
-    "open": ("Open", (DiscrepancyState.OPEN,)),
-    "decided": ("Decided", (DiscrepancyState.KEPT, DiscrepancyState.TAKEN)),
+    "open": (later("Open"), (DiscrepancyState.OPEN,)),
+    "decided": (later("Decided"), (DiscrepancyState.KEPT, DiscrepancyState.TAKEN)),
 }
 
 
 class UploadForm(forms.Form):
     use_required_attribute = False
     source = forms.ChoiceField(
-        label="Source", choices=ImportSource.choices, help_text="The package is installed and needs no file."
+        label=later("Source"),
+        choices=spoken_choices(ImportSource.choices),
+        help_text=later("The package is installed and needs no file."),
     )
     stated_on = forms.DateField(
-        label="As of",
+        label=later("As of"),
         widget=forms.DateInput(attrs={"type": "date"}),
-        help_text="The day for which the source speaks; its prices are taken from this day on.",
+        help_text=later("The day for which the source speaks; its prices are taken from this day on."),
     )
     file = forms.FileField(
-        label="File",
+        label=later("File"),
         required=False,
         allow_empty_file=True,
-        help_text=f"JSON, CSV or YAML as the source publishes it, at most {LARGEST // 1024**2} MB.",
+        help_text=format_lazy(
+            later("JSON, CSV or YAML as the source publishes it, at most {megabytes} MB."),
+            megabytes=LARGEST // 1024**2,
+        ),
     )
 
 
@@ -77,7 +86,7 @@ def imports(request: HtmxRequest) -> HttpResponseBase:
         return exporting.answer(request, form, name="imports", title="Imports", table=table)
     if request.method == "POST" and too_long(request, LARGEST):
         empty = UploadForm(initial={"stated_on": clock.today()})
-        return _list(request, empty, too_large=TOO_LARGE, status=413)
+        return _list(request, empty, too_large=str(TOO_LARGE), status=413)
     return _imports(request)
 
 
@@ -151,12 +160,12 @@ class _Run:
     def state(self) -> tuple[str, str, str]:
         """Word, tone, icon."""
         if self.run.state == ImportState.STAGED:
-            return "Staged", "good", "check"
+            return _("Staged"), "good", "check"
         if self.run.state == ImportState.FAILED:
-            return "Nothing imported", "bad", "x"
+            return _("Nothing imported"), "bad", "x"
         if self.stopped:
-            return "Stopped", "warn", "circle-stop"
-        return "Reading", "accent", "clock"
+            return _("Stopped"), "warn", "circle-stop"
+        return _("Reading"), "accent", "clock"
 
 
 @require_safe
@@ -247,7 +256,9 @@ def import_propose(request: HttpRequest, pk: int) -> HttpResponse:
         messages.error(request, str(refused))
         return redirect("marketplace:import", pk)
     messages.success(
-        request, f"{made.reference} is drafted. Look through it and submit it: a second person approves."
+        request,
+        _("%(made_reference)s is drafted. Look through it and submit it: a second person approves.")
+        % {"made_reference": made.reference},
     )
     return redirect("marketplace:change-set", made.pk)
 
@@ -261,7 +272,9 @@ def import_stop(request: HttpRequest, pk: int) -> HttpResponse:
         raise Http404
     if run.job is not None and not run.job.finished:
         jobs.cancel(job_id=run.job.pk, at=clock.now())
-        messages.success(request, "The import stops after its present part. Nothing of it can be proposed.")
+        messages.success(
+            request, _("The import stops after its present part. Nothing of it can be proposed.")
+        )
     return redirect("marketplace:import", pk)
 
 
@@ -283,7 +296,7 @@ def discrepancies(request: HttpRequest) -> HttpResponseBase:
     order = F("decided_at").desc() if tab == "decided" else largest
     if form := exporting.asked(request):
         listed = rows.order_by(order, "offering__name", "field", "pk")
-        name, title = f"disagreements {tab}", "Disagreements"
+        name, title = _("disagreements %(tab)s") % {"tab": tab}, _("Disagreements")
         return exporting.answer(request, form, name=name, title=title, table=exports.discrepancies(listed))
     page = Paginator(rows.order_by(order, "offering__name", "field", "pk"), PAGE).get_page(
         request.GET.get("page")
@@ -297,7 +310,7 @@ def discrepancies(request: HttpRequest) -> HttpResponseBase:
         "tab": tab,
         "source": source,
         "large": large,
-        "sources": selectors.sources(),
+        "sources": spoken_choices(selectors.sources()),
         "may_decide": user.has_role(Role.CATALOG_MANAGER),
     }
     return render(request, "marketplace/discrepancies.html", context)
@@ -310,7 +323,7 @@ def disagreements_waiting(request: HttpRequest) -> int:
 
 def _field(name: str) -> str:
     """price:input-tokens:above-200000 for people."""
-    first, _, rest = name.partition(":")
+    first, _rest, rest = name.partition(":")
     rest = rest.replace(":above-", " above ").replace("-", " ").replace("_", " ")
     words = first.replace("_", " ")
     return f"{words.capitalize()}{': ' if rest else ''}{rest}"
@@ -342,8 +355,14 @@ def discrepancy_decide(request: HttpRequest, pk: int) -> HttpResponse:
         return redirect("marketplace:discrepancies")
     if made is not None:
         messages.success(
-            request, f"{made.reference} is drafted with theirs. Submit it: a second person approves."
+            request,
+            _("%(made_reference)s is drafted with theirs. Submit it: a second person approves.")
+            % {"made_reference": made.reference},
         )
         return redirect("marketplace:change-set", made.pk)
-    messages.success(request, f"Ours is kept: {found.offering.name}, {_field(found.field).lower()}.")
+    messages.success(
+        request,
+        _("Ours is kept: %(offering_name)s, %(field)s.")
+        % {"offering_name": found.offering.name, "field": _field(found.field).lower()},
+    )
     return redirect("marketplace:discrepancies")

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from config import charts, clock, exporting, formats
 from config.charts import Held
+from config.language import _
 from marketplace.models import Currency, PriceVersion
 from marketplace.selectors import exports
 from marketplace.selectors.price_history import (
@@ -83,12 +84,15 @@ def prices(request: HttpRequest, slug: str) -> HttpResponseBase:
     on = day_asked(request)
     if form := exporting.asked(request):
         listed = PriceVersion.objects.filter(plan__offering=found, private_offer=None)
-        name, title = f"prices {found.slug}", f"Prices of {found.name}"
+        name, title = (
+            _("prices %(slug)s") % {"slug": found.slug},
+            _("Prices of %(found_name)s") % {"found_name": found.name},
+        )
         return exporting.answer(request, form, name=name, title=title, table=exports.prices(listed))
     shown = {id(prices): _listed(prices, on) for prices in price_lists(found, on)}
     with_price = {listed.prices.plan.pk for listed in shown.values()}
     context: dict[str, Any] = {
-        "page_title": f"Prices of {found.name}",
+        "page_title": _("Prices of %(found_name)s") % {"found_name": found.name},
         "offering": found,
         "on": on,
         "today": clock.today(),
@@ -138,10 +142,11 @@ def _drawn(
         write=lambda value: amount_text(Decimal(f"{value:.6g}"), symbol, 0),
     )
     table = charts.table_twin(
-        f"{meter.name} of {prices.plan.name} by day",
-        ("From", "To before", "Price"),
+        _("%(meter_name)s of %(plan_name)s by day")
+        % {"meter_name": meter.name, "plan_name": prices.plan.name},
+        (_("From"), _("To before"), _("Price")),
         (
-            (formats.day(s.start, "Always"), formats.day(s.end, "Further notice"), _text(s, currency))
+            (formats.day(s.start, _("Always")), formats.day(s.end, _("Further notice")), _text(s, currency))
             for s in meter.stretches
         ),
     )
@@ -149,17 +154,20 @@ def _drawn(
 
 
 def _said(meter: MeterHistory, prices: PriceList) -> str:
-    parts = [f"{meter.name} {meter.per}, {prices.plan.name}: now {meter.now}"]
+    parts = [
+        _("%(meter_name)s %(per)s, %(plan_name)s: now %(now)s")
+        % {"meter_name": meter.name, "per": meter.per, "plan_name": prices.plan.name, "now": meter.now}
+    ]
     parts += [str(change) for change in meter.announced]
     return "; ".join(parts)
 
 
 def _text(stretch: Stretch, currency: Currency) -> str:
     if stretch.version is None:
-        return "No price in effect"
+        return _("No price in effect")
     symbol = currency.symbol or f"{currency.code}\N{NO-BREAK SPACE}"
     return amount_text(stretch.amount, symbol, currency.exponent)
 
 
 def _month(day: date) -> str:
-    return f"{day:%b %Y}"
+    return formats.month(day)

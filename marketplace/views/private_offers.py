@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.models import User
 from config import clock, exporting, formats
+from config.language import _, later, marked, spoken, spoken_choices
 from config.refusals import Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -45,11 +46,24 @@ STEPS: Final[dict[str, Callable[..., PrivateOffer]]] = {
     "withdraw": service.withdraw_offer,
 }
 SAID: Final = {
-    "send": "{} is sent: the customer can accept it until {}.",
-    "accept": "{} is accepted: its price is locked.",
-    "decline": "{} is declined.",
-    "withdraw": "{} is withdrawn.",
+    "send": later("{} is sent: the customer can accept it until {}."),
+    "accept": later("{} is accepted: its price is locked."),
+    "decline": later("{} is declined."),
+    "withdraw": later("{} is withdrawn."),
 }
+
+
+PER: Final = {
+    1: later("%(meter)s, per %(unit)s"),
+    1000: later("%(meter)s, per thousand %(unit)s"),
+    1_000_000: later("%(meter)s, per million %(unit)s"),
+}
+UNITS: Final = {
+    "token": (marked("token"), marked("tokens")),
+    "seat-month": (marked("seat and month"), marked("seats and months")),
+    "unit-hour": (marked("unit and hour"), marked("units and hours")),
+}
+"""One of a unit, and several."""
 
 
 @require_safe
@@ -83,9 +97,9 @@ def offers(request: HttpRequest) -> HttpResponseBase:
     context = {
         "rows": [Shown(offer) for offer in rows],
         "state": state,
-        "states": PrivateOfferState.choices
+        "states": spoken_choices(PrivateOfferState.choices)
         if user.has_role("catalog_manager", "auditor")
-        else [s for s in PrivateOfferState.choices if s[0] != PrivateOfferState.DRAFT],
+        else [s for s in spoken_choices(PrivateOfferState.choices) if s[0] != PrivateOfferState.DRAFT],
         "words": words,
         "inside": inside,
         "may_make": user.has_role("catalog_manager"),
@@ -148,7 +162,7 @@ def _compared(found: PrivateOffer) -> list[Compared]:
         shown.append(
             Compared(
                 row_text(row, found.price),
-                row_text(theirs, theirs.version) if theirs is not None else "No list price",
+                row_text(theirs, theirs.version) if theirs is not None else _("No list price"),
                 _change(theirs, row),
             )
         )
@@ -171,7 +185,7 @@ def _change(listed: PriceRow | None, row: PriceRow) -> str:
         return ""
     change = row.amount - listed.amount
     if not change:
-        return "as listed"
+        return _("as listed")
     places = 10**10
     return formats.percent(int(change * places), int(listed.amount * places), 0, signed=True)
 
@@ -200,7 +214,7 @@ def step(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     except Refusal as refused:
         fresh = private_offers_for(user).get(pk=found.pk)
         return _offer_page(request, user, fresh, refused.problems)
-    messages.success(request, SAID[name].format(found.reference, f"{found.open_until:%-d %b %Y}"))
+    messages.success(request, SAID[name].format(found.reference, formats.day(found.open_until)))
     return redirect("marketplace:private-offer", pk=found.pk)
 
 
@@ -227,14 +241,20 @@ class RowEntry:
 
     @property
     def label(self) -> str:
-        meter = METERS.get(self.meter, self.meter.replace("-", " "))
-        count = {1: "", 1000: "thousand ", 1_000_000: "million "}.get(self.per, f"{formats.whole(self.per)} ")
-        unit = f"{self.unit.replace('-', ' and ')}{'s' if self.per > 1 else ''}"
-        label = f"{meter[:1].upper()}{meter[1:]}, per {count}{unit}"
+        meter = spoken(METERS.get(self.meter, self.meter.replace("-", " ")))
+        one, many = UNITS.get(self.unit, (self.unit.replace("-", " "),) * 2)
+        said = PER.get(self.per) or _("%(meter)s, per %(count)s %(unit)s")
+        label = said % {
+            "meter": meter[:1].upper() + meter[1:],
+            "count": formats.whole(self.per),
+            "unit": spoken(many if self.per > 1 else one),
+        }
         if self.tier_from:
-            label += f", from {formats.whole(self.tier_from)} on"
+            label += _(", from %(tier_from)s on") % {"tier_from": formats.whole(self.tier_from)}
         if self.above_context:
-            label += f", in requests of more than {formats.whole(self.above_context)}"
+            label += _(", in requests of more than %(above_context)s") % {
+                "above_context": formats.whole(self.above_context)
+            }
         return label
 
 
@@ -320,7 +340,11 @@ def _edit(
             except Refusal as refused:
                 _place(form, refused.problems)
             else:
-                messages.success(request, f"{saved.reference} is a draft: look at it, then send it.")
+                messages.success(
+                    request,
+                    _("%(saved_reference)s is a draft: look at it, then send it.")
+                    % {"saved_reference": saved.reference},
+                )
                 return redirect("marketplace:private-offer", pk=saved.pk)
     context = {
         "offering": offering,
@@ -330,7 +354,9 @@ def _edit(
         "back": reverse("marketplace:private-offer", args=[before.pk])
         if before is not None
         else reverse("marketplace:private-offers"),
-        "page_title": f"Edit {before.reference}" if before is not None else "New private offer",
+        "page_title": _("Edit %(before_reference)s") % {"before_reference": before.reference}
+        if before is not None
+        else _("New private offer"),
     }
     return render(request, "marketplace/private_offer_form.html", context, status=422 if form.errors else 200)
 
@@ -363,10 +389,12 @@ def _form(request: HttpRequest, plan: Plan, before: PrivateOffer | None) -> Form
         values["currency"] = currency
         form = Form(values, rows, currencies)
         if asked != currency:
-            form.say("currency", "Choose one of these currencies.")
+            form.say("currency", _("Choose one of these currencies."))
         elif sent.get("listed_in", currency) != currency:
             form.say(
-                "currency", f"The amounts below are now the list's in {currency}: look at them, then save."
+                "currency",
+                _("The amounts below are now the list's in %(currency)s: look at them, then save.")
+                % {"currency": currency},
             )
         else:
             for row in rows:
@@ -385,7 +413,7 @@ def _rows(
     known = {**listed, **own}
     if not known:
         return [
-            RowEntry(meter, per, unit, 0, 0, None, "no list price", "")
+            RowEntry(meter, per, unit, 0, 0, None, _("no list price"), "")
             for meter, per, unit in USUAL_ROWS.get(plan.pricing_form, ())
         ]
     entries = []
@@ -400,7 +428,7 @@ def _rows(
                 row.tier_from,
                 row.above_context,
                 theirs.amount if theirs is not None else None,
-                row_text(theirs, theirs.version) if theirs is not None else "no list price",
+                row_text(theirs, theirs.version) if theirs is not None else _("no list price"),
                 _plain(offered.amount if offered is not None else None),
             )
         )
@@ -415,20 +443,20 @@ def _read(form: Form, plan: Plan, user: User) -> OfferDraft | None:
     """The draft, or None with the form's errors said."""
     customer, said = find_customer(form.values["customer"], user)
     if customer is None:
-        form.say("customer", said or "Name the customer.")
+        form.say("customer", said or _("Name the customer."))
     days: dict[str, date | None] = {}
     for name in ("start", "end", "open_until"):
         text = form.values[name]
         try:
             days[name] = date.fromisoformat(text) if text else None
         except ValueError:
-            form.say(name, "Write a day as 2026-08-14.")
+            form.say(name, _("Write a day as 2026-08-14."))
             continue
         if days[name] is None and name != "end":
-            form.say(name, "Choose a day.")
+            form.say(name, _("Choose a day."))
     discount = _number(form.values["discount"])
     if form.values["discount"] and (discount is None or not 0 <= discount <= 100):
-        form.say("discount", "Between 0 and 100 per cent.")
+        form.say("discount", _("Between 0 and 100 per cent."))
         discount = None
     rows = []
     for row in form.rows:
@@ -438,9 +466,9 @@ def _read(form: Form, plan: Plan, user: User) -> OfferDraft | None:
         else:
             amount = _number(row.value)
             if row.value and amount is None:
-                row.error = "Write an amount such as 2.55."
+                row.error = _("Write an amount such as 2.55.")
             elif not row.value:
-                row.error = "An offer says what it costs: write an amount, 0 for free."
+                row.error = _("An offer says what it costs: write an amount, 0 for free.")
         if row.error:
             form.say(row.name, row.error)
         rows.append(RowDraft(row.meter, row.per, row.unit, amount, row.tier_from, row.above_context))
@@ -461,8 +489,8 @@ def _read(form: Form, plan: Plan, user: User) -> OfferDraft | None:
 
 def _number(written: str) -> Decimal | None:
     try:
-        number = Decimal(written.replace(",", "")) if written else None
-    except InvalidOperation:
+        number = Decimal(formats.typed(written)) if written else None
+    except (InvalidOperation, formats.Unreadable):
         return None
     return number if number is not None and number.is_finite() else None
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from config import charts, clock, formats
+from config.language import _, spoken, spoken_choices
 from marketplace.models import Lifecycle, Program, TaskArea
 from marketplace.selectors.costs import Usage
 from marketplace.selectors.evidence import Ranking
@@ -78,9 +79,9 @@ def recommendation(request: HttpRequest) -> HttpResponse:
         "on": on,
         "today": clock.today(),
         "modalities": MODALITIES,
-        "regions": (("global", "Global"), ("eu", "EU"), ("us", "US")),
-        "programs": Program.choices,
-        "stages": [(stage.value, stage.label) for stage in STAGES],
+        "regions": (("global", _("Global")), ("eu", "EU"), ("us", "US")),
+        "programs": spoken_choices(Program.choices),
+        "stages": [(stage.value, spoken(stage.label)) for stage in STAGES],
         "narrowed": any(
             request.GET.get(name)
             for name in ("modality_in", "modality_out", "min_context", "region", "country")
@@ -119,9 +120,12 @@ def _row(candidate: Candidate, on_frontier: bool) -> Row:
         return Row(candidate, SafeString(""), formats.NO_VALUE, "", on_frontier)
     share, low, high = (percent(value) for value in (strength.share, strength.low, strength.high))
     bar = charts.range_bar(
-        strength.low, strength.share, strength.high, label=f"{share}, between {low} and {high}"
+        strength.low,
+        strength.share,
+        strength.high,
+        label=_("%(share)s, between %(low)s and %(high)s") % {"share": share, "low": low, "high": high},
     )
-    return Row(candidate, bar, share, f"{low} to {high}", on_frontier)
+    return Row(candidate, bar, share, _("%(low)s to %(high)s") % {"low": low, "high": high}, on_frontier)
 
 
 def percent(share: float) -> str:
@@ -131,8 +135,8 @@ def percent(share: float) -> str:
 def frontier(found: Recommendation, ranking: Ranking | None) -> Frontier | None:
     """Quality against cost: by the share of all comparisons, or by the figures of one ranking alone. None without candidates."""
     worth = {c.offering.pk: quality(c) for c in found.ranked}
-    candidates, by = found.ranked, "Expected to do better than"
-    hint = "Share of all tested models, from every ranking of the task"
+    candidates, by = found.ranked, _("Expected to do better than")
+    hint = _("Share of all tested models, from every ranking of the task")
     ends: tuple[float, float] | None = (0.0, 1.0)
     sign = 1
     if ranking is not None:
@@ -163,14 +167,15 @@ def frontier(found: Recommendation, ranking: Ranking | None) -> Frontier | None:
     return Frontier(
         chart=charts.scatter(
             dots,
-            label=f"{found.task.name}: {by.lower() if ranking is None else by} against cost a month",
+            label=_("%(task)s: %(by)s against cost a month")
+            % {"task": found.task.name, "by": by.lower() if ranking is None else by},
             write_cost=cost,
             write_worth=write,
             ends=ends,
         ),
         table=charts.table_twin(
-            f"{found.task.name}: quality against cost",
-            ("Offering", "Cost a month", by, "On the frontier"),
+            _("%(task_name)s: quality against cost") % {"task_name": found.task.name},
+            (_("Offering"), _("Cost a month"), by, _("On the frontier")),
             [
                 (
                     c.offering.name,
@@ -218,7 +223,7 @@ def _among(params: QueryDict, name: str, known: Sequence[str]) -> tuple[str, ...
 
 
 def _whole(written: str, otherwise: T) -> int | T:
-    digits = written.replace(",", "").replace(" ", "")
+    digits = formats.whole_typed(written)
     return int(digits) if digits.isascii() and digits.isdigit() and int(digits) <= LARGEST else otherwise
 
 

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST
 
 from config import clock
+from config.language import _, spoken
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -40,7 +41,9 @@ def decide(request: HtmxRequest, pk: int) -> HttpResponse:
     try:
         if "decline" in request.POST:
             decline_request(request_id=wanted.pk, reason=request.POST.get("reason", ""), by=user, at=at)
-            messages.success(request, f"Declined; {wanted.made_by.name} is told.")
+            messages.success(
+                request, _("Declined; %(made_by_name)s is told.") % {"made_by_name": wanted.made_by.name}
+            )
         else:
             answer_request(
                 request_id=wanted.pk,
@@ -49,7 +52,9 @@ def decide(request: HtmxRequest, pk: int) -> HttpResponse:
                 by=user,
                 at=at,
             )
-            messages.success(request, f"Answered; {wanted.made_by.name} is told.")
+            messages.success(
+                request, _("Answered; %(made_by_name)s is told.") % {"made_by_name": wanted.made_by.name}
+            )
     except Refusal as refused:
         wrong = {problem.pointer.strip("/"): problem.message for problem in refused.problems}
         entries = {name: request.POST.get(name, "") for name in ("offering", "note", "reason")}
@@ -71,7 +76,9 @@ def _ask(request: HtmxRequest) -> HttpResponse:
         wrong = {problem.pointer.strip("/"): problem.message for problem in refused.problems}
         return _list(request, {**entries, "wrong": wrong}, status=422)
     messages.success(
-        request, f"Your request for {made.wanted} waits for a catalog manager. You will be notified."
+        request,
+        _("Your request for %(wanted)s waits for a catalog manager. You will be notified.")
+        % {"wanted": made.wanted},
     )
     return HttpResponseRedirect(reverse("marketplace:requests"))
 
@@ -94,7 +101,7 @@ def _list(request: HtmxRequest, more: dict[str, object], status: int = 200) -> H
     states = list(seen.order_by().values_list("state", flat=True))
     context = {
         "rows": [(row, row.offering_id in visible) for row in page],
-        "tabs": [(s.value, s.label, states.count(s.value)) for s in RequestState],
+        "tabs": [(s.value, spoken(s.label), states.count(s.value)) for s in RequestState],
         "state": state,
         "keeps": user.has_role("catalog_manager"),
         "sees_all": user.has_role("catalog_manager", "auditor"),

@@ -13,7 +13,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_http_methods
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, formats
+from config.language import _, later, spoken
 from config.refusals import Refusal
 from config.timelines import Stretch, timeline
 from marketplace.extension import Change, Impact, impacts_of
@@ -46,20 +47,23 @@ class RetirementForm(forms.Form):
     use_required_attribute = False
 
     retires_on = forms.DateField(
-        label="Retires on",
-        help_text="The first day on which it no longer answers.",
-        error_messages={"required": "Choose the day.", "invalid": "Enter a day, such as 2027-01-31."},
+        label=later("Retires on"),
+        help_text=later("The first day on which it no longer answers."),
+        error_messages={
+            "required": later("Choose the day."),
+            "invalid": later("Enter a day, such as 2027-01-31."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     replacement = forms.CharField(
-        label="Replacement",
+        label=later("Replacement"),
         required=False,
         max_length=80,
-        help_text="Its SKU. Deals on the retired one are refused with this name.",
+        help_text=later("Its SKU. Deals on the retired one are refused with this name."),
         widget=forms.TextInput(attrs={"list": "substitutes", "autocomplete": "off"}),
     )
     note = forms.CharField(
-        label="Note for the reviewer",
+        label=later("Note for the reviewer"),
         required=False,
         max_length=1000,
         widget=forms.Textarea(attrs={"rows": 2}),
@@ -78,10 +82,11 @@ class RetirementForm(forms.Form):
         day: date = self.cleaned_data["retires_on"]
         if day < self.earliest:
             raise forms.ValidationError(
-                f"A retirement needs 120 days' notice: {self.earliest:%-d %b %Y} is the earliest day."
+                _("A retirement needs 120 days' notice: %(earliest)s is the earliest day.")
+                % {"earliest": formats.day(self.earliest)}
             )
         if day > self.today + LONGEST_NOTICE:
-            raise forms.ValidationError("That is more than ten years away.")
+            raise forms.ValidationError(_("That is more than ten years away."))
         return day
 
     def clean_replacement(self) -> str:
@@ -90,12 +95,14 @@ class RetirementForm(forms.Form):
             return ""
         found = self.visible.filter(slug=slug).first()
         if found is None:
-            raise forms.ValidationError("There is no such offering: choose one from the list.")
+            raise forms.ValidationError(_("There is no such offering: choose one from the list."))
         if found.pk == self.offering.pk:
-            raise forms.ValidationError("An offering cannot replace itself.")
+            raise forms.ValidationError(_("An offering cannot replace itself."))
         day = self.cleaned_data.get("retires_on")
         if found.retires_on is not None and day is not None and found.retires_on <= day:
-            raise forms.ValidationError(f"{found.name} retires no later than it.")
+            raise forms.ValidationError(
+                _("%(found_name)s retires no later than it.") % {"found_name": found.name}
+            )
         self.replaced_by = found
         return slug
 
@@ -131,13 +138,25 @@ def retire(request: HtmxRequest, slug: str) -> HttpResponse:
                 found.revision,
             )
         ]
-        made = _hand_in(request, user, found, f"Retire {found.name}", items, form.cleaned_data["note"], form)
+        made = _hand_in(
+            request,
+            user,
+            found,
+            _("Retire %(found_name)s") % {"found_name": found.name},
+            items,
+            form.cleaned_data["note"],
+            form,
+        )
         if made is not None:
             return redirect("marketplace:change-set", made.pk)
         chosen = False
     day = form.cleaned_data["retires_on"] if chosen else form["retires_on"].initial
     stages = _planned(found, day, today)
-    impacts = impacts_of(Change("lifecycle", f"{found.name} retires", (found.pk,), date.min), user, today)
+    impacts = impacts_of(
+        Change("lifecycle", _("%(found_name)s retires") % {"found_name": found.name}, (found.pk,), date.min),
+        user,
+        today,
+    )
     last_sale = day - WITHOUT_NEW_DEALS
     deals = [impact for impact in impacts if impact.kind == "open deal"]
     moves, elsewhere = moves_if_retired(found, day, today) if reads_bindings(user) else ([], [])
@@ -156,7 +175,8 @@ def retire(request: HtmxRequest, slug: str) -> HttpResponse:
         "drawing": timeline(
             [Stretch(s.label, s.day, s.tone) for s in stages],
             on=today,
-            label=f"The life of {found.name} if it retires on {day:%-d %b %Y}",
+            label=_("The life of %(found_name)s if it retires on %(day)s")
+            % {"found_name": found.name, "day": formats.day(day)},
         ),
         "deals": deals,
         "customers": [i for i in impacts if i.kind == "customer"],
@@ -193,7 +213,12 @@ def _planned(offering: Offering, day: date, today: date) -> list[Stage]:
     return sorted(
         (
             Stage(
-                str(stage.label), first, *NOTES[stage], first <= today, now=False, days=(first - today).days
+                spoken(stage.label),
+                first,
+                *NOTES[stage],
+                first <= today,
+                now=False,
+                days=(first - today).days,
             )
             for stage, first in dated
             if first is not None
@@ -219,17 +244,17 @@ class SaleForm(forms.Form):
     use_required_attribute = False
 
     on = forms.DateField(
-        label="On sale from",
+        label=later("On sale from"),
         required=False,
-        help_text="Empty: as soon as somebody else has approved it.",
-        error_messages={"invalid": "Enter a day, such as 2026-09-01."},
+        help_text=later("Empty: as soon as somebody else has approved it."),
+        error_messages={"invalid": later("Enter a day, such as 2026-09-01.")},
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     reason = forms.CharField(
-        label="Reason",
+        label=later("Reason"),
         required=False,
         max_length=300,
-        help_text="Its publisher reads it, and it stays in the history.",
+        help_text=later("Its publisher reads it, and it stays in the history."),
         widget=forms.Textarea(attrs={"rows": 2}),
     )
 
@@ -280,10 +305,13 @@ def _sell(request: HtmxRequest, user: User, found: Offering, do: str, form: Sale
         except Refusal as refused:
             _refuse(form, refused)
             return None
-        messages.success(request, f"{found.name} is suspended: nobody can sell it from now on.")
+        messages.success(
+            request,
+            _("%(found_name)s is suspended: nobody can sell it from now on.") % {"found_name": found.name},
+        )
         return redirect("marketplace:offering", found.slug)
     if do == "stop" and not reason:
-        form.add_error("reason", "Say why it is taken off sale.")
+        form.add_error("reason", _("Say why it is taken off sale."))
         return None
     if do == "publish":
         items = [
@@ -293,14 +321,14 @@ def _sell(request: HtmxRequest, user: User, found: Offering, do: str, form: Sale
                 found.revision,
             )
         ]
-        title = f"Publish {found.name}"
+        title = _("Publish %(found_name)s") % {"found_name": found.name}
     elif do == "stop":
         items = [
             change_sets.ItemDraft(
                 Operation.OFFERING_STOP, {"slug": found.slug, "reason": reason}, found.revision
             )
         ]
-        title = f"Take {found.name} off sale"
+        title = _("Take %(found_name)s off sale") % {"found_name": found.name}
     else:
         return None
     made = _hand_in(request, user, found, title, items, reason, form)
@@ -344,7 +372,7 @@ def _hand_in(
     except Refusal as refused:
         _refuse(form, refused)
         return None
-    messages.success(request, "Handed in: a second person has to approve it.")
+    messages.success(request, _("Handed in: a second person has to approve it."))
     return made
 
 

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_http_methods, require_safe
 from openpyxl.utils import column_index_from_string
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, formats, locales
+from config.language import _
 from config.refusals import Invalid, Problem, Refusal
 from marketplace.selectors.change_sets import acts_for
 from marketplace.selectors.spreadsheets import MOST_OFFERINGS, SHEETS, for_workbook, write_workbook
@@ -38,6 +39,7 @@ class WrongCell:
 
 @require_safe
 @login_required
+@locales.as_data
 def export(request: HttpRequest) -> HttpResponseBase:
     """The offerings that the catalog would list for the same address, or those picked, as XLSX."""
     user = signed_in(request)
@@ -45,7 +47,11 @@ def export(request: HttpRequest) -> HttpResponseBase:
     found = asked_for(request.GET, user, on)
     offerings = for_workbook(found)
     if len(offerings) > MOST_OFFERINGS:
-        messages.error(request, f"More than {MOST_OFFERINGS:,} offerings: narrow the list, then export it.")
+        messages.error(
+            request,
+            _("More than %(MOST_OFFERINGS)s offerings: narrow the list, then export it.")
+            % {"MOST_OFFERINGS": formats.whole(MOST_OFFERINGS)},
+        )
         return redirect(f"{reverse('marketplace:catalog')}?{request.GET.urlencode()}")
     out = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY)  # noqa: SIM115 -- the response closes it
     write_workbook(out, offerings, on=on)
@@ -55,7 +61,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
         out, as_attachment=True, filename=f"catalog-{on.isoformat()}.xlsx", content_type=XLSX
     )
     answer["Content-Length"] = str(size)
-    answer["Cache-Control"] = "private, no-store"
+    answer["Cache-Control"] = _("private, no-store")
     return answer
 
 
@@ -80,9 +86,13 @@ def upload(request: HttpRequest) -> HttpResponseBase:
             refused = wrong
         else:
             if made is None:
-                messages.info(request, "Nothing differs from the catalog: there is no change to make.")
+                messages.info(request, _("Nothing differs from the catalog: there is no change to make."))
                 return redirect("marketplace:spreadsheet-upload")
-            messages.success(request, f"{made.reference} holds what differs. Look it over, then submit it.")
+            messages.success(
+                request,
+                _("%(made_reference)s holds what differs. Look it over, then submit it.")
+                % {"made_reference": made.reference},
+            )
             return redirect("marketplace:change-set", made.pk)
     problems = refused.problems if refused is not None else ()
     context = {
@@ -113,12 +123,13 @@ def _whose(user: User) -> int | None:
 def _content(request: HttpRequest) -> bytes:
     given = request.FILES.get("file")
     if not isinstance(given, UploadedFile):
-        raise Invalid(Problem("no_file", "Choose a file first."))
+        raise Invalid(Problem("no_file", _("Choose a file first.")))
     if given.size is not None and given.size > service.MOST_BYTES:
         raise Invalid(
             Problem(
                 "too_large",
-                f"The file is larger than {service.MOST_BYTES // 1_000_000} MB: upload it in parts.",
+                _("The file is larger than %(MOST_BYTES)s MB: upload it in parts.")
+                % {"MOST_BYTES": service.MOST_BYTES // 1000000},
             )
         )
     return bytes(given.read())

@@ -24,6 +24,7 @@ from quotas.models import Measure, Team
 from quotas.selectors import leaderboard as boards
 from quotas.selectors import teams
 from quotas.selectors.audience import members_by_team, sellers_of
+from quotas.services import keeping
 
 PARAMETERS = {"/limit": "page_size", "/cursor": "cursor", "/by": "by", "/group": "group", "/around": "around"}
 
@@ -85,7 +86,8 @@ class LeaderboardOf(Seen, Computed):
         audience = _Audience(self.viewer)
         sold = asked.options["group"] in ("publisher", "offering")
         page = asked.read_all_of(audience.own_publisher) if self.viewer.is_outside and sold else asked.read()
-        as_of = page.reading.facts_of or last_posting()
+        keeping.looked_at(page.look, at=self.at)
+        as_of = page.as_of if page.kept else page.reading.facts_of or last_posting()
         shown = [{**entry, "measure": found, "as_of": as_of} for entry in audience.entries(page)]
         body = {
             "measure": found.slug,

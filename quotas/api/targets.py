@@ -35,7 +35,6 @@ from quotas.api.viewer import Internal, Seen
 from quotas.models import Measure, Period, Quota, Rep, Team
 from quotas.selectors import pace
 from quotas.selectors.asof import Reading
-from quotas.selectors.leaderboard import STATUS
 from quotas.selectors.quota_planning import versions_of
 from quotas.selectors.visibility import reps_for
 from quotas.selectors.weighted import weighted_attainments
@@ -266,7 +265,7 @@ class Attainments(Internal, Resources):
             "attainment_percent": percent(credited, quota),
             "pace_percent": percent_of_ppm(so_far.pace_ppm),
             "gap_minor": None if quota is None else credited - pace.due(quota, so_far),
-            "status": STATUS[charts.standing(credited, quota or 0, so_far.pace_ppm).word],
+            "status": charts.stands(credited, quota or 0, so_far.pace_ppm),
             "as_of": self._as_of,
             "weighted": [],
         }

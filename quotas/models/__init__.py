@@ -60,6 +60,7 @@ from quotas.models.imports import (
     SourceTodo,
     StraightThroughPolicy,
 )
+from quotas.models.kept import KeptBoard, KeptGroup, KeptPlace
 from quotas.models.ledger import (
     Component,
     CreditEntry,
@@ -144,6 +145,9 @@ __all__ = [
     "ImportOutcome",
     "ImportPiece",
     "ImportRow",
+    "KeptBoard",
+    "KeptGroup",
+    "KeptPlace",
     "LedgerMark",
     "MarkedPosting",
     "Measure",

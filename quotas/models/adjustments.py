@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from quotas.models.deals import LARGEST_AMOUNT_MINOR, Deal
 from quotas.models.ledger import Posting
 from quotas.models.people import Rep, Team
@@ -12,20 +13,20 @@ from quotas.models.quotas import Measure
 
 
 class DisputeKind(models.TextChoices):
-    MISSING_CREDIT = "missing_credit", "Credit is missing"
-    WRONG_AMOUNT = "wrong_amount", "The amount is wrong"
-    SPLIT = "split", "The split is wrong"
-    PERIOD = "period", "It belongs to another period"
-    OWNER = "owner", "It belongs to somebody else"
-    QUOTA = "quota", "The quota is wrong"
+    MISSING_CREDIT = "missing_credit", marked("Credit is missing")
+    WRONG_AMOUNT = "wrong_amount", marked("The amount is wrong")
+    SPLIT = "split", marked("The split is wrong")
+    PERIOD = "period", marked("It belongs to another period")
+    OWNER = "owner", marked("It belongs to somebody else")
+    QUOTA = "quota", marked("The quota is wrong")
 
 
 class DisputeState(models.TextChoices):
-    OPEN = "open", "Open"
-    IN_REVIEW = "in_review", "In review"
-    ACCEPTED = "accepted", "Accepted"
-    REJECTED = "rejected", "Rejected"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    OPEN = "open", marked("Open")
+    IN_REVIEW = "in_review", marked("In review")
+    ACCEPTED = "accepted", marked("Accepted")
+    REJECTED = "rejected", marked("Rejected")
+    WITHDRAWN = "withdrawn", marked("Withdrawn")
 
 
 class Dispute(models.Model):
@@ -98,22 +99,22 @@ class DisputeMessage(models.Model):
 
 
 class AdjustmentReason(models.TextChoices):
-    MISSING_CREDIT = "missing_credit", "Credit was missing"
-    WRONG_AMOUNT = "wrong_amount", "The amount was wrong"
-    WRONG_SPLIT = "wrong_split", "The split was wrong"
-    WRONG_PERIOD = "wrong_period", "It belonged to another period"
-    WRONG_OWNER = "wrong_owner", "It belonged to somebody else"
-    CLAWBACK = "clawback", "Clawback"
-    GOODWILL = "goodwill", "Goodwill"
-    CORRECTION = "correction", "Correction of an adjustment"
-    DEAL_CANCELLED = "deal_cancelled", "Its deal was cancelled"
+    MISSING_CREDIT = "missing_credit", marked("Credit was missing")
+    WRONG_AMOUNT = "wrong_amount", marked("The amount was wrong")
+    WRONG_SPLIT = "wrong_split", marked("The split was wrong")
+    WRONG_PERIOD = "wrong_period", marked("It belonged to another period")
+    WRONG_OWNER = "wrong_owner", marked("It belonged to somebody else")
+    CLAWBACK = "clawback", marked("Clawback")
+    GOODWILL = "goodwill", marked("Goodwill")
+    CORRECTION = "correction", marked("Correction of an adjustment")
+    DEAL_CANCELLED = "deal_cancelled", marked("Its deal was cancelled")
 
 
 class AdjustmentState(models.TextChoices):
-    ASKED = "asked", "Waits for a second person"
-    POSTED = "posted", "Posted"
-    REJECTED = "rejected", "Rejected"
-    WITHDRAWN = "withdrawn", "Withdrawn"
+    ASKED = "asked", marked("Waits for a second person")
+    POSTED = "posted", marked("Posted")
+    REJECTED = "rejected", marked("Rejected")
+    WITHDRAWN = "withdrawn", marked("Withdrawn")
 
 
 class Adjustment(models.Model):

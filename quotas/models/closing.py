@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from config.models import Job
 from quotas.models.ledger import Posting, TotalBasis
 from quotas.models.people import Rep, Team
@@ -46,11 +47,11 @@ class AsOf(models.Model):
 
 
 class CloseState(models.TextChoices):
-    ASKED = "asked", "Waits for a second person"
-    CLOSING = "closing", "Being closed"
-    CLOSED = "closed", "Closed"
-    CALLED_BACK = "called_back", "Called back"
-    REOPENED = "reopened", "Reopened"
+    ASKED = "asked", marked("Waits for a second person")
+    CLOSING = "closing", marked("Being closed")
+    CLOSED = "closed", marked("Closed")
+    CALLED_BACK = "called_back", marked("Called back")
+    REOPENED = "reopened", marked("Reopened")
 
 
 class PeriodClose(models.Model):

@@ -9,6 +9,7 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models import Currency, Customer, Offering, OfferingRevision, Plan, PriceVersion
 from quotas.models.people import Rep
 from quotas.models.periods import FiscalCalendar
@@ -18,23 +19,23 @@ ONE = 1_000_000  # all of something, in parts per million
 
 
 class DealState(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    SUBMITTED = "submitted", "Submitted"
-    APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
-    RETURNED = "returned", "Returned"
-    CANCELLED = "cancelled", "Cancelled"
+    DRAFT = "draft", marked("Draft")
+    SUBMITTED = "submitted", marked("Submitted")
+    APPROVED = "approved", marked("Approved")
+    REJECTED = "rejected", marked("Rejected")
+    RETURNED = "returned", marked("Returned")
+    CANCELLED = "cancelled", marked("Cancelled")
 
 
 ENDED = (DealState.CANCELLED, DealState.REJECTED)  # nothing comes of them any more
 
 
 class DealKind(models.TextChoices):
-    NEW_BUSINESS = "new_business", "New business"
-    EXPANSION = "expansion", "Expansion"
-    RENEWAL = "renewal", "Renewal"
-    REFUND = "refund", "Refund"
-    CONSUMPTION = "consumption", "Consumption of a month"
+    NEW_BUSINESS = "new_business", marked("New business")
+    EXPANSION = "expansion", marked("Expansion")
+    RENEWAL = "renewal", marked("Renewal")
+    REFUND = "refund", marked("Refund")
+    CONSUMPTION = "consumption", marked("Consumption of a month")
 
 
 class Deal(models.Model):
@@ -272,20 +273,20 @@ class DealShare(models.Model):
 
 
 class DealAction(models.TextChoices):
-    LOGGED = "logged", "Logged"
-    EDITED = "edited", "Edited"
-    SUBMITTED = "submitted", "Submitted"
-    FIRST_APPROVED = "first_approved", "Approved by the first of two"
-    APPROVED = "approved", "Approved"
-    REJECTED = "rejected", "Rejected"
-    RETURNED = "returned", "Returned"
-    CANCELLED = "cancelled", "Cancelled"
-    HELD = "held", "Held"
-    RELEASED = "released", "Released"
-    AMENDED = "amended", "Amended"
-    AMENDMENT_APPROVED = "amendment_approved", "Amendment approved"
-    AMENDMENT_REJECTED = "amendment_rejected", "Amendment rejected"
-    PARTLY_CANCELLED = "partly_cancelled", "Partly cancelled"
+    LOGGED = "logged", marked("Logged")
+    EDITED = "edited", marked("Edited")
+    SUBMITTED = "submitted", marked("Submitted")
+    FIRST_APPROVED = "first_approved", marked("Approved by the first of two")
+    APPROVED = "approved", marked("Approved")
+    REJECTED = "rejected", marked("Rejected")
+    RETURNED = "returned", marked("Returned")
+    CANCELLED = "cancelled", marked("Cancelled")
+    HELD = "held", marked("Held")
+    RELEASED = "released", marked("Released")
+    AMENDED = "amended", marked("Amended")
+    AMENDMENT_APPROVED = "amendment_approved", marked("Amendment approved")
+    AMENDMENT_REJECTED = "amendment_rejected", marked("Amendment rejected")
+    PARTLY_CANCELLED = "partly_cancelled", marked("Partly cancelled")
 
 
 class DealEvent(models.Model):

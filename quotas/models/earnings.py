@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
 from marketplace.models import Currency
 from quotas.models.closing import PeriodClose
 from quotas.models.people import Rep
@@ -16,9 +17,9 @@ from quotas.models.quotas import Measure
 class PayBy(models.TextChoices):
     ATTAINMENT = (
         "attainment",
-        "Attainment: a rate is a part of the target incentive for each part of the quota",
+        marked("Attainment: a rate is a part of the target incentive for each part of the quota"),
     )
-    AMOUNT = "amount", "Credit: a rate is a part of the credited amount itself"
+    AMOUNT = "amount", marked("Credit: a rate is a part of the credited amount itself")
 
 
 class PayScale(models.Model):
@@ -95,9 +96,9 @@ class Draw(models.Model):
 
 
 class EarningKind(models.TextChoices):
-    EARNED = "earned", "Earned"
-    DRAW = "draw", "Draw"
-    RECOVERY = "recovery", "Draw taken back"
+    EARNED = "earned", marked("Earned")
+    DRAW = "draw", marked("Draw")
+    RECOVERY = "recovery", marked("Draw taken back")
 
 
 class EarningEntry(models.Model):

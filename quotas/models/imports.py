@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
 from config.models import Job
 from marketplace.models import Currency
 from quotas.models.deals import Deal
@@ -14,10 +15,10 @@ from quotas.models.people import Rep
 class ImportKind(models.TextChoices):
     """What a file is about."""
 
-    DEALS = "deals", "Deals"
-    QUOTAS = "quotas", "Quotas"
-    REPS = "reps", "Reps and teams"
-    TERRITORIES = "territories", "Territories"
+    DEALS = "deals", marked("Deals")
+    QUOTAS = "quotas", marked("Quotas")
+    REPS = "reps", marked("Reps and teams")
+    TERRITORIES = "territories", marked("Territories")
 
 
 class StraightThroughPolicy(models.Model):
@@ -89,13 +90,13 @@ class ImportMap(models.Model):
 
 
 class SalesImportState(models.TextChoices):
-    UPLOADED = "uploaded", "Uploaded"
-    CHECKING = "checking", "Checking"
-    CHECKED = "checked", "Checked"
-    IMPORTING = "importing", "Importing"
-    DONE = "done", "Done"
-    REFUSED = "refused", "Nothing imported"
-    FAILED = "failed", "Failed"
+    UPLOADED = "uploaded", marked("Uploaded")
+    CHECKING = "checking", marked("Checking")
+    CHECKED = "checked", marked("Checked")
+    IMPORTING = "importing", marked("Importing")
+    DONE = "done", marked("Done")
+    REFUSED = "refused", marked("Nothing imported")
+    FAILED = "failed", marked("Failed")
 
 
 class SalesImport(models.Model):
@@ -149,12 +150,12 @@ class ImportPiece(models.Model):
 class ImportOutcome(models.TextChoices):
     """What becomes of a row. Rows of one deal share its outcome."""
 
-    NEW = "new", "New"
-    CHANGED = "changed", "Changed"
-    UNCHANGED = "unchanged", "Unchanged"
-    CANCELLED = "cancelled", "Cancelled"
-    LEFT_OUT = "left_out", "Left out"
-    REFUSED = "refused", "Refused"
+    NEW = "new", marked("New")
+    CHANGED = "changed", marked("Changed")
+    UNCHANGED = "unchanged", marked("Unchanged")
+    CANCELLED = "cancelled", marked("Cancelled")
+    LEFT_OUT = "left_out", marked("Left out")
+    REFUSED = "refused", marked("Refused")
 
 
 class ImportRow(models.Model):
@@ -178,15 +179,15 @@ class ImportRow(models.Model):
 class SourceState(models.TextChoices):
     """What a source says of a deal."""
 
-    WON = "won", "Won"
-    OPEN = "open", "Open"
-    LOST = "lost", "Lost"
-    GONE = "gone", "Gone from its source"
+    WON = "won", marked("Won")
+    OPEN = "open", marked("Open")
+    LOST = "lost", marked("Lost")
+    GONE = "gone", marked("Gone from its source")
 
 
 class SourceTodo(models.TextChoices):
-    APPROVE = "approve", "Approve under the import's policy"
-    CANCEL = "cancel", "Cancel"
+    APPROVE = "approve", marked("Approve under the import's policy")
+    CANCEL = "cancel", marked("Cancel")
 
 
 class SourceRecord(models.Model):

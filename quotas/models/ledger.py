@@ -5,6 +5,7 @@ from typing import NamedTuple
 from django.conf import settings
 from django.db import models
 
+from config.language import marked
 from quotas.models.deals import Deal
 from quotas.models.people import Rep, Team
 from quotas.models.periods import Period
@@ -55,16 +56,16 @@ class PostingCount(models.Model):
 class ReceiverClass(models.IntegerChoices):
     """Direct credit adds up to 100 % and rolls up the tree of teams; overlay stands outside it and never does."""
 
-    DIRECT = 1, "Direct"
-    OVERLAY = 2, "Overlay"
+    DIRECT = 1, marked("Direct")
+    OVERLAY = 2, marked("Overlay")
 
 
 class Component(models.IntegerChoices):
-    CREDIT = 1, "Credit"
-    UPLIFT = 2, "Uplift"
-    SPIFF = 3, "SPIFF"
-    CAP_CUT = 4, "Cap cut"
-    ADJUSTMENT = 5, "Adjustment"
+    CREDIT = 1, marked("Credit")
+    UPLIFT = 2, marked("Uplift")
+    SPIFF = 3, marked("SPIFF")
+    CAP_CUT = 4, marked("Cap cut")
+    ADJUSTMENT = 5, marked("Adjustment")
 
 
 class Pins(NamedTuple):
@@ -147,8 +148,8 @@ class Reversal(models.Model):
 
 
 class TotalBasis(models.IntegerChoices):
-    REPORTED = 1, "As reported: by posting period"
-    MOVED = 2, "What restating by origin period adds to that"
+    REPORTED = 1, marked("As reported: by posting period")
+    MOVED = 2, marked("What restating by origin period adds to that")
 
 
 class CreditTotal(models.Model):
@@ -177,16 +178,19 @@ class CreditTotal(models.Model):
 class Reason(models.TextChoices):
     """Why a line of an approved deal earned nothing."""
 
-    NOT_ELIGIBLE = "not_eligible", "No quota decision was in force for the offering on the credit date"
-    RATE_ZERO = "rate_zero", "The quota decision in force says that it does not count"
-    NO_RULE = "no_rule", "No exclusive crediting rule matched"
-    NO_TEAM = "no_team", "The rep was in no team on the credit date"
-    NO_RECEIVER = "no_receiver", "Nobody owned the account on the credit date"
-    NO_FX_RATE = "no_fx_rate", "There is no exchange rate for the credit date"
-    NO_PERIOD = "no_period", "No open period can take the credit"
-    HELD = "held", "The deal is held"
-    TOO_LARGE = "too_large", "The amount is beyond what Parity counts exactly"
-    NOTHING = "nothing", "The credit is zero"
+    NOT_ELIGIBLE = (
+        "not_eligible",
+        marked("No quota decision was in force for the offering on the credit date"),
+    )
+    RATE_ZERO = "rate_zero", marked("The quota decision in force says that it does not count")
+    NO_RULE = "no_rule", marked("No exclusive crediting rule matched")
+    NO_TEAM = "no_team", marked("The rep was in no team on the credit date")
+    NO_RECEIVER = "no_receiver", marked("Nobody owned the account on the credit date")
+    NO_FX_RATE = "no_fx_rate", marked("There is no exchange rate for the credit date")
+    NO_PERIOD = "no_period", marked("No open period can take the credit")
+    HELD = "held", marked("The deal is held")
+    TOO_LARGE = "too_large", marked("The amount is beyond what Parity counts exactly")
+    NOTHING = "nothing", marked("The credit is zero")
 
 
 class UncreditedLine(models.Model):

@@ -4,7 +4,9 @@ from django.conf import settings
 from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Upper
 
+from config.language import marked
 from marketplace.models import Customer
 from quotas.models.periods import FiscalCalendar
 
@@ -12,11 +14,11 @@ from quotas.models.periods import FiscalCalendar
 class SalesRole(models.TextChoices):
     """What a rep does in a team. Conditions of rules look at it."""
 
-    ACCOUNT_EXECUTIVE = "account_executive", "Account executive"
-    SPECIALIST = "specialist", "Specialist"
-    CUSTOMER_SUCCESS = "customer_success", "Customer success"
-    MANAGER = "manager", "Manager"
-    HOUSE = "house", "House"
+    ACCOUNT_EXECUTIVE = "account_executive", marked("Account executive")
+    SPECIALIST = "specialist", marked("Specialist")
+    CUSTOMER_SUCCESS = "customer_success", marked("Customer success")
+    MANAGER = "manager", marked("Manager")
+    HOUSE = "house", marked("House")
 
 
 class Team(models.Model):
@@ -76,7 +78,10 @@ class Rep(models.Model):
                 fields=["employee_no"], condition=~Q(employee_no=""), name="rep_employee_no_unique"
             )
         ]
-        indexes = [models.Index(fields=["name", "id"], name="rep_by_name")]
+        indexes = [
+            models.Index(fields=["name", "id"], name="rep_by_name"),
+            models.Index(Upper("name"), name="rep_by_name_in_any_case"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -95,7 +100,14 @@ class TeamMembership(models.Model):
     class Meta:
         # rep_is_in_one_team_at_a_time is an exclusion constraint, made in SQL.
         indexes = [
-            models.Index(fields=["team"], condition=Q(superseded_at=None), name="membership_in_force_by_team")
+            models.Index(
+                fields=["team"], condition=Q(superseded_at=None), name="membership_in_force_by_team"
+            ),
+            models.Index(
+                fields=["team", "rep"],
+                condition=Q(superseded_at=None, role="manager"),
+                name="membership_of_who_leads",
+            ),
         ]
 
 

@@ -4,6 +4,7 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models import Currency
 
 
@@ -36,17 +37,17 @@ class FiscalCalendar(models.Model):
 
 
 class Grain(models.TextChoices):
-    MONTH = "M", "Month"
-    QUARTER = "Q", "Quarter"
-    HALF = "H", "Half"
-    YEAR = "Y", "Year"
+    MONTH = "M", marked("Month")
+    QUARTER = "Q", marked("Quarter")
+    HALF = "H", marked("Half")
+    YEAR = "Y", marked("Year")
 
 
 class PeriodState(models.TextChoices):
-    FUTURE = "future", "Future"
-    OPEN = "open", "Open"
-    CLOSING = "closing", "Closing"
-    CLOSED = "closed", "Closed"
+    FUTURE = "future", marked("Future")
+    OPEN = "open", marked("Open")
+    CLOSING = "closing", marked("Closing")
+    CLOSED = "closed", marked("Closed")
 
 
 class Period(models.Model):

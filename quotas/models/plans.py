@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField, DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models import Currency, EligibilityDecision
 from quotas.models.people import Rep, SalesRole
 from quotas.models.periods import Period
@@ -22,10 +23,10 @@ class CompPlan(models.Model):
 
 
 class PlanState(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    IN_REVIEW = "in_review", "In review"
-    PUBLISHED = "published", "Published"
-    SUPERSEDED = "superseded", "Superseded"
+    DRAFT = "draft", marked("Draft")
+    IN_REVIEW = "in_review", marked("In review")
+    PUBLISHED = "published", marked("Published")
+    SUPERSEDED = "superseded", marked("Superseded")
 
 
 class PlanVersion(models.Model):
@@ -136,9 +137,9 @@ class PlanComponent(models.Model):
 class Receivers(models.IntegerChoices):
     """Who earns under a rule. All but the first are overlay."""
 
-    SHARES = 1, "The deal's own shares"
-    TERRITORY = 2, "Those who cover the customer's territory"
-    ROLE = 3, "Everybody who holds the role"
+    SHARES = 1, marked("The deal's own shares")
+    TERRITORY = 2, marked("Those who cover the customer's territory")
+    ROLE = 3, marked("Everybody who holds the role")
 
 
 class RuleVersion(models.Model):
@@ -267,9 +268,9 @@ class ParityException(models.Model):
 
 
 class ParityVerdict(models.TextChoices):
-    CLEAN = "clean", "Clean"
-    EXCEPTED = "excepted", "Clean but for exceptions"
-    REFUSED = "refused", "Not equal"
+    CLEAN = "clean", marked("Clean")
+    EXCEPTED = "excepted", marked("Clean but for exceptions")
+    REFUSED = "refused", marked("Not equal")
 
 
 class ParityProof(models.Model):

@@ -5,18 +5,19 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import Q
 
+from config.language import marked
 from marketplace.models import Currency
 from quotas.models.people import Rep, Team
 from quotas.models.periods import Period
 
 
 class ValueBasis(models.TextChoices):
-    CONTRACT_VALUE = "contract_value", "Contract value"
-    ANNUALISED_VALUE = "annualised_value", "Annualised value"
-    BILLED = "billed", "Billed"
-    CONSUMED = "consumed", "Consumed"
-    UNITS = "units", "Units"
-    NEW_CUSTOMERS = "new_customers", "New customers"
+    CONTRACT_VALUE = "contract_value", marked("Contract value")
+    ANNUALISED_VALUE = "annualised_value", marked("Annualised value")
+    BILLED = "billed", marked("Billed")
+    CONSUMED = "consumed", marked("Consumed")
+    UNITS = "units", marked("Units")
+    NEW_CUSTOMERS = "new_customers", marked("New customers")
 
 
 class Measure(models.Model):
@@ -44,8 +45,8 @@ class Measure(models.Model):
 
 
 class QuotaMethod(models.TextChoices):
-    LAST = "last", "The last version counts for the whole period"
-    WEIGHTED = "weighted", "Versions are weighted by their days"
+    LAST = "last", marked("The last version counts for the whole period")
+    WEIGHTED = "weighted", marked("Versions are weighted by their days")
 
 
 class Quota(models.Model):
@@ -92,8 +93,8 @@ class Quota(models.Model):
 
 
 class ReliefKind(models.TextChoices):
-    RAMP = "ramp", "Ramp"
-    LEAVE = "leave", "Leave"
+    RAMP = "ramp", marked("Ramp")
+    LEAVE = "leave", marked("Leave")
 
 
 class QuotaRelief(models.Model):

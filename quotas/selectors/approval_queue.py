@@ -10,6 +10,7 @@ from django.db.models import QuerySet, Sum, TextChoices
 
 from accounts.models import User
 from config.clock import day_of
+from config.language import marked
 from quotas.models import (
     Deal,
     DealKind,
@@ -31,14 +32,14 @@ LATEST_DEALS: Final = 50_000  # that are looked at for it
 class Why(TextChoices):
     """Why a deal waits for a person. One can wait for several of these."""
 
-    SECOND = "second", "Second approval"
-    LARGE = "large", "Above the limit"
-    AMENDMENT = "amendment", "Amendment"
-    REFUND = "refund", "Refund"
-    LATE = "late", "Late"
-    SPLIT = "split", "Split"
-    POLICY = "policy", "Above a policy"
-    NO_POLICY = "no_policy", "No policy"
+    SECOND = "second", marked("Second approval")
+    LARGE = "large", marked("Above the limit")
+    AMENDMENT = "amendment", marked("Amendment")
+    REFUND = "refund", marked("Refund")
+    LATE = "late", marked("Late")
+    SPLIT = "split", marked("Split")
+    POLICY = "policy", marked("Above a policy")
+    NO_POLICY = "no_policy", marked("No policy")
 
 
 # What it is about, for whoever reads the word.

@@ -11,8 +11,11 @@ from typing import Any, Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
 from django.db import connection
+from django.utils import timezone
 from psycopg import sql
 
+from config import formats, locales
+from config.language import marked
 from config.refusals import Invalid
 from quotas.models import CloseState, Grain, LedgerMark, Measure, Period, PeriodClose
 from quotas.selectors import periods, targets, teams
@@ -119,11 +122,16 @@ class Reading:
         """Such as "Restated, as of 14 Aug 2026, 09:30"."""
         if self.view == "closed":
             return f"As closed, {self.close}"
-        said = "Restated" if self.view == "restated" else "As reported"
+        said = marked("Restated") if self.view == "restated" else marked("As reported")
         if self.moment is None:
             return said
-        local = self.moment.astimezone(ZoneInfo(self.period.calendar.time_zone))
-        return f"{said}, as of {local:%-d %b %Y, %H:%M:%S}"
+        return f"{said}, as of {self._moment(self.moment)}"
+
+    def _moment(self, moment: datetime) -> str:
+        """On the calendar's clock; on the reader's, which says so, where that is not the operator's."""
+        if locales.elsewhere(timezone.get_current_timezone()):
+            return formats.moment_exact(moment)
+        return locales.write("moment_exact", moment.astimezone(ZoneInfo(self.period.calendar.time_zone)))
 
     @property
     def meaning(self) -> str:
@@ -374,7 +382,7 @@ def reading(
 _BESIDE: Final = sql.SQL(
     """
     SELECT 0 AS which, coalesce(sum(direct_minor), 0)::bigint, coalesce(sum(overlay_minor), 0)::bigint FROM quotas_credittotal
-     WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND {within}
+     WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND {reported} AND {within}
     UNION ALL
     SELECT -1, coalesce(sum(direct_minor), 0)::bigint, coalesce(sum(overlay_minor), 0)::bigint FROM quotas_credittotal
      WHERE period_id = ANY(%(months)s) AND measure_id = %(measure)s AND basis = 2 AND {within}
@@ -412,9 +420,17 @@ class Beside:
 
 
 def beside(
-    period: Period, measure: Measure, *, within: Collection[int] | None, closes: Sequence[PeriodClose]
+    period: Period,
+    measure: Measure,
+    *,
+    within: Collection[int] | None,
+    closes: Sequence[PeriodClose],
+    reported: bool = True,
 ) -> Beside:
-    """The versions beside each other, of some teams or of everybody. 2 queries."""
+    """The versions beside each other, of some teams or of everybody. 2 queries.
+
+    reported  Whether what was reported is asked for, which is a sum over everybody; else it is 0.
+    """
     of = sql.SQL("true" if within is None else "team_id = ANY(%(within)s)")
     asked: dict[str, Any] = {
         "period": period.pk,
@@ -424,7 +440,8 @@ def beside(
         "closes": [close.pk for close in closes],
     }
     with connection.cursor() as cursor:
-        cursor.execute(_BESIDE.format(within=of), asked)
+        wanted = sql.SQL("true" if reported else "false")
+        cursor.execute(_BESIDE.format(within=of, reported=wanted), asked)
         sums = {which: direct for which, direct, _overlay in cursor.fetchall()}
     frozen: list[Closed] = []
     for close in closes:

@@ -1,12 +1,15 @@
-"""The quota board of a team: its people or the teams below, against quota and pace, with a total that is their sum."""
+"""The quota board of a team: its people or the teams below, against quota and pace, with a total that is their sum.
+
+What stands on it is the same for everybody; who looks decides which amounts are shown. The figures of a team of many people are
+kept by a worker, see kept.py, and all of them are of the moment it says; those of the others are read for each look.
+"""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
-from fractions import Fraction
 from itertools import accumulate
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -15,17 +18,21 @@ from psycopg import sql
 from accounts.models import Role, User
 from quotas.models import (
     AdjustmentReason,
+    KeptBoard,
+    KeptGroup,
     Measure,
     Period,
     PlanState,
     PlanVersion,
     ReliefKind,
+    Rep,
     SalesRole,
     Team,
     ValueBasis,
 )
-from quotas.selectors import asof, pace, periods, targets
+from quotas.selectors import asof, kept, pace, periods, targets
 from quotas.selectors.asof import Reading
+from quotas.selectors.kept import Look
 from quotas.selectors.teams import Step
 from quotas.selectors.visibility import SEES_EVERYTHING, managed_teams, rep_of, reps_for
 
@@ -37,7 +44,7 @@ BANDS: Final = (20, 40, 60, 80, 100)  # per cent of quota where one band ends an
 Kind = Literal["rep", "team", "direct"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Row:
     """A member of the team, or a team directly below it with all that is under it.
 
@@ -120,6 +127,7 @@ class Board:
     money            Whether the viewer may see the team's amounts.
     reading          Which version of the figures it is. Deals that wait are no part of what was known then, or frozen.
     inside           The teams whose figures it holds.
+    look             Which board it is, whether it is one to keep, and what it was read from; as_of is the moment of that.
     """
 
     team: Team
@@ -152,6 +160,12 @@ class Board:
     trend: Sequence[int]
     reading: Reading
     inside: Sequence[int]
+    look: Look | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is of the moment as_of and not of now."""
+        return self.look is not None and self.look.kept is not None
 
     @property
     def pace_ppm(self) -> int:
@@ -191,48 +205,36 @@ def team_board(
     read = reading or asof.now(period)
     today = at.astimezone(ZoneInfo(period.calendar.time_zone)).date()
     on, seen_on = read.day(today), periods.last_day(period, today)
-    tree = read.below(team.pk, on)
+    look = Look(KeptGroup.BOARD, "", period, measure, team)
+    board = _kept_board(look, read, on, at)
+    asked = _asked(read, measure, on)
+    if board is not None and board.built_at is not None:
+        figures, as_of = _Figures.of(board.body), board.built_at
+        look = replace(look, large=True, kept=board)
+    else:
+        figures, as_of = _figures(asked, team, measure), at
+        look = replace(look, large=figures.large)
+    tree = figures.tree
     of_teams = len(tree) > 1
-    months = periods.leaves_of(period)
     so_far = pace.progress(period.starts, period.ends, on)
-    given: dict[str, Any] = {
-        "teams": list(tree),
-        "period": period.pk,
-        "calendar": period.calendar_id,
-        "starts": period.starts,
-        "ends": period.ends,
-        "measure": measure.pk,
-        "on": on,
-        "months": [month.pk for month in months],
-        "since": on - timedelta(days=WEEKS * WEEK),
-    }
-    asked = _Asked(read, given)
     everything = sees_all_money(viewer)
     managed = set(tree) if everything else managed_teams(viewer, seen_on)
     me = rep_of(viewer)
     money = everything or team.pk in managed
-    credit = _credit(asked, by_team=of_teams)
-    waiting, deals, oldest = _pending(asked, measure, by_team=of_teams)
-    weeks = _weeks(asked, by_team=of_teams)
-    people = _people(asked)
-    own = read.quotas_of_teams(tree, measure)
     if of_teams:
-        rows = _team_rows(team, tree, credit, waiting, weeks, people, own, managed)
+        rows = _team_rows(team, figures, managed)
     else:
-        rows = _rep_rows(
-            asked, credit, waiting, weeks, measure, viewer, me.pk if me else None, everything, seen_on
-        )
+        rows = _rep_rows(figures, read, viewer, me.pk if me else None, everything, seen_on)
     rows = _ranked(rows, moves=on - timedelta(days=WEEK) >= period.starts)
     total = sum(row.credited_minor for row in rows)
-    assigned = [quota for _count, quota in people.values() if quota is not None]
     quotas = [row.quota_minor for row in rows if row.quota_minor is not None]
-    by_day = _by_day(asked, so_far)
-    before, year_ago = _year_ago(asked, period, so_far)
+    own, weeks = figures.own, figures.weeks
+    before = figures.year_ago
     return Board(
         team=team,
         period=period,
         measure=measure,
-        as_of=at,
+        as_of=as_of,
         on=on,
         path=read.path_to(team.pk, on),
         progress=so_far,
@@ -242,23 +244,59 @@ def team_board(
         overlay_minor=sum(row.overlay_minor for row in rows),
         elsewhere_minor=sum(row.elsewhere_minor for row in rows),
         pending_minor=sum(row.pending_minor for row in rows),
-        pending_deals=deals,
-        oldest_pending=oldest,
+        pending_deals=figures.deals,
+        oldest_pending=figures.oldest,
         quota_minor=own.get(team.pk, sum(quotas) if quotas else None),
         own_quota=team.pk in own,
-        assigned_minor=sum(assigned),
-        by_day=by_day,
-        year_ago=before,
-        year_ago_minor=year_ago,
-        bands=_bands(asked),
-        flows=_flows(asked),
-        latest=_latest(asked, None if money else (me.pk if me else 0)),
+        assigned_minor=sum(quota for _count, quota in figures.people.values() if quota is not None),
+        by_day=figures.by_day,
+        year_ago=Period.objects.filter(pk=before).first() if before else None,
+        year_ago_minor=figures.year_ago_minor,
+        bands=figures.bands,
+        flows=[Flow(*flow) for flow in figures.flows],
+        latest=_latest(asked, figures, None if money else (me.pk if me else 0)),
         money=money,
         plan_version=_plan_version(on),
-        forecast=pace.forecast(total, by_day, so_far),
+        forecast=pace.forecast(total, figures.by_day, so_far),
         trend=_running([sum(each) for each in zip(*weeks.values(), strict=True)]) if weeks else (),
         reading=read,
         inside=list(tree),
+        look=look if read.plain else None,
+    )
+
+
+def figures_to_keep(board: KeptBoard, *, at: datetime) -> tuple[dict[str, Any], date]:
+    """The figures of a team's board as they are kept, and the day as at which they are read."""
+    if board.team is None:
+        raise ValueError(f"Board {board.pk} is nobody's.")
+    period = board.period
+    reading = asof.now(period)
+    on = reading.day(at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
+    return _figures(_asked(reading, board.measure, on), board.team, board.measure).as_json(), on
+
+
+def _kept_board(look: Look, reading: Reading, on: date, at: datetime) -> KeptBoard | None:
+    if not reading.plain:
+        return None
+    return kept.kept_board(
+        group=look.group, by=look.by, period=look.period, measure=look.measure, team=look.team, on=on, at=at
+    )
+
+
+def _asked(reading: Reading, measure: Measure, on: date) -> _Asked:
+    period = reading.period
+    return _Asked(
+        reading,
+        {
+            "period": period.pk,
+            "calendar": period.calendar_id,
+            "starts": period.starts,
+            "ends": period.ends,
+            "measure": measure.pk,
+            "on": on,
+            "months": [month.pk for month in periods.leaves_of(period)],
+            "since": on - timedelta(days=WEEKS * WEEK),
+        },
     )
 
 
@@ -276,28 +314,110 @@ Weeks = Mapping[int, Sequence[int]]
 People = Mapping[int, tuple[int, int | None]]
 
 
-def _team_rows(
-    team: Team,
-    tree: Mapping[int, int | None],
-    credit: Credit,
-    waiting: Mapping[int, int],
-    weeks: Weeks,
-    people: People,
-    own: Mapping[int, int],
-    managed: set[int],
-) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class _Figures:
+    """What a board's statements yield: nothing of who looks, and no names.
+
+    tree     Every team of the subtree to the direct child it is under.
+    large    Whether more people are in it than are read for each look.
+    whose    Who can have entries in it; None where it is large.
+    credit waiting weeks   By team on a board of teams, else by rep.
+    members  Of a board of people: rep, role, whether a member on the day, and credit in other teams.
+    quotas   Of these, by rep.
+    own      Quotas of teams themselves, by team.
+    year_ago The period a year before, by id.
+    """
+
+    tree: Mapping[int, int | None]
+    large: bool
+    whose: Sequence[int] | None
+    credit: Credit
+    waiting: Mapping[int, int]
+    deals: int
+    oldest: datetime | None
+    weeks: Weeks
+    people: People
+    own: Mapping[int, int]
+    members: Sequence[Sequence[Any]]
+    quotas: Mapping[int, int]
+    by_day: Sequence[int]
+    year_ago: int | None
+    year_ago_minor: int | None
+    bands: Sequence[int]
+    flows: Sequence[Sequence[Any]]
+
+    def as_json(self) -> dict[str, Any]:
+        told = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return told | {"oldest": self.oldest.isoformat() if self.oldest else None}
+
+    @classmethod
+    def of(cls, told: Any) -> Self:
+        """As as_json tells: there the keys of a mapping are texts."""
+        given: dict[str, Any] = {
+            name: {int(key): each for key, each in value.items()} if isinstance(value, dict) else value
+            for name, value in told.items()
+        }
+        oldest = told["oldest"]
+        return cls(**given | {"oldest": datetime.fromisoformat(oldest) if oldest else None})
+
+
+def _figures(asked: _Asked, team: Team, measure: Measure) -> _Figures:
+    """All of them. The same number of queries for three reps and for three thousand."""
+    reading, period = asked.reading, asked.reading.period
+    on: date = asked.given["on"]
+    tree = reading.below(team.pk, on)
+    of_teams = len(tree) > 1
+    large = kept.many_members(list(tree), on)
+    asked = _Asked(reading, {**asked.given, "teams": list(tree)})
+    whose = None if large or not reading.plain else _whose(asked)
+    asked = _Asked(reading, {**asked.given, "whose": whose})
+    so_far = pace.progress(period.starts, period.ends, on)
+    credit = _credit(asked, by_team=of_teams)
+    waiting, deals, oldest = _pending(asked, measure, by_team=of_teams)
+    members: list[tuple[Any, ...]] = []
+    quotas: dict[int, int] = {}
+    if not of_teams:
+        members = asked.read(
+            _MEMBERS.format(elsewhere=_ELSEWHERE_IN_TOTALS if whose is None else _ELSEWHERE),
+            reps=list(credit),
+        )
+        quotas = reading.quotas_of_reps([row[0] for row in members], measure)
+    year_ago, year_ago_minor = _year_ago(asked, period, so_far)
+    return _Figures(
+        tree=tree,
+        large=large,
+        whose=whose,
+        credit=credit,
+        waiting=waiting,
+        deals=deals,
+        oldest=oldest,
+        weeks=_weeks(asked, by_team=of_teams),
+        people=_people(asked),
+        own=reading.quotas_of_teams(tree, measure),
+        members=members,
+        quotas=quotas,
+        by_day=_by_day(asked, so_far),
+        year_ago=year_ago,
+        year_ago_minor=year_ago_minor,
+        bands=_bands(asked),
+        flows=asked.read(_FLOWS.format(whose=_by_reps(asked))),
+    )
+
+
+def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
     """One row for each direct child, and one for what the team earned itself if there is any. 1 query."""
     branches: dict[int, list[int]] = defaultdict(list)
-    for below, branch in tree.items():
+    for below, branch in figures.tree.items():
         branches[branch or team.pk].append(below)
     names = {child.pk: child for child in Team.objects.filter(pk__in=branches)}
+    people, weeks, own = figures.people, figures.weeks, figures.own
     rows = []
     for branch, inside in branches.items():
         itself = branch == team.pk
         heads = sum(people.get(each, (0, None))[0] for each in inside)
         given = [quota for each in inside if (quota := people.get(each, (0, None))[1]) is not None]
-        credited = sum(credit.get(each, (0, 0))[0] for each in inside)
-        pending = sum(waiting.get(each, 0) for each in inside)
+        credited = sum(figures.credit.get(each, (0, 0))[0] for each in inside)
+        pending = sum(figures.waiting.get(each, 0) for each in inside)
         if itself and not (credited or pending or given):
             continue
         by_week = [sum(each) for each in zip(*(weeks[each] for each in inside if each in weeks), strict=True)]
@@ -322,46 +442,42 @@ def _team_rows(
 
 
 def _rep_rows(
-    asked: _Asked,
-    credit: Credit,
-    waiting: Mapping[int, int],
-    weeks: Weeks,
-    measure: Measure,
-    viewer: User,
-    me: int | None,
-    everything: bool,
-    seen_on: date,
+    figures: _Figures, reading: Reading, viewer: User, me: int | None, everything: bool, seen_on: date
 ) -> list[Row]:
-    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 4 queries."""
-    people = asked.read(_MEMBERS, reps=list(credit))
-    ids = [row[0] for row in people]
-    quotas = asked.reading.quotas_of_reps(ids, measure)
+    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 3 queries."""
+    ids = [row[0] for row in figures.members]
+    named = {
+        pk: (slug, name)
+        for pk, slug, name in Rep.objects.filter(pk__in=ids).values_list("pk", "slug", "name")
+    }
     seen = (
         set(ids)
         if everything
         else set(reps_for(viewer, seen_on).filter(pk__in=ids).values_list("pk", flat=True))
     )
-    relieved = _relieved(seen, asked.reading.period)
+    relieved = _relieved(seen, reading.period)
+    labels = dict(SalesRole.choices)
     rows = []
-    for rep, slug, name, role, member, direct_elsewhere in people:
-        direct, overlay = credit.get(rep, (0, 0))
-        quota = quotas.get(rep)
-        if not (direct or overlay or quota or waiting.get(rep)) and (role not in _SELLERS or not member):
+    for rep, role, member, elsewhere in figures.members:
+        direct, overlay = figures.credit.get(rep, (0, 0))
+        quota, pending = figures.quotas.get(rep), figures.waiting.get(rep, 0)
+        if not (direct or overlay or quota or pending) and (role not in _SELLERS or not member):
             continue
-        by_week = weeks.get(rep, ())
+        slug, name = named[rep]
+        by_week = figures.weeks.get(rep, ())
         rows.append(
             Row(
                 kind="rep",
                 id=rep,
                 slug=slug,
                 name=name,
-                detail=", ".join([SalesRole(role).label, *relieved.get(rep, ())])
+                detail=", ".join([labels[role], *relieved.get(rep, ())])
                 if member
                 else "No longer in this team",
                 credited_minor=direct,
                 overlay_minor=overlay,
-                elsewhere_minor=direct_elsewhere,
-                pending_minor=waiting.get(rep, 0),
+                elsewhere_minor=elsewhere,
+                pending_minor=pending,
                 quota_minor=quota if member else None,
                 trend=_running(by_week),
                 last_week_minor=by_week[-1] if by_week else 0,
@@ -387,24 +503,30 @@ _SELLERS: Final = (SalesRole.ACCOUNT_EXECUTIVE, SalesRole.SPECIALIST, SalesRole.
 def _ranked(rows: list[Row], *, moves: bool) -> list[Row]:
     """Best attainment first, competition ranks; without a quota at the end by credit, without a rank."""
     with_quota = [row for row in rows if row.quota_minor]
-    now = {row.id: Fraction(row.attained_minor, row.quota_minor or 1) for row in with_quota}
+    now = {row.id: _ratio(row.attained_minor, row.quota_minor) for row in with_quota}
     then = {
-        row.id: Fraction(row.attained_minor - row.last_week_minor, row.quota_minor or 1)
+        row.id: _ratio(row.attained_minor - row.last_week_minor, row.quota_minor)
         for row in with_quota
         if moves and row.attained_minor != row.last_week_minor
     }
     rank, previous = _ranks(now), _ranks(then)
-    ranked = [replace(row, rank=rank[row.id], previous_rank=previous.get(row.id)) for row in with_quota]
-    ranked.sort(key=lambda row: (row.rank, row.name, row.id))
+    for row in with_quota:
+        row.rank, row.previous_rank = rank[row.id], previous.get(row.id)
+    with_quota.sort(key=lambda row: (row.rank, row.name, row.id))
     rest = sorted(
         (row for row in rows if not row.quota_minor), key=lambda row: (-row.attained_minor, row.name, row.id)
     )
-    return ranked + rest
+    return with_quota + rest
 
 
-def _ranks(values: Mapping[int, Fraction]) -> dict[int, int]:
+def _ratio(attained: int, quota: int | None) -> int:
+    """What tells any two ratios of 63-bit integers apart, as a leaderboard does."""
+    return attained * 10**38 // (quota or 1)
+
+
+def _ranks(values: Mapping[int, int]) -> dict[int, int]:
     ordered = sorted(values.values(), reverse=True)
-    first: dict[Fraction, int] = {}
+    first: dict[int, int] = {}
     for place, value in enumerate(ordered, start=1):
         first.setdefault(value, place)
     return {key: first[value] for key, value in values.items()}
@@ -461,7 +583,7 @@ _WEEKS: Final = sql.SQL(
     """
     SELECT {key}, (%(on)s::date - credit_date) / 7, sum(amount_minor)::bigint FROM quotas_creditentry
      WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE calendar_id = %(calendar)s AND grain = 'M' AND ends > %(since)s::date)
-       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1
+       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1 AND {whose}
        AND credit_date > %(since)s AND credit_date <= %(on)s GROUP BY 1, 2
     """
 )
@@ -477,28 +599,53 @@ _PEOPLE: Final = sql.SQL(
 ).format(effective=targets.EFFECTIVE)
 _MEMBERS: Final = sql.SQL(
     """
-    SELECT r.id, r.slug, r.name, coalesce(m.role, 'account_executive'), m.id IS NOT NULL,
-           coalesce((SELECT sum(t.direct_minor + t.overlay_minor)::bigint FROM quotas_credittotal t
-                      WHERE t.period_id = %(period)s AND t.measure_id = %(measure)s AND t.basis = 1
-                        AND t.rep_id = r.id AND NOT t.team_id = ANY(%(teams)s)), 0)
-      FROM quotas_rep r
-      LEFT JOIN quotas_teammembership m ON m.rep_id = r.id AND m.superseded_at IS NULL AND m.effective @> %(on)s::date
-       AND m.team_id = ANY(%(teams)s)
-     WHERE m.id IS NOT NULL OR r.id = ANY(%(reps)s)
+    WITH inside AS (
+      SELECT rep_id AS id, role FROM quotas_teammembership
+       WHERE superseded_at IS NULL AND team_id = ANY(%(teams)s) AND effective @> %(on)s::date
+    ), mine AS (
+      SELECT id, role, true AS member FROM inside
+      UNION ALL
+      SELECT gone, 'account_executive', false FROM unnest(%(reps)s::bigint[]) gone WHERE gone NOT IN (SELECT id FROM inside)
+    ), elsewhere AS ({elsewhere})
+    SELECT mine.id, role, member, coalesce(elsewhere.minor, 0) FROM mine LEFT JOIN elsewhere ON elsewhere.rep_id = mine.id
+    """
+)
+# Totals are found by team and entries by rep.
+_ELSEWHERE: Final = sql.SQL(
+    """
+      SELECT e.rep_id, sum(e.amount_minor)::bigint AS minor FROM quotas_creditentry e
+       WHERE e.posting_period_id = ANY(%(months)s) AND e.measure_id = %(measure)s AND NOT e.team_id = ANY(%(teams)s)
+         AND e.rep_id = ANY(ARRAY(SELECT id FROM mine)) GROUP BY e.rep_id"""
+)
+_ELSEWHERE_IN_TOTALS: Final = sql.SQL(
+    """
+      SELECT t.rep_id, sum(t.direct_minor + t.overlay_minor)::bigint AS minor FROM quotas_credittotal t
+       WHERE t.period_id = %(period)s AND t.measure_id = %(measure)s AND t.basis = 1 AND NOT t.team_id = ANY(%(teams)s)
+         AND t.rep_id IN (SELECT id FROM mine) GROUP BY t.rep_id"""
+)
+# Who can have entries in these teams: their members of any day, and whoever has credit in them. Entries are found by rep.
+_WHOSE: Final = sql.SQL(
+    """
+    SELECT rep_id FROM quotas_teammembership WHERE superseded_at IS NULL AND team_id = ANY(%(teams)s)
+    UNION
+    SELECT rep_id FROM quotas_credittotal
+     WHERE period_id = ANY(ARRAY(SELECT id FROM quotas_period WHERE calendar_id = %(calendar)s AND grain = 'M'
+                                    AND ends > least(%(since)s::date, %(starts)s::date - 366) AND starts < %(ends)s))
+       AND measure_id = %(measure)s AND basis = 1 AND team_id = ANY(%(teams)s)
     """
 )
 _BY_DAY: Final = sql.SQL(
     """
     SELECT greatest(credit_date - %(starts)s::date, 0), sum(amount_minor)::bigint FROM quotas_creditentry
      WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1
-     GROUP BY 1
+       AND {whose} GROUP BY 1
     """
 )
 _YEAR_AGO: Final = sql.SQL(
     """
     SELECT sum(amount_minor)::bigint FROM quotas_creditentry
      WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE calendar_id = %(calendar)s AND grain = 'M' AND starts >= %(starts)s AND ends <= %(ends)s)
-       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1 AND credit_date < %(until)s
+       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1 AND credit_date < %(until)s AND {whose}
     """
 )
 _SPREAD: Final = sql.SQL(
@@ -508,14 +655,21 @@ _SPREAD: Final = sql.SQL(
         JOIN quotas_quota q ON q.rep_id = m.rep_id AND q.period_id = %(period)s AND q.measure_id = %(measure)s AND q.superseded_at IS NULL
         JOIN quotas_period p ON p.id = q.period_id
        WHERE m.superseded_at IS NULL AND m.effective @> %(on)s::date AND m.team_id = ANY(%(teams)s)
-    ), credited AS (
-      SELECT rep_id, sum(direct_minor + overlay_minor) AS v FROM quotas_credittotal
-       WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND rep_id IN (SELECT rep_id FROM target) GROUP BY rep_id
-    )
+    ), credited AS ({credited})
     SELECT (SELECT count(*) FROM unnest(%(bands)s::int[]) b WHERE coalesce(c.v, 0) * 100 >= t.quota::numeric * b), count(*)
       FROM target t LEFT JOIN credited c USING (rep_id) WHERE t.quota > 0 GROUP BY 1
     """
-).format(effective=targets.EFFECTIVE)
+)
+_SPREAD_IN_TOTALS: Final = sql.SQL(
+    """
+      SELECT rep_id, sum(direct_minor + overlay_minor) AS v FROM quotas_credittotal
+       WHERE period_id = %(period)s AND measure_id = %(measure)s AND basis = 1 AND rep_id IN (SELECT rep_id FROM target) GROUP BY rep_id"""
+)
+_SPREAD_IN_ENTRIES: Final = sql.SQL(
+    """
+      SELECT rep_id, sum(amount_minor) AS v FROM quotas_creditentry
+       WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND rep_id = ANY(ARRAY(SELECT rep_id FROM target)) GROUP BY rep_id"""
+)
 _FLOWS: Final = sql.SQL(
     """
     SELECT v.segment, p.name, p.origin, sum(e.amount_minor)::bigint
@@ -525,7 +679,7 @@ _FLOWS: Final = sql.SQL(
       JOIN marketplace_offering o ON o.id = l.offering_id
       JOIN marketplace_publisher p ON p.id = o.publisher_id
      WHERE e.posting_period_id = ANY(%(months)s) AND e.measure_id = %(measure)s AND e.team_id = ANY(%(teams)s) AND e.receiver_class = 1
-     GROUP BY v.segment, p.name, p.origin HAVING sum(e.amount_minor) > 0 ORDER BY 4 DESC
+       AND {whose} GROUP BY v.segment, p.name, p.origin HAVING sum(e.amount_minor) > 0 ORDER BY 4 DESC
     """
 )
 _LATEST: Final = sql.SQL(
@@ -533,7 +687,7 @@ _LATEST: Final = sql.SQL(
     SELECT e.id, e.deal_id, c.name, r.name, e.component, rv.name, e.amount_minor, g.recorded_at, e.reverses_id IS NOT NULL, a.id, a.reason_code
       FROM (SELECT * FROM quotas_creditentry
              WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND team_id = ANY(%(teams)s)
-               AND (%(only)s::bigint IS NULL OR rep_id = %(only)s) ORDER BY id DESC LIMIT %(latest)s) e
+               AND {whose} ORDER BY id DESC LIMIT %(latest)s) e
       LEFT JOIN quotas_adjustment a ON a.id = e.adjustment_id
       LEFT JOIN quotas_deal d ON d.id = coalesce(e.deal_id, a.deal_id) LEFT JOIN marketplace_customer c ON c.id = d.customer_id
       JOIN quotas_rep r ON r.id = e.rep_id LEFT JOIN quotas_ruleversion rv ON rv.id = e.rule_version_id
@@ -544,6 +698,14 @@ _LATEST: Final = sql.SQL(
 
 def _key(by_team: bool) -> sql.SQL:
     return sql.SQL("team_id" if by_team else "rep_id")
+
+
+def _by_reps(asked: _Asked) -> sql.SQL:
+    return sql.SQL("true" if asked.given["whose"] is None else "rep_id = ANY(%(whose)s)")
+
+
+def _whose(asked: _Asked) -> list[int]:
+    return [row[0] for row in asked.read(_WHOSE)]
 
 
 def _credit(asked: _Asked, *, by_team: bool) -> Credit:
@@ -565,10 +727,25 @@ def _pending(
     return {row[0]: row[1] for row in found if row[0] is not None}, together[2], together[3]
 
 
+def pending_of(
+    rep_id: int, team_id: int, *, period: Period, measures: Sequence[Measure], on: date
+) -> dict[int, int]:
+    """Measure id to the estimated value of a rep's submitted deals, as the board of their team shows it. 1 query a measure."""
+    given = {
+        "teams": [team_id],
+        "calendar": period.calendar_id,
+        "starts": period.starts,
+        "ends": period.ends,
+        "on": on,
+    }
+    asked = _Asked(asof.now(period), given)
+    return {each.pk: _pending(asked, each, by_team=False)[0].get(rep_id, 0) for each in measures}
+
+
 def _weeks(asked: _Asked, *, by_team: bool) -> dict[int, list[int]]:
     """Credit of each of the last ten weeks, oldest first, by rep or team."""
     weeks: dict[int, list[int]] = defaultdict(lambda: [0] * WEEKS)
-    for key, ago, amount in asked.read(_WEEKS.format(key=_key(by_team))):
+    for key, ago, amount in asked.read(_WEEKS.format(key=_key(by_team), whose=_by_reps(asked))):
         weeks[key][WEEKS - 1 - ago] = amount
     return dict(weeks)
 
@@ -580,35 +757,38 @@ def _people(asked: _Asked) -> People:
 
 def _by_day(asked: _Asked, so_far: pace.Progress) -> list[int]:
     days = [0] * so_far.elapsed
-    for day, amount in asked.read(_BY_DAY):
+    for day, amount in asked.read(_BY_DAY.format(whose=_by_reps(asked))):
         if so_far.elapsed:
             days[min(day, so_far.elapsed - 1)] += amount
     return days
 
 
-def _year_ago(asked: _Asked, period: Period, so_far: pace.Progress) -> tuple[Period | None, int | None]:
-    """The period that began a year before, and its credit up to the same day. 2 queries at most."""
+def _year_ago(asked: _Asked, period: Period, so_far: pace.Progress) -> tuple[int | None, int | None]:
+    """The id of the period that began a year before, and its credit up to the same day. 2 queries at most."""
     begins = periods.a_year_before(period.starts)
     before = Period.objects.filter(calendar_id=period.calendar_id, grain=period.grain, starts=begins).first()
     if before is None:
         return None, None
     until = min(before.starts + timedelta(days=so_far.elapsed), before.ends)
-    ((amount,),) = asked.read(_YEAR_AGO, starts=before.starts, ends=before.ends, until=until)
-    return (before, amount) if amount is not None else (None, None)
+    statement = _YEAR_AGO.format(whose=_by_reps(asked))
+    ((amount,),) = asked.read(statement, starts=before.starts, ends=before.ends, until=until)
+    return (before.pk, amount) if amount is not None else (None, None)
 
 
 def _bands(asked: _Asked) -> list[int]:
     counts = [0] * (len(BANDS) + 1)
-    for band, count in asked.read(_SPREAD, bands=list(BANDS)):
+    credited = _SPREAD_IN_TOTALS if asked.given["whose"] is None else _SPREAD_IN_ENTRIES
+    statement = _SPREAD.format(credited=credited, effective=targets.EFFECTIVE)
+    for band, count in asked.read(statement, bands=list(BANDS)):
         counts[band] = count
     return counts
 
 
-def _flows(asked: _Asked) -> list[Flow]:
-    return [Flow(*row) for row in asked.read(_FLOWS)]
-
-
-def _latest(asked: _Asked, only: int | None) -> list[LatestEntry]:
+def _latest(asked: _Asked, figures: _Figures, only: int | None) -> list[LatestEntry]:
+    """The last entries of all, or of one rep; of now, whatever is kept."""
+    whose = figures.whose if only is None else [only]
+    asked = _Asked(asked.reading, {**asked.given, "teams": list(figures.tree), "whose": whose})
+    statement = _LATEST.format(whose=_by_reps(asked))
     reasons = dict(AdjustmentReason.choices)
     return [
         LatestEntry(
@@ -624,7 +804,7 @@ def _latest(asked: _Asked, only: int | None) -> list[LatestEntry]:
             given,
         )
         for pk, deal, customer, rep, component, rule, amount, at, reversal, given, reason in asked.read(
-            _LATEST, only=only, latest=LATEST
+            statement, latest=LATEST
         )
     ]
 

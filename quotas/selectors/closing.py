@@ -11,7 +11,7 @@ from django.db.models import Count, Q, QuerySet
 from django.urls import NoReverseMatch, reverse
 
 from accounts.models import Role, RoleGrant
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.models import Job, JobState
 from quotas.models import (

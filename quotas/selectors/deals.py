@@ -9,6 +9,8 @@ from typing import Final
 from django.db import connection
 from django.db.models import Count, F, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
 
+from accounts.models import User
+from marketplace.models import Offering
 from quotas.crediting import engine
 from quotas.crediting.explain import missing_unsaved
 from quotas.crediting.explanation.pending import document_of
@@ -23,8 +25,10 @@ from quotas.models import (
     DealVersion,
     Measure,
     Period,
+    ReceiverClass,
     RuleVersion,
 )
+from quotas.selectors.visibility import reps_for
 
 DUPLICATE_DAYS: Final = 30
 
@@ -38,6 +42,26 @@ class Duplicate:
     close_date: date
     state: str
     line_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """What a customer bought before, as far as the asking person may see it."""
+
+    last: Deal | None = None
+    offerings: tuple[Offering, ...] = ()
+
+    @property
+    def currency(self) -> str:
+        return self.last.in_force.currency.code if self.last else ""
+
+
+def usual_of(customer_id: int, visible: QuerySet[Deal], most: int = 5) -> Usual:
+    """The latest deal of a customer and the offerings of the latest five, the most recent first. 4 queries."""
+    deals = list(with_facts(visible.filter(customer=customer_id)).order_by("-id")[:most])
+    complete(deals)
+    sold = {line.offering_id: line.offering for deal in deals for line in deal.in_force.lines.all()}
+    return Usual(deals[0] if deals else None, tuple(sold.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -302,11 +326,16 @@ class Expected:
 
 
 def expected_credit(
-    deals: Sequence[Deal], *, versions: Sequence[DealVersion] | None = None
+    deals: Sequence[Deal],
+    *,
+    versions: Sequence[DealVersion] | None = None,
+    seen_by: User | None = None,
+    on: date | None = None,
 ) -> dict[int, Expected]:
     """By deal, for deals that come from with_facts(): one run of the engine that posts. A fixed number of queries.
 
     versions  What to credit of each, in their order, with its lines and shares; the latest otherwise.
+    seen_by   Leaves out overlay credit of reps whose numbers this person may not see on the day *on*; None leaves out nothing.
     """
     found = {deal.pk: Expected() for deal in deals}
     if not deals:
@@ -317,6 +346,10 @@ def expected_credit(
         for deal, version in zip(deals, chosen, strict=True)
     ]
     credits, uncredited = engine.desired(engine.Unsaved(documents))
+    overlay = {credit.rep_id for credit in credits if credit.receiver_class == ReceiverClass.OVERLAY}
+    if seen_by is not None and on is not None and overlay:
+        overlay -= set(reps_for(seen_by, on).filter(pk__in=overlay).values_list("pk", flat=True))
+        credits = [c for c in credits if c.receiver_class == ReceiverClass.DIRECT or c.rep_id not in overlay]
     for credit in credits:
         expected = found[deals[credit.deal_id - 1].pk]
         expected.by_measure[credit.measure_id] += credit.amount

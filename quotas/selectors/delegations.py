@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from django.db.models import Q, QuerySet, TextChoices
 
 from accounts.models import AuditEvent, Role, RoleGrant, User
+from config.language import marked
 from quotas.models import ApprovalLimit, Delegation
 
 SEES_EVERYBODY = (Role.COMP_ADMIN, Role.AUDITOR)
@@ -15,10 +16,10 @@ SEES_EVERYBODY = (Role.COMP_ADMIN, Role.AUDITOR)
 class Standing(TextChoices):
     """Where a delegation, or a limit, stands on a day."""
 
-    IN_FORCE = "in_force", "In force"
-    AHEAD = "ahead", "Ahead"
-    OVER = "over", "Over"
-    ENDED = "ended", "Ended early"
+    IN_FORCE = "in_force", marked("In force")
+    AHEAD = "ahead", marked("Ahead")
+    OVER = "over", marked("Over")
+    ENDED = "ended", marked("Ended early")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import F
 
 from config import charts
+from config.language import marked
 from marketplace.models import Currency, CustomerCommitment
 from marketplace.selectors.commitments import DrawDownRates, Sold
 from quotas.crediting.arithmetic import ONE_PPM, mul_ppm, round_div, value_in_measure
@@ -125,11 +126,11 @@ class DrawDown:
     @property
     def standing(self) -> charts.Standing:
         if self.left <= 0:
-            return charts.Standing("good", "Drawn in full")
+            return charts.Standing("good", marked("Drawn in full"))
         if self.on < self.commitment.effective.lower:
-            return charts.Standing("muted", "To come")
+            return charts.Standing("muted", marked("To come"))
         if not self.running:
-            return charts.Standing("bad", "Ended short")
+            return charts.Standing("bad", marked("Ended short"))
         return charts.standing(self.drawn, self.commitment.amount_minor, self.pace_ppm)
 
 

@@ -9,6 +9,7 @@ from django.db import connection
 
 from accounts.models import Role, User
 from config.exports import Column, Table
+from config.language import marked
 
 SHOWN: Final = 20
 
@@ -29,20 +30,20 @@ LEADERS: Final = frozenset({Role.MANAGER, Role.COMP_ADMIN})
 CATALOG: Final = frozenset({Role.CATALOG_MANAGER})
 
 DUTIES: Final = (
-    Duty("plan-draft", "Draft a plan", COMP, "plan-publish"),
-    Duty("plan-publish", "Publish a plan", COMP, "plan-draft"),
-    Duty("deal-submit", "Submit a deal", SELLERS, "deal-approve"),
-    Duty("deal-approve", "Approve deals", LEADERS, "deal-submit"),
-    Duty("policy-draft", "Draft a policy", COMP, "policy-publish"),
-    Duty("policy-publish", "Publish a policy", COMP, "policy-draft"),
-    Duty("adjustment-ask", "Ask for an adjustment", LEADERS, "adjustment-decide"),
-    Duty("adjustment-decide", "Decide on one", COMP, "adjustment-ask"),
-    Duty("parity-ask", "Ask for a parity exception", COMP, "parity-approve"),
-    Duty("parity-approve", "Approve one", COMP, "parity-ask"),
-    Duty("close-ask", "Ask for a close", COMP, "close-approve"),
-    Duty("close-approve", "Approve a close", COMP, "close-ask"),
-    Duty("eligibility-make", "Decide what counts", CATALOG, "eligibility-check"),
-    Duty("eligibility-check", "Check such a decision", CATALOG, "eligibility-make"),
+    Duty("plan-draft", marked("Draft a plan"), COMP, "plan-publish"),
+    Duty("plan-publish", marked("Publish a plan"), COMP, "plan-draft"),
+    Duty("deal-submit", marked("Submit a deal"), SELLERS, "deal-approve"),
+    Duty("deal-approve", marked("Approve deals"), LEADERS, "deal-submit"),
+    Duty("policy-draft", marked("Draft a policy"), COMP, "policy-publish"),
+    Duty("policy-publish", marked("Publish a policy"), COMP, "policy-draft"),
+    Duty("adjustment-ask", marked("Ask for an adjustment"), LEADERS, "adjustment-decide"),
+    Duty("adjustment-decide", marked("Decide on one"), COMP, "adjustment-ask"),
+    Duty("parity-ask", marked("Ask for a parity exception"), COMP, "parity-approve"),
+    Duty("parity-approve", marked("Approve one"), COMP, "parity-ask"),
+    Duty("close-ask", marked("Ask for a close"), COMP, "close-approve"),
+    Duty("close-approve", marked("Approve a close"), COMP, "close-ask"),
+    Duty("eligibility-make", marked("Decide what counts"), CATALOG, "eligibility-check"),
+    Duty("eligibility-check", marked("Check such a decision"), CATALOG, "eligibility-make"),
 )
 # Roles that one person should not hold together, and why.
 CONFLICTS: Final = (

@@ -1,7 +1,8 @@
 """Who stands where. Reads kept totals; only the groups that totals do not know read entries.
 
-Measured at 100,000 reps: the first page is one pass over the totals, a heap sort of its best, and a second pass for the ranks
-of a week ago. Nothing ranks everybody.
+A page of a board that is worked out for the look is one pass over the totals, a heap sort of its best, and a second pass for the
+ranks of a week ago: nothing ranks everybody. That is half a second at 100,000 reps, so a large board is kept by a worker, with
+everybody's rank, and a page reads its lines; see kept.py.
 """
 
 import json
@@ -17,9 +18,10 @@ from psycopg import sql
 from config import charts
 from config.refusals import Problem, refuse_if_any
 from config.sealed import seal, unseal
-from quotas.models import Measure, Period, Team
-from quotas.selectors import asof, pace, periods, targets
+from quotas.models import KeptBoard, KeptGroup, Measure, Period, Team
+from quotas.selectors import asof, kept, pace, periods, targets
 from quotas.selectors.asof import Reading
+from quotas.selectors.kept import Look, Place
 
 By = Literal["credit", "attainment"]
 Group = Literal["rep", "team", "publisher", "offering"]
@@ -28,13 +30,6 @@ GROUPS: Final[tuple[Group, ...]] = get_args(Group)
 MOVEMENT_DAYS: Final = 7
 LARGEST_PAGE: Final = 200
 PAGE_OF_A_FILE: Final = 5_000
-STATUS: Final[Mapping[str, str]] = {
-    "Ahead": "ahead",
-    "On pace": "on_pace",
-    "Behind": "behind",
-    "At risk": "at_risk",
-    "No quota": "no_quota",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,9 @@ class Standing:
 class Leaderboard:
     """One page.
 
+    as_of     The moment it is worked out, or that of the kept board it was read from.
     cursor    Where the next page starts; None on the last, and around a rep.
+    look      Which board it is, whether it is one to keep, and what it was read from.
     on        The day as at which it is read: the period's last, or today if that is earlier.
     seen_on   The same of now: as at which it is decided who sees what, whatever version is read.
     pace_ppm  Linear pace on that day.
@@ -97,6 +94,12 @@ class Leaderboard:
     seen_on: date
     entries: Sequence[Standing] = field(default_factory=tuple)
     cursor: str | None = None
+    look: Look | None = None
+
+    @property
+    def kept(self) -> bool:
+        """Whether it is of the moment as_of and not of now."""
+        return self.look is not None and self.look.kept is not None
 
 
 def leaderboard(
@@ -124,10 +127,19 @@ def leaderboard(
     around_rep  Instead of a page: half of `limit` above this rep and half below; empty if he is not ranked.
     Who has nothing to rank by is listed last, without a rank. previous_rank leaves out credit dated in the last seven
     days; for attainment it compares doubles.
-    At most 8 queries, whatever the number of reps. Raises Invalid.
+    A large board is read from what is kept of it, and as_of says of when that is.
+    At most 10 queries, whatever the number of reps. Raises Invalid.
     """
     start = _check(by, group, limit, after, around_rep)
-    return _read_page(measure, reading or asof.now(period), by, group, team, limit, start, around_rep, at)
+    read = reading or asof.now(period)
+    if not read.plain:
+        return _read_page(measure, read, by, group, team, limit, start, around_rep, at)
+    look = Look(KeptGroup(group), by, period, measure, team)
+    found = _kept_page(look, read, limit, start, around_rep, at)
+    if found is not None:
+        return found
+    page = _read_page(measure, read, by, group, team, limit, start, around_rep, at)
+    return replace(page, look=replace(look, large=_is_large(page)))
 
 
 def whole_leaderboard(
@@ -189,6 +201,96 @@ def _read_page(
         entries=[_standing(row, group, names[row.id], quotas.get(row.id), so_far.pace_ppm) for row in rows],
         cursor=rows[-1].cursor().written() if more else None,
     )
+
+
+def _kept_page(
+    look: Look, reading: Reading, limit: int, start: "_Cursor | None", around_rep: int | None, at: datetime
+) -> Leaderboard | None:
+    """The page as it is kept; None where nothing is kept that may be shown. Up to 5 queries."""
+    period, group = look.period, look.group
+    on = day_of(period, at)
+    board = kept.kept_board(
+        group=group, by=look.by, period=period, measure=look.measure, team=look.team, on=on, at=at
+    )
+    if board is None or board.built_at is None:
+        return None
+    places, more = _kept_places(board, limit, start, around_rep)
+    names = _names(reading, _group(group), [each.subject_id for each in places], on)
+    so_far = pace.progress(period.starts, period.ends, on)
+    rows = [
+        (
+            _Row(
+                *(each.subject_id, each.credited_minor, each.key, each.reached_at),
+                *(each.previous_rank, each.rank, each.tail),
+            ),
+            each.quota_minor,
+        )
+        for each in places
+        if each.subject_id in names
+    ]
+    return Leaderboard(
+        measure=look.measure,
+        period=period,
+        by="attainment" if look.by == "attainment" else "credit",
+        group=_group(group),
+        team=look.team,
+        as_of=board.built_at,
+        on=on,
+        pace_ppm=so_far.pace_ppm,
+        reading=reading,
+        seen_on=on,
+        entries=[_standing(row, _group(group), names[row.id], quota, so_far.pace_ppm) for row, quota in rows],
+        cursor=rows[-1][0].cursor().written() if more and rows else None,
+        look=replace(look, large=True, kept=board),
+    )
+
+
+def _kept_places(
+    board: KeptBoard, limit: int, start: "_Cursor | None", around_rep: int | None
+) -> tuple[list[Place], bool]:
+    """The lines of a page, and whether there are more below it."""
+    if around_rep is not None:
+        mine = kept.place_of(board, around_rep)
+        if mine is None:
+            return [], False
+        half = limit // 2
+        after = max(mine - half - 1, 0)
+        found = kept.places(board, after=after, size=mine + half - after)
+        ranked = [each for each in found if not each.tail]
+        return (ranked if any(each.place == mine for each in ranked) else []), False
+    after = 0
+    if start is not None:
+        after = kept.place_after(
+            board, key=start.key, reached_at=start.reached_at, subject_id=start.id, tail=start.tail
+        )
+    found = kept.places(board, after=after, size=limit + 1)
+    return found[:limit], len(found) > limit
+
+
+def _group(group: str) -> Group:
+    return next(each for each in GROUPS if each == group)
+
+
+def _is_large(page: Leaderboard) -> bool:
+    """Whether a board is one to keep. Up to 2 queries."""
+    if page.group in ("publisher", "offering"):
+        return kept.many_entries([month.pk for month in periods.leaves_of(page.period)])
+    if page.team is None:
+        return kept.many_reps()
+    return kept.many_members(list(page.reading.below(page.team.pk, page.on)), page.on)
+
+
+def every_place(board: KeptBoard, *, at: datetime) -> tuple[sql.Composable, Mapping[str, Any], date]:
+    """The statement that yields all lines of a board as KeptPlace has them, what it is given, and the day as at which it reads. Up to 3 queries."""
+    reading, on, group = asof.now(board.period), day_of(board.period, at), _group(board.group)
+    by: By = "attainment" if board.by == "attainment" else "credit"
+    whole = _Board(board.measure, reading, by, group, on, _members(reading, group, board.team, on))
+    return whole.whole(), whole.given, on
+
+
+def day_of(period: Period, at: datetime) -> date:
+    """The day as at which a board of now is read: the period's last, or that of the moment if it is earlier."""
+    return asof.now(period).day(at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
 
 
 def is_cursor(text: str) -> bool:
@@ -297,7 +399,7 @@ def _standing(row: _Row, group: Group, named: Sequence[str], quota: int | None, 
         team_slug=team_slug,
         credited_minor=row.credited,
         quota_minor=quota,
-        status=STATUS[charts.standing(row.credited, quota or 0, pace_ppm).word],
+        status=charts.stands(row.credited, quota or 0, pace_ppm),
         reached_at=row.reached_at,
     )
 
@@ -424,6 +526,30 @@ _WINDOW: Final = sql.SQL(
       SELECT id, v, q, k, reached_at FROM numbered WHERE abs(n - (SELECT n FROM numbered WHERE id = %(around)s)) <= %(half)s
     )"""
 )
+# Everybody in one go, for what is kept: the same order and ranks that pages have.
+_EVERY_ONE: Final = sql.SQL(
+    """recent AS (
+      SELECT {subject} AS id, sum(e.amount_minor)::bigint AS d FROM {sold}
+       WHERE e.posting_period_id = ANY(%(recent)s) AND e.measure_id = %(measure)s AND e.credit_date > %(since)s AND {only}
+       GROUP BY 1
+    ), before AS (
+      SELECT st.id, {earlier} AS s FROM standing st LEFT JOIN recent r ON r.id = st.id WHERE {moves}
+    ), ranked AS (
+      SELECT t.id, t.v, t.q, t.k, t.reached_at, rank() OVER (ORDER BY t.k DESC) AS rank,
+             CASE WHEN b.s > 0 THEN rank() OVER (ORDER BY b.s DESC NULLS LAST) END AS previous,
+             row_number() OVER (ORDER BY t.k DESC, t.reached_at NULLS LAST, t.id) AS place
+        FROM timed t LEFT JOIN before b ON b.id = t.id
+    )"""
+)
+_KEPT: Final = sql.SQL(
+    """WITH {parts}
+    SELECT place, id, rank, previous, v, q, k, reached_at, false AS tail FROM ranked"""
+)
+_KEPT_TAIL: Final = sql.SQL(
+    """
+    UNION ALL
+    SELECT (SELECT count(*) FROM ranked) + row_number() OVER (ORDER BY s DESC, id), id, NULL, NULL, v, q, s, NULL, true FROM ({unrated}) rest"""
+)
 # How many stand before the page's first row and how many share its key; all other ranks follow from these.
 _COUNTED: Final = sql.SQL(
     """lead AS (SELECT st.s AS high, p.k AS best FROM page p JOIN standing st USING (id) ORDER BY p.k DESC LIMIT 1),
@@ -517,6 +643,22 @@ class _Board:
             rows += [replace(row, rank=None, previous=None, tail=True) for row in tail]
         return rows
 
+    def whole(self) -> sql.Composable:
+        """All lines, with their places, in one statement."""
+        ratio = self.by == "attainment"
+        standing = _RATED if ratio else _EVERYBODY
+        key, earlier = (_RATIO_KEY, _EARLIER_RATIO) if ratio else (_PLAIN_KEY, _EARLIER_CREDIT)
+        parts = [
+            *self._credited(),
+            self._target(),
+            sql.SQL("standing AS MATERIALIZED ({})").format(standing),
+            sql.SQL("candidate AS (SELECT id, v, q, {key} AS k FROM standing)").format(key=key),
+            self._timed(standing),
+            _EVERY_ONE.format(**self._dated(earlier), moves=_ALL if self.moves else sql.SQL("false")),
+        ]
+        whole = _KEPT.format(parts=sql.SQL(",\n    ").join(parts))
+        return whole + _KEPT_TAIL.format(unrated=_UNRATED) if ratio else whole
+
     def around(self, subject: int, half: int) -> list[_Row]:
         """Rows on both sides of one; none if it is not ranked. 1 query."""
         standing = _RATED if self.by == "attainment" else _EVERYBODY
@@ -591,12 +733,16 @@ class _Board:
         return _TIMED.format(owner=sql.SQL("rep_id" if self.group == "rep" else "team_id"))
 
     def _was(self, earlier: sql.SQL) -> sql.Composable:
-        return _WAS.format(
-            subject=_SUBJECTS[self.group],
-            sold=_ENTRIES_SOLD if self.group in ("publisher", "offering") else _ENTRIES,
-            only=_ALL if self.group == "rep" else _DIRECT,
-            earlier=earlier,
-        )
+        return _WAS.format(**self._dated(earlier))
+
+    def _dated(self, earlier: sql.SQL) -> dict[str, sql.Composable]:
+        """What a statement on ranks of a week ago is made up with."""
+        return {
+            "subject": _SUBJECTS[self.group],
+            "sold": _ENTRIES_SOLD if self.group in ("publisher", "offering") else _ENTRIES,
+            "only": _ALL if self.group == "rep" else _DIRECT,
+            "earlier": earlier,
+        }
 
 
 # --- names and quotas of a page ---------------------------------------------------------------------------

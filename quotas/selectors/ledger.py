@@ -1,5 +1,6 @@
 """A span of the ledger: which entries somebody asks for, and what they come to."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Final
@@ -11,6 +12,7 @@ from quotas.models import CreditEntry, Grain, Measure, Period, Rep, Team
 from quotas.selectors import periods, teams
 
 MOST_REPS: Final = 500
+MOST_ADDED: Final = 50_000  # entries that are added up unasked
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +48,29 @@ class Sums:
     net_minor: int
 
 
-def entries_in(span: Span, entries: QuerySet[CreditEntry], on: date) -> QuerySet[CreditEntry]:
-    """Those of *entries* that the span asks for. 1 to 4 queries; every partition that can hold one is named by its month."""
+def months_of(span: Span) -> list[int]:
+    """Every month whose partition can hold an entry of the span. 1 query, or 2."""
     months = Period.objects.filter(grain=Grain.MONTH)
     if span.period is not None:
-        leaves = [leaf.pk for leaf in periods.leaves_of(span.period)]
-        if span.moved:
+        if span.moved or span.origin:
             months = months.filter(calendar=span.period.calendar_id, ends__gt=span.period.starts)
-            entries = entries.filter(Q(posting_period__in=leaves) ^ Q(origin_period__in=leaves))
-        elif span.origin:
-            months = months.filter(calendar=span.period.calendar_id, ends__gt=span.period.starts)
-            entries = entries.filter(origin_period__in=leaves)
         else:
-            months = months.filter(pk__in=leaves)
-    found = entries.filter(posting_period__in=list(months.values_list("pk", flat=True)))
+            return [leaf.pk for leaf in periods.leaves_of(span.period)]
+    return list(months.values_list("pk", flat=True))
+
+
+def entries_in(
+    span: Span, entries: QuerySet[CreditEntry], on: date, months: Sequence[int] | None = None
+) -> QuerySet[CreditEntry]:
+    """Those of *entries* that the span asks for. 1 to 4 queries; every partition that can hold one is named by its month.
+
+    months  What months_of says, where that is known.
+    """
+    if span.period is not None and (span.moved or span.origin):
+        leaves = [leaf.pk for leaf in periods.leaves_of(span.period)]
+        of_origin = Q(origin_period__in=leaves)
+        entries = entries.filter(Q(posting_period__in=leaves) ^ of_origin if span.moved else of_origin)
+    found = entries.filter(posting_period__in=months_of(span) if months is None else months)
     if span.first is not None:
         found = found.filter(posting__recorded_at__gte=first_moment(span.first))
     if span.last is not None:
@@ -74,6 +85,36 @@ def entries_in(span: Span, entries: QuerySet[CreditEntry], on: date) -> QuerySet
     if span.deal is not None:
         found = found.filter(Q(deal=span.deal) | Q(adjustment__deal=span.deal))
     return found
+
+
+def newest(
+    found: QuerySet[CreditEntry],
+    months: Sequence[int],
+    *,
+    size: int,
+    beyond: int | None = None,
+    up: bool = False,
+) -> list[int]:
+    """Ids of the next entries, the newest first; of those beyond an entry, the older ones, or with *up* the newer ones. 1 query.
+
+    Each month's are found along its own index: all months in one order would be sorted first.
+    """
+    order = "id" if up else "-id"
+    if beyond is not None:
+        found = found.filter(id__gt=beyond) if up else found.filter(id__lt=beyond)
+    pages = [
+        found.filter(posting_period=month).order_by(order).values_list("id", flat=True)[:size]
+        for month in months
+    ]
+    if not pages:
+        return []
+    ids = sorted(pages[0].union(*pages[1:], all=True) if len(pages) > 1 else pages[0], reverse=not up)
+    return sorted(ids[:size], reverse=True)
+
+
+def are_many(found: QuerySet[CreditEntry]) -> bool:
+    """Whether there are more than are added up unasked. 1 query."""
+    return found.order_by().values("pk")[: MOST_ADDED + 1].count() > MOST_ADDED
 
 
 def sums(found: QuerySet[CreditEntry]) -> list[Sums]:

@@ -12,7 +12,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final
 
-from config import formats
+from config import house as formats
 from marketplace.models import CommercialPath, Customer, Offering, Plan, PricingForm, Publisher, TaskArea
 from marketplace.selectors.on_sale import ON_SALE
 from quotas.models import (

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from django.db.models import Count, Max
 
-from config import formats
+from config import house as formats
 from config.refusals import Invalid
 from marketplace.models import (
     CommercialPath,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
 
-from config import formats
+from config import house as formats
 from marketplace.models import Currency
 from quotas.models import ONE, Grain, Measure, PayBy, PlanComponent, PlanVersion
 

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from psycopg import sql
 
 from accounts.models import User
-from config import formats
+from config import house as formats
 from quotas.models import (
     Grain,
     Measure,

@@ -7,7 +7,8 @@ from typing import Final
 from django.db.models import Count, TextChoices
 
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
+from config.language import marked
 from quotas.models import Deal, StraightThroughPolicy
 
 SEES: Final = (Role.COMP_ADMIN, Role.AUDITOR)
@@ -16,9 +17,9 @@ SEES: Final = (Role.COMP_ADMIN, Role.AUDITOR)
 class PolicyState(TextChoices):
     """Where a version stands."""
 
-    DRAFT = "draft", "Draft"
-    IN_FORCE = "in_force", "In force"
-    ENDED = "ended", "Ended"
+    DRAFT = "draft", marked("Draft")
+    IN_FORCE = "in_force", marked("In force")
+    ENDED = "ended", marked("Ended")
 
 
 def may_read_policies(user: User) -> bool:

@@ -14,8 +14,9 @@ from django.db import connection
 from django.db.models import Count, Max, Prefetch, Sum, TextChoices
 
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.clock import day_of
+from config.language import marked
 from config.slices import in_batches
 from marketplace.models import Currency, EligibilityDecision, Offering, Program
 from quotas.models import (
@@ -48,36 +49,36 @@ SLICE: Final = 500  # differences that are told together where all of them are
 class Cause(TextChoices):
     """Why what is said and what is credited are not the same. The first that holds is the one."""
 
-    ADJUSTED = "adjusted", "Adjusted by hand"
-    REFUSED = "refused", "Refused by the import"
-    NOT_IN_SOURCE = "not_in_source", "Not in the source"
-    NOT_HERE = "not_here", "Not here"
-    NOT_APPROVED = "submitted", "Waits for approval"
-    DRAFT = "draft", "A draft here"
-    RETURNED = "returned", "Returned to its owner"
-    REJECTED = "rejected", "Rejected here"
-    CANCELLED = "cancelled", "Cancelled here"
-    SAYS_OPEN = "says_open", "Open in the source"
-    SAYS_LOST = "says_lost", "Lost in the source"
-    SAYS_GONE = "says_gone", "Gone from the source"
-    HELD = "held", "Held"
-    AMENDMENT = "amendment", "An amendment waits"
-    NOT_ELIGIBLE = "not_eligible", "No quota decision"
-    RATE_ZERO = "rate_zero", "Decided not to count"
-    NO_RULE = "no_rule", "No rule matches"
-    NO_TEAM = "no_team", "In no team on the day"
-    NO_RECEIVER = "no_receiver", "Nobody to credit"
-    NO_FX_RATE = "no_fx_rate", "No exchange rate"
-    NO_PERIOD = "no_period", "No open period"
-    TOO_LARGE = "too_large", "Too large to count"
-    CLOSE_DATE = "close_date", "Another close date"
-    CURRENCY = "currency", "Another currency"
-    AMOUNT = "amount", "Another amount"
-    SHARED = "shared", "Shared with others"
-    OWNER = "owner", "Another owner"
-    RATE = "rate", "Counts at a rate"
-    ROUNDING = "rounding", "Rounding"
-    OTHER = "other", "Not explained"
+    ADJUSTED = "adjusted", marked("Adjusted by hand")
+    REFUSED = "refused", marked("Refused by the import")
+    NOT_IN_SOURCE = "not_in_source", marked("Not in the source")
+    NOT_HERE = "not_here", marked("Not here")
+    NOT_APPROVED = "submitted", marked("Waits for approval")
+    DRAFT = "draft", marked("A draft here")
+    RETURNED = "returned", marked("Returned to its owner")
+    REJECTED = "rejected", marked("Rejected here")
+    CANCELLED = "cancelled", marked("Cancelled here")
+    SAYS_OPEN = "says_open", marked("Open in the source")
+    SAYS_LOST = "says_lost", marked("Lost in the source")
+    SAYS_GONE = "says_gone", marked("Gone from the source")
+    HELD = "held", marked("Held")
+    AMENDMENT = "amendment", marked("An amendment waits")
+    NOT_ELIGIBLE = "not_eligible", marked("No quota decision")
+    RATE_ZERO = "rate_zero", marked("Decided not to count")
+    NO_RULE = "no_rule", marked("No rule matches")
+    NO_TEAM = "no_team", marked("In no team on the day")
+    NO_RECEIVER = "no_receiver", marked("Nobody to credit")
+    NO_FX_RATE = "no_fx_rate", marked("No exchange rate")
+    NO_PERIOD = "no_period", marked("No open period")
+    TOO_LARGE = "too_large", marked("Too large to count")
+    CLOSE_DATE = "close_date", marked("Another close date")
+    CURRENCY = "currency", marked("Another currency")
+    AMOUNT = "amount", marked("Another amount")
+    SHARED = "shared", marked("Shared with others")
+    OWNER = "owner", marked("Another owner")
+    RATE = "rate", marked("Counts at a rate")
+    ROUNDING = "rounding", marked("Rounding")
+    OTHER = "other", marked("Not explained")
 
 
 WITHOUT_CREDIT: Final = (

@@ -13,6 +13,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import Exists, Max, Min, OuterRef, Q, QuerySet, Sum
 from django.db.models.functions import Abs
 
+from config.language import marked
 from config.models import Job
 from quotas.models import (
     AccountOwnership,
@@ -144,13 +145,13 @@ def overlay_by_role(roles: Iterable[str]) -> bool:
 class Cause(models.TextChoices):
     """Why a run was started."""
 
-    PLAN = "plan", "Plan"
-    FX = "fx", "Exchange rate"
-    ELIGIBILITY = "eligibility", "Eligibility decision"
-    TEAM = "team", "Team"
-    TERRITORY = "territory", "Territory"
-    OWNER = "owner", "Account owner"
-    MANUAL = "manual", "By hand"
+    PLAN = "plan", marked("Plan")
+    FX = "fx", marked("Exchange rate")
+    ELIGIBILITY = "eligibility", marked("Eligibility decision")
+    TEAM = "team", marked("Team")
+    TERRITORY = "territory", marked("Territory")
+    OWNER = "owner", marked("Account owner")
+    MANUAL = "manual", marked("By hand")
 
 
 POSTED_LATER: Final = "posted_to_open_period"

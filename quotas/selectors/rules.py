@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
-from config import formats
+from config import house as formats
+from config.language import marked
 from marketplace.models import CommercialPath, Offering, PricingForm, Publisher, TaskArea
 from quotas.models import (
     ONE,
@@ -30,17 +31,17 @@ from quotas.selectors.linter import USAGE, place, ruling, thing_matches, things
 from quotas.selectors.pay_words import ComponentChange, component_changes, components_of
 
 LABELS: Final[Mapping[str, str]] = {
-    "deal_kinds": "Kind of deal",
-    "segments": "Segment",
-    "regions": "Region",
-    "roles": "Role",
-    "publishers": "Publisher",
-    "families": "Family",
-    "offerings": "Offering",
-    "paths": "Commercial path",
-    "task_areas": "Task area",
-    "pricing_forms": "Pricing",
-    "territories": "Territory",
+    "deal_kinds": marked("Kind of deal"),
+    "segments": marked("Segment"),
+    "regions": marked("Region"),
+    "roles": marked("Role"),
+    "publishers": marked("Publisher"),
+    "families": marked("Family"),
+    "offerings": marked("Offering"),
+    "paths": marked("Commercial path"),
+    "task_areas": marked("Task area"),
+    "pricing_forms": marked("Pricing"),
+    "territories": marked("Territory"),
 }
 _SUBJECTS: Final[Mapping[str, str]] = {
     ValueBasis.BILLED: "Billed consumption",

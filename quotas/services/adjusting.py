@@ -14,7 +14,7 @@ from django.db import transaction
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, RoleGrant, User
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, refuse_if_any

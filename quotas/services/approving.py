@@ -15,7 +15,8 @@ from django.db.models import Max
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import bulk, formats, outbox
+from config import bulk, outbox
+from config import house as formats
 from config.clock import day_of
 from config.refusals import Conflict, Forbidden, Problem, Refusal, refuse_if_any
 from quotas.crediting import engine
@@ -37,6 +38,7 @@ from quotas.selectors.approvers import (
     Approvers,
     above_the_limit,
     approvals_waiting_for,
+    count_waiting_for,
     may_approve,
     waiting_since,
     waits,
@@ -61,6 +63,7 @@ __all__ = [
     "approve_deals",
     "cancel_deal",
     "cancel_part",
+    "count_waiting_for",
     "decide_deals",
     "hold_deal",
     "may_approve",

@@ -15,7 +15,8 @@ from django.template.loader import render_to_string
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import formats, job_files, jobs
+from config import house as formats
+from config import job_files, jobs
 from config.models import Job, JobState
 from config.refusals import NotFound, Problem, refuse_if_any
 from quotas.models import Measure, Period

@@ -16,7 +16,8 @@ from django.db.models import F, Max, Q
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import bulk, formats, outbox
+from config import bulk, outbox
+from config import house as formats
 from config.clock import day_of
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import (
@@ -350,6 +351,42 @@ def submit_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int 
         at=at,
     )
     return deal
+
+
+@transaction.atomic
+def recall_deal(*, deal_id: int, by: User, at: datetime, expected_revision: int | None = None) -> Deal:
+    """Take a submitted deal back before anybody decided on it: it is a draft again. Raises NotFound, Conflict, Forbidden, Stale."""
+    deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
+    if not may_recall(by, deal, day_of(at)):
+        if deal.state != DealState.SUBMITTED or _begun(deal):
+            raise Conflict.of(
+                "deal_not_recallable", f"{deal.reference} was decided on already, so it cannot be taken back."
+            )
+        raise Forbidden.of(
+            "not_your_deal", "You can take back deals of your own, or of the teams that you manage."
+        )
+    acting(by=by, at=at)
+    deal.state = DealState.DRAFT
+    deal.submitted_by, deal.submitted_at = None, None
+    deal.revision += 1
+    deal.save(update_fields=["state", "submitted_by", "submitted_at", "revision"])
+    DealEvent.objects.create(
+        deal=deal, version=deal.latest, action=DealAction.RETURNED, by=by, at=at, reason="Taken back"
+    )
+    return deal
+
+
+def may_recall(user: User, deal: Deal, on: date) -> bool:
+    """Whoever may log for its owner, while nobody has approved it yet. 1 query and those of may_log_for."""
+    return deal.state == DealState.SUBMITTED and may_log_for(user, deal.owner_id, on) and not _begun(deal)
+
+
+def _begun(deal: Deal) -> bool:
+    """The first of two has approved what is submitted now."""
+    return (
+        deal.submitted_at is not None
+        and deal.approvals.filter(version=deal.latest_version, submitted_at=deal.submitted_at).exists()
+    )
 
 
 @transaction.atomic

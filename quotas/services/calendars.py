@@ -15,7 +15,8 @@ from django.utils.text import slugify
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import formats, jobs
+from config import house as formats
+from config import jobs
 from config.locks import one_at_a_time
 from config.models import JobState
 from config.refusals import Conflict, Forbidden, Problem, refuse_if_any

@@ -1,7 +1,7 @@
 """Crediting that is not posted: what a deal would earn, before it is saved."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -13,10 +13,14 @@ from accounts.models import User
 from config.clock import day_of
 from marketplace.models import Customer
 from quotas.crediting import engine
-from quotas.models import CreditEntry, Deal, Grain, Measure, Period, ReceiverClass
-from quotas.selectors.periods import calendar_of_rep
+from quotas.models import CreditEntry, Deal, Grain, KeptGroup, Measure, Period, ReceiverClass
+from quotas.selectors import kept
+from quotas.selectors.kept import Look
+from quotas.selectors.leaderboard import day_of as day_read
+from quotas.selectors.periods import calendar_of_rep, leaves_of
 from quotas.selectors.targets import quotas_of_reps
 from quotas.selectors.visibility import reps_for
+from quotas.services import keeping
 from quotas.services.booking import DealDraft, Facts
 
 EstimatedCredit = engine.Desired
@@ -27,7 +31,8 @@ EstimatedGap = engine.Uncredited
 class StandingChange:
     """What a deal would do to a rep's standing in a measure, in the quarter of its credit date; minor units of the measure.
 
-    Ranks are among all reps by credited amount, competition ranks; None before the first credit.
+    Ranks are among all reps by credited amount, competition ranks; None before the first credit. Among very many reps they are
+    those of the leaderboard as it is kept, and None until it is.
     """
 
     rep_id: int
@@ -56,7 +61,7 @@ class Estimate:
 def estimate(
     *, draft: DealDraft, at: datetime, amends: Deal | None = None, seen_by: User | None = None
 ) -> Estimate:
-    """Credit, attainment and rank of a deal that is not saved. Writes nothing; a fixed number of queries.
+    """Credit, attainment and rank of a deal that is not saved. Writes nothing of it; a fixed number of queries.
 
     amends   The approved deal that the draft would amend: the credits are what would stand then, the standings move by the difference.
     seen_by  Leaves out overlay credit of reps whose numbers this person may not see; None leaves out nothing.
@@ -77,7 +82,7 @@ def estimate(
         if amends is not None
         else {}
     )
-    standings = _standings(draft, credits, amends, asked["calendar_id"])
+    standings = _standings(draft, credits, amends, asked["calendar_id"], at)
     return Estimate(credits, uncredited, standings, stands)
 
 
@@ -132,11 +137,19 @@ def _calendar_id(draft: DealDraft, amends: Deal | None) -> int | None:
 
 
 def _standings(
-    draft: DealDraft, credits: list[EstimatedCredit], amends: Deal | None, calendar_id: int | None
+    draft: DealDraft,
+    credits: list[EstimatedCredit],
+    amends: Deal | None,
+    calendar_id: int | None,
+    at: datetime,
 ) -> list[StandingChange]:
-    quarter = Period.objects.filter(
-        calendar=calendar_id, grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date
-    ).first()
+    quarter = (
+        Period.objects.select_related("calendar")
+        .filter(
+            calendar=calendar_id, grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date
+        )
+        .first()
+    )
     if quarter is None or not credits:
         return []
     gained: dict[tuple[int, int], int] = defaultdict(int)
@@ -148,12 +161,14 @@ def _standings(
             Sum("amount_minor")
         ):
             gained[measure_id, rep_id] -= amount
+    measures = list(Measure.objects.filter(pk__in={m for m, _ in gained}))
     quotas = {
         (measure.pk, rep_id): amount
-        for measure in Measure.objects.filter(pk__in={m for m, _ in gained})
+        for measure in measures
         for rep_id, amount in quotas_of_reps({r for _, r in gained}, measure=measure, period=quarter).items()
     }
-    before_and_ranks = _ranks(quarter.pk, gained)
+    many = kept.many_reps()
+    before_and_ranks = _ranks_kept(quarter, measures, gained, at) if many else _ranks(quarter.pk, gained)
     return [
         StandingChange(
             rep_id=rep_id,
@@ -168,6 +183,8 @@ def _standings(
         for measure_id, rep_id, before, rank_before, rank_after in before_and_ranks
     ]
 
+
+Ranked = tuple[int, int, int, int | None, int | None]
 
 _RANKS = """
 with gained as (select * from unnest(%s::bigint[], %s::bigint[], %s::bigint[]) g(measure_id, rep_id, gain)),
@@ -184,9 +201,7 @@ group by g.measure_id, g.rep_id, g.gain, own.rep_id, own.amount
 order by g.measure_id, g.rep_id"""
 
 
-def _ranks(
-    period_id: int, gained: Mapping[tuple[int, int], int]
-) -> list[tuple[int, int, int, int | None, int]]:
+def _ranks(period_id: int, gained: Mapping[tuple[int, int], int]) -> list[Ranked]:
     """Per measure and rep: credited now, rank now, rank with the gain. 1 query over the period's totals."""
     keys = sorted(gained)
     with connection.cursor() as cursor:
@@ -201,3 +216,49 @@ def _ranks(
             ],
         )
         return list(cursor.fetchall())
+
+
+def _ranks_kept(
+    quarter: Period, measures: Sequence[Measure], gained: Mapping[tuple[int, int], int], at: datetime
+) -> list[Ranked]:
+    """The same among very many reps: credit by the rep's own entries, ranks by the kept leaderboard. 1 query, and 2 a measure."""
+    entries = CreditEntry.objects.filter(
+        posting_period__in=[month.pk for month in leaves_of(quarter)],
+        measure__in=measures,
+        rep__in={rep_id for _, rep_id in gained},
+    ).order_by()
+    now: dict[tuple[int, int], int] = {
+        (measure_id, rep_id): amount
+        for measure_id, rep_id, amount in entries.values_list("measure_id", "rep_id").annotate(
+            Sum("amount_minor")
+        )
+    }
+    found: list[Ranked] = []
+    for measure in sorted(measures, key=lambda each: each.pk):
+        reps = sorted(rep_id for measure_id, rep_id in gained if measure_id == measure.pk)
+        board = kept.kept_board(
+            group=KeptGroup.REP,
+            by="credit",
+            period=quarter,
+            measure=measure,
+            team=None,
+            on=day_read(quarter, at),
+            at=at,
+        )
+        before = {rep_id: now.get((measure.pk, rep_id), 0) for rep_id in reps}
+        after = {rep_id: before[rep_id] + gained[measure.pk, rep_id] for rep_id in reps}
+        look = Look(KeptGroup.REP, "credit", quarter, measure, None, large=True, kept=board)
+        keeping.looked_at(look, at=at)
+        if board is None:
+            found += [(measure.pk, rep_id, before[rep_id], None, None) for rep_id in reps]
+            continue
+        ranks = kept.ranks_by_credit(board, [*before.items(), *after.items()])
+        found += [
+            (
+                *(measure.pk, rep_id, before[rep_id]),
+                ranks[n] if (measure.pk, rep_id) in now else None,
+                ranks[n + len(reps)],
+            )
+            for n, rep_id in enumerate(reps)
+        ]
+    return found

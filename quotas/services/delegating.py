@@ -10,7 +10,8 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, RoleGrant, User
-from config import formats, outbox
+from config import house as formats
+from config import outbox
 from config.clock import day_of
 from config.locks import one_at_a_time
 from config.mailing import promise_mail

@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.locks import one_at_a_time
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any

@@ -28,6 +28,7 @@ from django.db import connection, transaction
 
 from config.clock import day_of, first_moment
 from config.exports import Export, Format, Table, write
+from config.language import marked
 from config.refusals import Invalid, Problem
 from marketplace.models import CatalogChange, EligibilityDecision, Offering, PriceVersion, PrivateOffer
 from marketplace.selectors import exports as catalog
@@ -132,12 +133,22 @@ def _offers(at: datetime, _since: Since) -> Table:
 
 
 DATASETS: Final = (
-    Dataset("deals", "Deals", "Every deal with its value, its shares and its net credit by measure.", _deals),
-    Dataset("ledger", "Ledger", "Every entry with its rule, its posting and what it reverses.", _ledger),
+    Dataset(
+        "deals",
+        marked("Deals"),
+        marked("Every deal with its value, its shares and its net credit by measure."),
+        _deals,
+    ),
+    Dataset(
+        "ledger",
+        marked("Ledger"),
+        marked("Every entry with its rule, its posting and what it reverses."),
+        _ledger,
+    ),
     Dataset(
         "attainment",
-        "Attainment",
-        "Credited, quota and rank of every rep in the present quarter.",
+        marked("Attainment"),
+        marked("Credited, quota and rank of every rep in the present quarter."),
         _attainment,
     ),
     Dataset(
@@ -156,7 +167,12 @@ DATASETS: Final = (
         *("accounts", "Account owners", "Whose account a customer is, and from when until when."),
         lambda at, _since: exports.owners(AccountOwnership.objects.filter(superseded_at=None)),
     ),
-    Dataset("usage", "Usage", "Consumption by customer, month and offering, metered and billed.", _usage),
+    Dataset(
+        "usage",
+        marked("Usage"),
+        marked("Consumption by customer, month and offering, metered and billed."),
+        _usage,
+    ),
     Dataset(
         *("rates", "Exchange rates", "What currencies were worth, by day."),
         lambda at, _since: exports.rates(FxRate.objects.filter(superseded_at=None)),
@@ -198,7 +214,13 @@ DATASETS: Final = (
         ),
         catalog=True,
     ),
-    Dataset("private-offers", "Private offers", "A price for one customer each.", _offers, catalog=True),
+    Dataset(
+        "private-offers",
+        marked("Private offers"),
+        marked("A price for one customer each."),
+        _offers,
+        catalog=True,
+    ),
     Dataset(
         *("changes", "Changes of the catalog", "One after another, as everybody was told of them."),
         lambda at, _since: catalog.changes(CatalogChange.objects.all()),

@@ -19,7 +19,7 @@ from django.utils.text import slugify
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.locks import one_at_a_time
 from config.models import Job

@@ -14,7 +14,7 @@ from django.db.models import Max
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.locks import one_at_a_time
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, refuse_if_any

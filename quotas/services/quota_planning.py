@@ -19,7 +19,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import User
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.locks import one_at_a_time
 from config.outbox import promise

@@ -10,10 +10,10 @@ from django.db import transaction
 
 from accounts.handlers import NOTIFY
 from accounts.models import User
-from config import formats, outbox
+from config import outbox
 from config.clock import day_of
 from config.locks import one_at_a_time
-from config.mailing import promise_mail
+from config.mailing import amount, promise_mail
 from quotas.models import Deal
 from quotas.selectors.approval_queue import amounts_of, business_days
 from quotas.selectors.approvers import WAITING, Approvers, waiting_since
@@ -131,7 +131,7 @@ def _lines(
     """A line a deal, the longest waiting first; of very many the first."""
     said = [
         f"{deal.reference}  {deal.customer.name}, {deal.owner.name}: "
-        f"{formats.money(amounts.get(deal.latest.pk, 0), deal.latest.currency.code, deal.latest.currency.exponent)}, {ages[deal.pk]} business days"
+        f"{amount(amounts.get(deal.latest.pk, 0), deal.latest.currency.code, deal.latest.currency.exponent)}, {ages[deal.pk]} business days"
         + (f", waits for {who[deal.pk]}" if who and who[deal.pk] else "")
         for deal in deals[:MOST_LISTED]
     ]

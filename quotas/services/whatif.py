@@ -17,7 +17,7 @@ from django.db.models import Max, QuerySet
 
 from accounts.audit import acting
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.refusals import Conflict, Forbidden, Problem, refuse_if_any
 from marketplace.models import Customer

@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config import formats
+from config.language import _, spoken
 from quotas.models import ParityVerdict
 
 register = template.Library()
@@ -23,7 +24,7 @@ _TONES: Final = {ParityVerdict.CLEAN: "good", ParityVerdict.EXCEPTED: "warn", Pa
 
 
 @register.filter
-def day(iso: str | None) -> date | None:
+def from_iso(iso: str | None) -> date | None:
     """A day that JSON keeps as text."""
     return date.fromisoformat(iso[:10]) if iso else None
 
@@ -46,7 +47,7 @@ def look(verdict: str) -> str:
 
 @register.filter
 def word(verdict: str) -> str:
-    return str(ParityVerdict(verdict).label)
+    return spoken(ParityVerdict(verdict).label)
 
 
 @register.filter
@@ -55,16 +56,22 @@ def hours(minutes: int | None) -> str:
     if minutes is None:
         return formats.NO_VALUE
     if minutes < 60:
-        return f"{minutes} min"
+        return _("%(minutes)s min") % {"minutes": minutes}
     if minutes < 24 * 60:
-        return f"{minutes // 60} h" + (f" {minutes % 60} min" if minutes % 60 else "")
-    return f"{minutes // 1440} d" + (f" {minutes % 1440 // 60} h" if minutes % 1440 >= 60 else "")
+        said = _("%(hours)s h") if not minutes % 60 else _("%(hours)s h %(minutes)s min")
+        return said % {"hours": minutes // 60, "minutes": minutes % 60}
+    said = _("%(days)s d") if minutes % 1440 < 60 else _("%(days)s d %(hours)s h")
+    return said % {"days": minutes // 1440, "hours": minutes % 1440 // 60}
 
 
 @register.filter
 def listed(words: Sequence[str]) -> str:
     """a, b and c."""
-    return f"{', '.join(words[:-1])} and {words[-1]}" if len(words) > 1 else "".join(words)
+    return (
+        _("%(first)s and %(last)s") % {"first": ", ".join(words[:-1]), "last": words[-1]}
+        if len(words) > 1
+        else "".join(words)
+    )
 
 
 @register.simple_tag
@@ -90,7 +97,7 @@ def moved(figures: Mapping[str, Any]) -> SafeString:
         _width(after),
         _share(before),
         _share(after),
-        "" if gap is None else f"{formats.points(Fraction(gap, 1_000_000))} pts",
+        "" if gap is None else _("%(points)s pts") % {"points": formats.points(Fraction(gap, 1_000_000))},
     )
 
 

@@ -8,6 +8,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config import formats
+from config.language import _, spoken
 from quotas.models import Component, Measure
 from quotas.views import Writer
 
@@ -33,7 +34,7 @@ def gap(attained: int, quota: int | None, pace_ppm: int) -> str:
 
 @register.simple_tag
 def component(number: int) -> str:
-    return str(Component(number).label)
+    return spoken(Component(number).label)
 
 
 @register.filter
@@ -62,6 +63,6 @@ def words(name: str) -> str:
 def hidden_amount() -> SafeString:
     """In place of an amount that this person may not see."""
     return format_html(
-        '<span class="dim" aria-hidden="true">{}</span><span class="sr">not shown to you</span>',
-        formats.NO_VALUE,
+        '<span class="dim" aria-hidden="true">{}</span><span class="sr">{}</span>',
+        *(formats.NO_VALUE, _("not shown to you")),
     )

@@ -100,7 +100,8 @@ class Writer:
 def with_query(asked: QueryDict, **changes: str | None) -> str:
     """The query string of this page with changes; None takes a parameter away. Paging starts anew."""
     kept = asked.copy()
-    kept.pop("cursor", None)
+    for paging in ("cursor", "page"):
+        kept.pop(paging, None)
     for name, value in changes.items():
         kept.pop(name, None)
         if value:

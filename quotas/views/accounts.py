@@ -19,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.exports import Amount, Column, Table
+from config.language import _, later
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -153,15 +154,6 @@ def _amounts(draw: DrawDown) -> tuple[Amount, Amount, Amount]:
     )
 
 
-@require_safe
-@login_required
-def find(request: HtmxRequest) -> HttpResponse:
-    """What the command palette adds: accounts by parts of their name. Nothing for who sees none."""
-    user = request.user
-    found = selectors.found_by(given(request.GET, "q"), user, clock.today()) if isinstance(user, User) else []
-    return render(request, "quotas/_accounts_found.html", {"found": found})
-
-
 # --- one account --------------------------------------------------------------------------------------------------
 
 
@@ -170,32 +162,40 @@ class CommitmentForm(Described):
 
     name = forms.CharField(
         max_length=LONGEST_NAME,
-        help_text="What the contract calls it.",
-        error_messages={"required": "Say what the contract calls it."},
+        help_text=later("What the contract calls it."),
+        error_messages={"required": later("Say what the contract calls it.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        label=later("Name"),
     )
     amount = forms.CharField(
         max_length=24,
-        label="Committed",
-        error_messages={"required": "Enter an amount."},
+        label=later("Committed"),
+        error_messages={"required": later("Enter an amount.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "decimal", "class": "num-in"}),
     )
-    currency = forms.ChoiceField(choices=())
+    currency = forms.ChoiceField(choices=(), label=later("Currency"))
     starts = forms.DateField(
-        label="First day",
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        label=later("First day"),
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2026-10-01."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     last = forms.DateField(
-        label="Last day",
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2027-09-30."},
+        label=later("Last day"),
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2027-09-30."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     reason = forms.CharField(
         max_length=LONGEST_REASON,
-        help_text="It is kept with the commitment.",
-        error_messages={"required": "Say why."},
+        help_text=later("It is kept with the commitment."),
+        error_messages={"required": later("Say why.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
+        label=later("Reason"),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -211,10 +211,14 @@ class CommitmentForm(Described):
         if cleaned.get("amount") and currency is not None:
             amount = minor(cleaned["amount"], currency.exponent)
             if amount is None or amount <= 0:
-                self.add_error("amount", f"Enter an amount in {currency.code}, such as 250,000.")
+                self.add_error(
+                    "amount",
+                    _("Enter an amount in %(currency_code)s, such as 250,000.")
+                    % {"currency_code": currency.code},
+                )
             cleaned["amount_minor"] = amount
         if cleaned.get("last") == date.max:
-            self.add_error("last", "Choose an earlier day.")
+            self.add_error("last", _("Choose an earlier day."))
         return cleaned
 
     def place(self, problems: Iterable[Problem]) -> list[Problem]:
@@ -264,7 +268,7 @@ def commit(request: HtmxRequest, slug: str) -> HttpResponse:
                 form.add_error(None, problem.message)
         else:
             messages.success(
-                request, "The commitment is recorded; what was bought on its days draws it down."
+                request, _("The commitment is recorded; what was bought on its days draws it down.")
             )
             return redirect(reverse("quotas:account", args=[slug]) + "#commitments")
     return _page(request, user, customer, form=form, opened=True)
@@ -281,7 +285,7 @@ def end(request: HtmxRequest, slug: str, pk: int) -> HttpResponse:
     except forms.ValidationError:
         last = None
     if last is None:
-        wrong = [Problem("last_day_missing", "Choose the last day of the commitment.")]
+        wrong = [Problem("last_day_missing", _("Choose the last day of the commitment."))]
         return _page(request, user, customer, about=pk, wrong=wrong)
     try:
         end_commitment(
@@ -296,7 +300,7 @@ def end(request: HtmxRequest, slug: str, pk: int) -> HttpResponse:
         raise Http404 from missing
     except Refusal as refused:
         return _page(request, user, customer, about=pk, wrong=refused.problems)
-    messages.success(request, "The commitment ends; what drew it until then stays drawn.")
+    messages.success(request, _("The commitment ends; what drew it until then stays drawn."))
     return redirect(reverse("quotas:account", args=[slug]) + "#commitments")
 
 
@@ -317,8 +321,8 @@ def _page(
         "account": shown,
         "customer": customer,
         "deal_tables": [
-            ("Open deals", _rows(shown.open_deals), "No deal is open."),
-            ("Won deals", _rows(shown.won_deals), "Nothing was won here yet."),
+            (_("Open deals"), _rows(shown.open_deals), _("No deal is open.")),
+            (_("Won deals"), _rows(shown.won_deals), _("Nothing was won here yet.")),
         ],
         "usage_chart": _usage_chart(shown),
         "usage": list(reversed(shown.usage)),
@@ -350,12 +354,12 @@ def _usage_chart(shown: Account) -> SafeString | None:
     return charts.line_chart(
         [month.minor for month in months],
         length=last,
-        label=f"Monthly usage in {currency.code}, "
+        label=(_("Monthly usage in %(currency_code)s, ") % {"currency_code": currency.code})
         + ", ".join(
-            f"{m.starts:%b %Y} {formats.money(m.minor, currency.code, currency.exponent, compact=True)}"
+            f"{formats.month(m.starts)} {formats.money(m.minor, currency.code, currency.exponent, compact=True)}"
             for m in months
         ),
-        ticks=[(0, f"{months[0].starts:%b %Y}"), (last, f"{months[-1].starts:%b %Y}")],
+        ticks=[(0, formats.month(months[0].starts)), (last, formats.month(months[-1].starts))],
         write=lambda value: formats.money(value, currency.code, currency.exponent, compact=True, trim=True),
     )
 
@@ -369,7 +373,7 @@ def _publishers_bar(shown: Account) -> SafeString | None:
             charts.Share(each.publisher.name, each.minor, tone)  # type: ignore[arg-type]
             for each, tone in zip(shown.bought, tones, strict=False)
         ],
-        label="Bought in the last 12 months by publisher",
+        label=_("Bought in the last 12 months by publisher"),
     )
 
 

@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
+from config.language import _, later, spoken_choices
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -31,43 +32,48 @@ from quotas.views import HtmxRequest, given, signed_in, wants_part, with_query
 from quotas.views.facts import Thing
 
 PAGE: Final = 50
-STATES: Final = (("", "Every state"), *AdjustmentState.choices)
+STATES: Final = (("", later("Every state")), *spoken_choices(AdjustmentState.choices))
 
 
 class AdjustmentForm(Described):
     """What is asked for, as it is entered."""
 
-    rep = Thing(Rep, "Rep")
-    measure = forms.ChoiceField(label="Measure", choices=())
+    rep = Thing(Rep, later("Rep"))
+    measure = forms.ChoiceField(label=later("Measure"), choices=())
     amount = forms.CharField(
-        label="Amount",
+        label=later("Amount"),
         max_length=24,
-        help_text="In the measure's currency; with a minus it takes credit away.",
-        error_messages={"required": "Enter an amount."},
+        help_text=later("In the measure's currency; with a minus it takes credit away."),
+        error_messages={"required": later("Enter an amount.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text", "class": "num-in"}),
     )
     credit_date = forms.DateField(
-        label="Credit date",
-        help_text="It picks the team and the month. Of a closed month it goes to the open one.",
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-08-14."},
+        label=later("Credit date"),
+        help_text=later("It picks the team and the month. Of a closed month it goes to the open one."),
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2026-08-14."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
-    reason_code = forms.ChoiceField(label="Reason", choices=[(each.value, each.label) for each in BY_HAND])
+    reason_code = forms.ChoiceField(
+        label=later("Reason"), choices=spoken_choices((each.value, each.label) for each in BY_HAND)
+    )
     deal = forms.CharField(
-        label="Deal",
+        label=later("Deal"),
         required=False,
         max_length=20,
-        help_text="What it is about: cancelling the deal undoes it.",
+        help_text=later("What it is about: cancelling the deal undoes it."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "D-000123"}),
     )
     note = forms.CharField(
-        label="Why",
+        label=later("Why"),
         max_length=adjusting.LONGEST_NOTE,
-        help_text="The rep and the auditors read it.",
-        error_messages={"required": "Say why."},
+        help_text=later("The rep and the auditors read it."),
+        error_messages={"required": later("Say why.")},
         widget=forms.Textarea(attrs={"rows": 3}),
     )
-    confirmed = forms.BooleanField(label="The credit date is meant", required=False)
+    confirmed = forms.BooleanField(label=later("The credit date is meant"), required=False)
     dispute = forms.IntegerField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -85,15 +91,23 @@ class AdjustmentForm(Described):
             exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
             cleaned["amount_minor"] = minor(cleaned["amount"], exponent)
             if cleaned["amount_minor"] is None:
-                in_ = f" in {measure.currency.code}" if measure.currency else ""
-                self.add_error("amount", f"Enter an amount{in_}, such as 250 or -250.")
+                in_ = (
+                    _(" in %(currency_code)s") % {"currency_code": measure.currency.code}
+                    if measure.currency
+                    else ""
+                )
+                self.add_error(
+                    "amount",
+                    formats.misread(cleaned["amount"])
+                    or _("Enter an amount%(in)s, such as 250 or -250.") % {"in": in_},
+                )
         reference = str(cleaned.get("deal") or "").strip().upper().removeprefix("D-")
         cleaned["deal_id"] = None
         if reference:
             if reference.isascii() and reference.isdecimal() and len(reference) < 16:
                 cleaned["deal_id"] = int(reference)
             else:
-                self.add_error("deal", "Enter a deal's number, such as D-000123.")
+                self.add_error("deal", _("Enter a deal's number, such as D-000123."))
         return cleaned
 
     def draft(self) -> AdjustmentDraft:
@@ -176,7 +190,7 @@ def new(request: HtmxRequest) -> HttpResponse:
     draft = form.draft()
     try:
         if draft.dispute_id and not disputes_for(user, today).filter(pk=draft.dispute_id).exists():
-            raise NotFound.of("unknown_dispute", "There is no such dispute.")
+            raise NotFound.of("unknown_dispute", _("There is no such dispute."))
         if request.POST.get("do") != "ask":
             where = adjusting.check(draft, by=user, at=clock.now())
             if request.POST.get("do") == "edit":
@@ -187,7 +201,11 @@ def new(request: HtmxRequest) -> HttpResponse:
         for problem in form.place(refused.problems):
             form.add_error(None, problem.message)
         return _form_page(request, form)
-    messages.success(request, f"{asked.reference} waits for another comp admin. Nothing counts before.")
+    messages.success(
+        request,
+        _("%(asked_reference)s waits for another comp admin. Nothing counts before.")
+        % {"asked_reference": asked.reference},
+    )
     return redirect("quotas:adjustment", asked.pk)
 
 
@@ -254,7 +272,7 @@ def of_dispute(dispute: Dispute) -> dict[str, Any]:
             "period": "wrong_period",
             "owner": "wrong_owner",
         }.get(dispute.kind, "goodwill"),
-        "note": f"Answers {dispute.reference}.",
+        "note": _("Answers %(dispute_reference)s.") % {"dispute_reference": dispute.reference},
     }
     if kept.get("close_date"):
         initial["credit_date"] = kept["close_date"]
@@ -270,7 +288,7 @@ def of_dispute(dispute: Dispute) -> dict[str, Any]:
             )
             currency = dispute.measure.currency
             exponent = currency.exponent if currency else formats.COUNT_EXPONENT
-            initial["amount"] = f"{Decimal(dispute.claimed_minor - standing).scaleb(-exponent):f}"
+            initial["amount"] = formats.entered(Decimal(dispute.claimed_minor - standing).scaleb(-exponent))
     return initial
 
 
@@ -341,18 +359,25 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
 
 def _said(done: Adjustment, action: str) -> str:
     if action == "approve":
-        (entry, *_) = selectors.entries_of(done)
+        (entry, *_rest) = selectors.entries_of(done)
         where = entry.posting_period.name
         late = (
-            f"; {entry.origin_period.name} is closed"
+            _("; %(origin_period_name)s is closed") % {"origin_period_name": entry.origin_period.name}
             if entry.posting_period_id != entry.origin_period_id
             else ""
         )
-        return f"{done.reference} is posted in {where}{late}."
+        return _("%(done_reference)s is posted in %(where)s%(late)s.") % {
+            "done_reference": done.reference,
+            "where": where,
+            "late": late,
+        }
     return {
-        "reject": f"{done.reference} is turned down. Nothing was posted.",
-        "withdraw": f"{done.reference} is withdrawn. Nothing was posted.",
-        "undo": f"{done.reference} asks for the exact opposite and waits for another comp admin.",
+        "reject": _("%(done_reference)s is turned down. Nothing was posted.")
+        % {"done_reference": done.reference},
+        "withdraw": _("%(done_reference)s is withdrawn. Nothing was posted.")
+        % {"done_reference": done.reference},
+        "undo": _("%(done_reference)s asks for the exact opposite and waits for another comp admin.")
+        % {"done_reference": done.reference},
     }[action]
 
 

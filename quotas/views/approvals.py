@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from django.contrib import messages
@@ -12,7 +13,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
+from config.language import _, later, ngettext, spoken
 from config.refusals import Problem, Refusal
 from quotas.models import Deal, Measure
 from quotas.selectors import exports
@@ -39,7 +41,7 @@ from quotas.services.approving import (
     MOST_AT_ONCE,
     Decided,
     Decision,
-    approvals_waiting_for,
+    count_waiting_for,
     decide_deals,
 )
 from quotas.views import HtmxRequest, sales_user, with_query
@@ -50,13 +52,16 @@ SIZES: Final = (PAGE, MOST_AT_ONCE)
 REFUSED: Final = "approvals_refused"  # in the session, until the queue has shown them once
 FILTERS: Final = ("team", "due", "why", "least", "per")
 DONE: Final = {
-    "approved": ("is approved and its credit is posted", "are approved and their credit is posted"),
-    "first_approved": (
-        "waits for its second approver now: nothing is credited yet",
-        "wait for their second approver now: nothing is credited yet",
+    "approved": (
+        later("is approved and its credit is posted"),
+        later("are approved and their credit is posted"),
     ),
-    "returned": ("is returned to its owner", "are returned to their owners"),
-    "rejected": ("is rejected", "are rejected"),
+    "first_approved": (
+        later("waits for its second approver now: nothing is credited yet"),
+        later("wait for their second approver now: nothing is credited yet"),
+    ),
+    "returned": (later("is returned to its owner"), later("are returned to their owners")),
+    "rejected": (later("is rejected"), later("are rejected")),
 }
 
 
@@ -80,7 +85,7 @@ class Row:
         loud = (Why.SECOND, Why.LARGE, Why.LATE)
         shown = [why for why in self.waiting.why if why != Why.NO_POLICY] or self.waiting.why
         tones = {why: "warn" if why in loud else "" if why == Why.NO_POLICY else "muted" for why in shown}
-        return [(why.label, SAYS[why], tones[why]) for why in shown]
+        return [(spoken(why.label), SAYS[why], tones[why]) for why in shown]
 
     @property
     def value(self) -> str:
@@ -109,7 +114,7 @@ def _queue(user: User, asked: QueryDict) -> Queue:
 def _asked(given: QueryDict) -> Asked:
     """What the address narrows the queue to; what nobody could have chosen is no page. Raises Http404."""
     team, why = given.get("team", ""), given.get("why", "")
-    least = given.get("least", "").replace(",", "").replace(" ", "")
+    least = formats.whole_typed(given.get("least", ""))
     known = (not team or _is_number(team)) and (not why or why in Why.values)
     if not known or (least and not _is_number(least)):
         raise Http404
@@ -155,6 +160,7 @@ def _page(
         "size": size,
         "sizes": SIZES,
         "first": (page - 1) * size + 1,
+        "last": (page - 1) * size + len(rows),
         "previous": with_query(request.GET, page=str(page - 1)) if page > 1 else "",
         "next": with_query(request.GET, page=str(page + 1)) if page < pages else "",
         "under": under,
@@ -217,7 +223,7 @@ def decide(request: HtmxRequest, decision: str) -> HttpResponse:
     reason = "" if only else request.POST.get("reason", "").replace("\x00", "").strip()
     back = reverse("quotas:approvals") + with_query(request.GET, only=None)
     if not chosen:
-        messages.warning(request, "Choose at least one deal.")
+        messages.warning(request, _("Choose at least one deal."))
         return redirect(back)
     try:
         done = decide_deals(
@@ -245,7 +251,7 @@ def _chosen(values: list[str]) -> dict[int, int | None]:
     """Deal to the revision that was shown, where the page said it; what is no number was not chosen here."""
     found: dict[int, int | None] = {}
     for value in values:
-        deal, _, revision = value.partition(":")
+        deal, _rest, revision = value.partition(":")
         if _is_number(deal) and (not revision or _is_number(revision)):
             found[int(deal)] = int(revision) if revision else None
     return found
@@ -255,7 +261,12 @@ def _say(request: HttpRequest, done: list[Decided]) -> None:
     for outcome, (one, several) in DONE.items():
         deals = [each for each in done if each.outcome == outcome]
         if deals:
-            said = f"1 deal {one}." if len(deals) == 1 else f"{len(deals):,} deals {several}."
+            said = (
+                _("1 deal %(one)s.") % {"one": one}
+                if len(deals) == 1
+                else _("%(deals)s deals %(several)s.")
+                % {"deals": formats.whole(len(deals)), "several": several}
+            )
             messages.success(request, said)
     refused = [
         (each.deal_id, each.reference, each.problem.message)
@@ -266,17 +277,27 @@ def _say(request: HttpRequest, done: list[Decided]) -> None:
         count = len(refused)
         messages.error(
             request,
-            f"{'1 deal was' if count == 1 else f'{count:,} deals were'} not decided on: the page says why.",
+            ngettext(
+                "%(count)s deal was not decided on: the page says why.",
+                "%(count)s deals were not decided on: the page says why.",
+                count,
+            )
+            % {"count": formats.whole(count)},
         )
         request.session[REFUSED] = refused
 
 
 def waiting_count(request: HttpRequest) -> int:
-    """For the navigation: how many deals wait for this person."""
+    """For the navigation and whatever else of a page says it: how many deals wait for this person. Asked once a request."""
     user = request.user
     if not isinstance(user, User) or not user.has_role(Role.MANAGER, Role.COMP_ADMIN):
         return 0
-    return approvals_waiting_for(user, clock.today()).count()
+    if request not in _counted:
+        _counted[request] = count_waiting_for(user, clock.today())
+    return _counted[request]
+
+
+_counted: Final[WeakKeyDictionary[HttpRequest, int]] = WeakKeyDictionary()
 
 
 def _approver(request: HtmxRequest) -> User:

@@ -10,6 +10,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from config import clock, exporting, formats, job_files
+from config.language import _
 from config.models import Job, JobState
 from config.refusals import NotFound, Refusal
 from quotas.models import Measure
@@ -67,14 +68,14 @@ def sample(request: HtmxRequest) -> HttpResponseBase:
     period = periods.period_named(given(asked, "period"))
     if period is None:
         raise Http404
-    measure, _ = chosen_measure(asked)
+    measure, _rest = chosen_measure(asked)
     exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
     wrong = {}
     numbers = {}
     for name, otherwise in (("count", "25"), ("least", "0"), ("mark", "")):
-        text = given(asked, name).replace(",", "") or otherwise
+        text = formats.whole_typed(given(asked, name)) or otherwise
         if text and not (text.isascii() and text.isdecimal() and len(text) < 13):
-            wrong[name] = "Write a whole number."
+            wrong[name] = _("Write a whole number.")
         numbers[name] = int(text) if text and name not in wrong else 0
     if not wrong:
         try:
@@ -122,7 +123,7 @@ def pack_file(request: HtmxRequest, pk: int) -> HttpResponseBase:
         raise Http404
     answer = StreamingHttpResponse(job_files.zipped(job, job.requested_at), content_type="application/zip")
     answer["Content-Disposition"] = f'attachment; filename="evidence-{job.pk}.zip"'
-    answer["Cache-Control"] = "private, no-store"
+    answer["Cache-Control"] = _("private, no-store")
     return answer
 
 
@@ -139,7 +140,7 @@ def verify(request: HtmxRequest) -> HttpResponse:
     auditing.start_verification(by=reviewer(request.user), at=clock.now())
     messages.success(
         request,
-        "The ledger is being verified. What is found stands here, and in the mail if it does not hold.",
+        _("The ledger is being verified. What is found stands here, and in the mail if it does not hold."),
     )
     return redirect("quotas:audit")
 
@@ -158,7 +159,10 @@ def duties(request: HtmxRequest) -> HttpResponseBase:
             title="Segregation of duties",
             table=duty_selectors.as_table(found),
             said=[
-                (proof.rule, f"{proof.checked:,} {proof.of} checked, {proof.broken:,} broken")
+                (
+                    proof.rule,
+                    f"{formats.whole(proof.checked)} {proof.of} checked, {formats.whole(proof.broken)} broken",
+                )
                 for proof in found.proofs
             ],
         )

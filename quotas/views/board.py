@@ -2,13 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -19,6 +20,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import calls, charts, clock, exporting, formats
 from config.exports import Column, Table, ratio
+from config.language import _, later, ngettext, spoken
 from quotas.models import ONE, Period, QuotaRelief, Team
 from quotas.selectors import exports, pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
@@ -26,17 +28,19 @@ from quotas.selectors.statements import pending_for
 from quotas.selectors.targets import reliefs_of
 from quotas.selectors.visibility import calendars_of, rep_of
 from quotas.selectors.weighted import WeightedAttainment, WeightedComponent, weighted_attainments
-from quotas.services.approving import approvals_waiting_for
+from quotas.services import keeping
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
+from quotas.views.approvals import waiting_count
 from quotas.views.versions import asked_for, chosen_version, said, versions
 from quotas.views.whatif import gap_card
 
-FILTERS: Final = (("", "All"), ("behind", "Behind pace"), ("pending", "Has pending"))
+FILTERS: Final = (("", later("All")), ("behind", later("Behind pace")), ("pending", later("Has pending")))
 PUBLISHERS_SHOWN: Final = 5
+PAGE: Final = 50
 SORTS: Final = ("attainment", "name", "credited", "quota", "landing")
 SEGMENT_TONES: Final[Sequence[charts.Tone]] = ("c1", "c2", "c3", "c4", "c5")
 PUBLISHER_TONES: Final[Sequence[charts.Tone]] = ("c5", "c4", "c1", "c3", "c2")
-ORIGINS: Final = {"first": "First party", "third": "Third party"}
+ORIGINS: Final = {"first": later("First party"), "third": later("Third party")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,21 +49,33 @@ class Line:
 
     row: Row
     pace_ppm: int
-    landing: str
-    landing_ppm: int
+    progress: pace.Progress
     relief: str = ""
+
+    @property
+    def lands(self) -> Fraction | None:
+        """The share of quota that the run-rate leads to."""
+        if not self.quota or not self.progress.elapsed:
+            return None
+        return Fraction(self.row.attained_minor * self.progress.days, self.progress.elapsed * self.quota)
+
+    @property
+    def landing(self) -> str:
+        lands = self.lands
+        return formats.NO_VALUE if lands is None else formats.percent(lands.numerator, lands.denominator, 0)
+
+    @property
+    def landing_ppm(self) -> int:
+        lands = self.lands
+        return -1 if lands is None else formats.rounded(lands * 10**6)
 
     @property
     def quota(self) -> int:
         return self.row.quota_minor or 0
 
     @property
-    def tone(self) -> charts.Tone:
-        return charts.standing(self.row.attained_minor, self.quota, self.pace_ppm).tone
-
-    @property
     def behind(self) -> bool:
-        return self.quota > 0 and self.tone in ("warn", "bad")
+        return charts.stands(self.row.attained_minor, self.quota, self.pace_ppm) in ("behind", "at_risk")
 
 
 @require_safe
@@ -77,21 +93,31 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
     measure, measures = chosen_measure(request.GET)
     reading, closes, wrong = chosen_version(request, period, at)
     shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user, reading=reading)
-    reliefs = _reliefs(shown)
-    lines = [_line(row, shown, reliefs.get(row.id, "")) for row in shown.rows]
+    keeping.looked_at(shown.look, at=at)
+    pace_ppm = shown.pace_ppm
+    lines = [Line(row, pace_ppm, shown.progress) for row in shown.rows]
     rows = _filtered(lines, request.GET.get("q", ""), request.GET.get("show", ""))
     if form := exporting.asked(request):
         table = _table(_sorted(rows, request.GET.get("sort", "")), shown)
         kind = "" if reading.plain else f" {reading.name}"
-        name, title = f"board {team.slug} {measure.slug} {period}{kind}", f"{team.name}, quota board"
+        name, title = (
+            f"board {team.slug} {measure.slug} {period}{kind}",
+            f"{team.name}, quota board",
+        )
         return exporting.answer(request, form, name=name, title=title, table=table, said=_told(shown))
+    ordered = _sorted(rows, request.GET.get("sort", ""))
+    page = Paginator(ordered, PAGE).get_page(request.GET.get("page"))
+    mine_at = next((at for at, line in enumerate(ordered) if line.row.you), None)
     context = {
         "board": shown,
+        "page": page,
+        "my_page": None if mine_at is None or mine_at // PAGE + 1 == page.number else mine_at // PAGE + 1,
         "team": team,
         "measure": measure,
         "measures": measures,
         "switch": periods.switch(period, today, calendars_of(user, today, first=team, known=known)),
-        "lines": _sorted(rows, request.GET.get("sort", "")),
+        "lines": _with_reliefs(list(page.object_list), shown),
+        "found": len(rows),
         "sort": request.GET.get("sort", "")
         if request.GET.get("sort", "").lstrip("-") in SORTS
         else "-attainment",
@@ -103,16 +129,14 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
     if wants_part(request) and request.htmx.target == "rows":
         return render(request, "quotas/board.html#rows", context)
     write = Writer.of(measure)
-    waiting = (
-        approvals_waiting_for(user, today).count() if user.has_role(Role.MANAGER, Role.COMP_ADMIN) else 0
-    )
+    waiting = waiting_count(request)
     context |= {
-        "kpis": _kpis(shown, write, waiting),
+        "kpis": kpis(shown, write, waiting),
         "waiting": waiting,
         "credit_chart": _credit_chart(shown, write),
         "credit_table": _credit_table(shown, write),
-        "spread": _spread(shown),
-        "spread_table": _spread_table(shown),
+        "spread": spread(shown),
+        "spread_table": spread_table(shown),
         "flow": _flow(shown, write),
         "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
         "over": formats.percent(shown.assigned_minor, shown.quota_minor or 0),
@@ -150,33 +174,29 @@ def _home(user: User) -> str:
     return reverse("quotas:board", args=[team.slug])
 
 
-def _reliefs(shown: Board) -> dict[int, str]:
+def _with_reliefs(lines: Sequence[Line], shown: Board) -> list[Line]:
     """Ramp and leave of the rows whose amounts the viewer may see, in words; of the figures of now alone. 1 query, none for teams."""
-    ids = [row.id for row in shown.rows if row.kind == "rep" and row.money]
+    ids = [line.row.id for line in lines if line.row.kind == "rep" and line.row.money]
     if not ids or not shown.reading.live:
-        return {}
-    return {rep: ", ".join(_relief(each) for each in of) for rep, of in reliefs_of(ids, shown.period).items()}
+        return list(lines)
+    found = reliefs_of(ids, shown.period)
+    return [
+        replace(line, relief=", ".join(_relief(each) for each in found.get(line.row.id, ())))
+        for line in lines
+    ]
 
 
 def _relief(relief: QuotaRelief) -> str:
     until = (
-        f" until {formats.day(relief.effective.upper - timedelta(days=1))}" if relief.effective.upper else ""
+        _(" until %(upper)s") % {"upper": formats.day(relief.effective.upper - timedelta(days=1))}
+        if relief.effective.upper
+        else ""
     )
-    return f"{relief.get_kind_display()} at {formats.percent(relief.factor_ppm, ONE, 0)}{until}"
-
-
-def _line(row: Row, shown: Board, relief: str) -> Line:
-    so_far = shown.progress
-    if not row.quota_minor or not so_far.elapsed:
-        return Line(row, shown.pace_ppm, formats.NO_VALUE, -1, relief)
-    landing = Fraction(row.attained_minor * so_far.days, so_far.elapsed * row.quota_minor)
-    return Line(
-        row,
-        shown.pace_ppm,
-        formats.percent(landing.numerator, landing.denominator, 0),
-        formats.rounded(landing * 10**6),
-        relief,
-    )
+    return _("%(relief)s at %(factor_ppm)s%(until)s") % {
+        "relief": spoken(relief.get_kind_display()),
+        "factor_ppm": formats.percent(relief.factor_ppm, ONE, 0),
+        "until": until,
+    }
 
 
 def _shows(line: Line, what: str) -> bool:
@@ -225,13 +245,13 @@ def _table(lines: Sequence[Line], shown: Board) -> Table:
         *(
             Column(name, label, "money", exports.SHARED)
             for name, label in (
-                ("attained", "Attained"),
-                ("credited", "Credited"),
-                ("overlay", "Overlay"),
-                ("elsewhere", "In other teams"),
-                ("pending", "Pending"),
-                ("last_week", "Credited in the last week"),
-                ("quota", "Quota"),
+                ("attained", _("Attained")),
+                ("credited", _("Credited")),
+                ("overlay", _("Overlay")),
+                ("elsewhere", _("In other teams")),
+                ("pending", _("Pending")),
+                ("last_week", _("Credited in the last week")),
+                ("quota", _("Quota")),
             )
         ),
         Column("against_pace_percent", "Against pace, % points", "percent"),
@@ -264,19 +284,19 @@ def _told(shown: Board) -> list[tuple[str, str]]:
     """What stands round the rows of the board."""
     write = Writer.of(shown.measure)
     told = [
-        ("Measure", shown.measure.name),
-        ("Period", shown.period.name),
+        (_("Measure"), shown.measure.name),
+        (_("Period"), shown.period.name),
         *said(shown.reading),
-        ("Linear pace", formats.percent(shown.pace_ppm, ONE)),
+        (_("Linear pace"), formats.percent(shown.pace_ppm, ONE)),
     ]
     if shown.plan_version:
-        told.append(("Plan", shown.plan_version))
+        told.append((_("Plan"), shown.plan_version))
     if shown.money:
-        told.append(("Credited together", write(shown.credited_minor)))
+        told.append((_("Credited together"), write(shown.credited_minor)))
         if shown.quota_minor is not None:
-            told.append(("Quota of the team", write(shown.quota_minor)))
+            told.append((_("Quota of the team"), write(shown.quota_minor)))
     else:
-        told.append(("Amounts", "Those of others are not shown to you."))
+        told.append((_("Amounts"), _("Those of others are not shown to you.")))
     return told
 
 
@@ -321,7 +341,7 @@ def _weighted(shown: Board) -> list[WeightedShown]:
                 )
                 for c in each.components
             ],
-            " and ".join(c.measure.name for c in each.without_quota),
+            _(" and ").join(c.measure.name for c in each.without_quota),
         )
         for each in found
     ]
@@ -334,7 +354,7 @@ def _ratio(value: Fraction | None) -> str:
 # --- key figures ------------------------------------------------------------------------------------------
 
 
-def _kpis(shown: Board, write: Writer, waiting: int) -> list[dict[str, Any]]:
+def kpis(shown: Board, write: Writer, waiting: int) -> list[dict[str, Any]]:
     """The team's figures; a rep who may not see its money gets his own, because his are what he came for."""
     mine = next((row for row in shown.rows if row.you), None)
     if mine is not None and not shown.money:
@@ -355,42 +375,49 @@ def _own(mine: Row, shown: Board, write: Writer) -> list[dict[str, Any]]:
     ranked = sum(row.rank is not None for row in shown.rows)
     return [
         {
-            "label": "Your credit",
+            "label": _("Your credit"),
             "value": write.compact(credited),
-            "sub": f"of {write.compact(quota)} quota" if quota else "no quota in this measure",
-            "spark": charts.sparkline(mine.trend, label="Your credit of the last ten weeks, running"),
+            "sub": _("of %(quota)s quota") % {"quota": write.compact(quota)}
+            if quota
+            else _("no quota in this measure"),
+            "spark": charts.sparkline(mine.trend, label=_("Your credit of the last ten weeks, running")),
             "delta": write.compact(mine.last_week_minor),
-            "note": "dated in the last seven days",
+            "note": _("dated in the last seven days"),
             "tone": "accent",
             "icon": "calendar-check",
         },
         {
-            "label": "Your attainment",
+            "label": _("Your attainment"),
             "value": formats.percent(credited, quota),
-            "sub": f"linear pace asks for {formats.percent(shown.pace_ppm, 1_000_000)}",
-            "delta": f"{formats.points(gap)} pts" if quota else "",
-            "note": "against linear pace" if quota else "",
+            "sub": _("linear pace asks for %(pace_ppm)s")
+            % {"pace_ppm": formats.percent(shown.pace_ppm, 1000000)},
+            "delta": _("%(gap)s pts") % {"gap": formats.points(gap)} if quota else "",
+            "note": _("against linear pace") if quota else "",
             "tone": stands.tone,
             "icon": "arrow-up-right" if gap >= 0 else "arrow-down-right",
         },
         {
-            "label": "Your landing",
+            "label": _("Your landing"),
             "value": formats.percent(landing, quota, 0)
             if landing is not None and quota
             else formats.NO_VALUE,
-            "sub": f"{write.compact(landing)} by the last day"
+            "sub": _("%(landing)s by the last day") % {"landing": write.compact(landing)}
             if landing is not None
-            else "The period has not begun",
-            "note": f"Linear run-rate of {so_far.elapsed} of {so_far.days} days",
+            else _("The period has not begun"),
+            "note": _("Linear run-rate of %(elapsed)s of %(days)s days")
+            % {"elapsed": so_far.elapsed, "days": so_far.days},
             "tone": "muted",
             "icon": "chart-line",
         },
         {
-            "label": "Your rank in the team",
-            "value": f"{mine.rank} of {ranked}" if mine.rank else formats.NO_VALUE,
-            "sub": f"{write.compact(mine.pending_minor)} pending approval"
+            "label": _("Your rank in the team"),
+            "value": _("%(rank)s of %(ranked)s") % {"rank": mine.rank, "ranked": ranked}
+            if mine.rank
+            else formats.NO_VALUE,
+            "sub": _("%(pending_minor)s pending approval")
+            % {"pending_minor": write.compact(mine.pending_minor)}
             if mine.pending_minor
-            else "nothing pending",
+            else _("nothing pending"),
             "note": _goal_gap(credited, quota, so_far, write),
             "tone": "muted",
             "icon": "target",
@@ -400,36 +427,41 @@ def _own(mine: Row, shown: Board, write: Writer) -> list[dict[str, Any]]:
 
 def _goal_gap(credited: int, quota: int, so_far: pace.Progress, write: Writer) -> str:
     if not quota:
-        return "Without a quota there is no rank"
+        return _("Without a quota there is no rank")
     if credited >= quota:
-        return "Quota reached"
-    return f"{write.compact(quota - credited)} to go in {so_far.left} days"
+        return _("Quota reached")
+    return _("%(quota)s to go in %(left)s days") % {
+        "quota": write.compact(quota - credited),
+        "left": so_far.left,
+    }
 
 
 def _credited(shown: Board, write: Writer) -> dict[str, Any]:
     quota = shown.quota_minor or 0
     kpi: dict[str, Any] = {
-        "label": "Credited to date",
-        "spark": charts.sparkline(shown.trend, label="Credit of the last ten weeks, running"),
+        "label": _("Credited to date"),
+        "spark": charts.sparkline(shown.trend, label=_("Credit of the last ten weeks, running")),
     }
     kpi |= (
         {
             "value": write.compact(shown.credited_minor),
-            "sub": f"of {write.compact(quota)} team quota" if quota else "no team quota",
+            "sub": _("of %(quota)s team quota") % {"quota": write.compact(quota)}
+            if quota
+            else _("no team quota"),
         }
         if shown.money
-        else {"value": formats.percent(shown.credited_minor, quota), "sub": "of the team's quota"}
+        else {"value": formats.percent(shown.credited_minor, quota), "sub": _("of the team's quota")}
     )
     if shown.year_ago is not None and shown.year_ago_minor and shown.year_ago_minor > 0:
         change = shown.credited_minor - shown.year_ago_minor
         kpi |= {
             "delta": formats.percent(change, shown.year_ago_minor, signed=True),
-            "note": f"vs. the same day of {shown.year_ago.name}",
+            "note": _("vs. the same day of %(year_ago_name)s") % {"year_ago_name": shown.year_ago.name},
             "tone": "good" if change >= 0 else "bad",
             "icon": "arrow-up-right" if change >= 0 else "arrow-down-right",
         }
     else:
-        kpi["note"] = "No year before to compare with"
+        kpi["note"] = _("No year before to compare with")
     return kpi
 
 
@@ -437,79 +469,83 @@ def _attainment(shown: Board) -> dict[str, Any]:
     quota = shown.quota_minor or 0
     due = formats.percent(shown.pace_ppm, 1_000_000)
     kpi: dict[str, Any] = {
-        "label": "Attainment",
+        "label": _("Attainment"),
         "value": formats.percent(shown.credited_minor, quota),
-        "sub": f"linear pace asks for {due}",
+        "sub": _("linear pace asks for %(due)s") % {"due": due},
     }
     if not quota:
-        return kpi | {"note": "Nobody below has a quota"}
+        return kpi | {"note": _("Nobody below has a quota")}
     gap = Fraction(shown.credited_minor, quota) - Fraction(shown.pace_ppm, 1_000_000)
     stands = charts.standing(shown.credited_minor, quota, shown.pace_ppm)
     return kpi | {
-        "delta": f"{formats.points(gap)} pts",
-        "note": "against linear pace",
+        "delta": _("%(gap)s pts") % {"gap": formats.points(gap)},
+        "note": _("against linear pace"),
         "tone": stands.tone,
         "icon": "arrow-up-right" if gap >= 0 else "arrow-down-right",
         "spark": charts.sparkline(
-            _running(shown.by_day), label="Credit of the period so far, running", tone=stands.tone
+            running(shown.by_day), label=_("Credit of the period so far, running"), tone=stands.tone
         ),
     }
 
 
 def _landing(shown: Board, write: Writer) -> dict[str, Any]:
     quota, landing = shown.quota_minor or 0, shown.forecast
-    kpi: dict[str, Any] = {"label": "Projected landing"}
+    kpi: dict[str, Any] = {"label": _("Projected landing")}
     if landing is None:
-        return kpi | {"value": formats.NO_VALUE, "sub": "The period has not begun"}
+        return kpi | {"value": formats.NO_VALUE, "sub": _("The period has not begun")}
     if quota:
         middle = formats.percent(landing.middle_minor, quota, 0)
     else:
         middle = write.compact(landing.middle_minor) if shown.money else formats.NO_VALUE
     kpi["value"] = middle
     if landing.low_minor is None or landing.high_minor is None or not quota:
-        kpi["sub"] = "too early for a range"
+        kpi["sub"] = _("too early for a range")
     elif shown.progress.left == 0:
         kpi["sub"] = "final"
     else:
         low, high = (
             formats.percent(end, quota, 0).rstrip("%") for end in (landing.low_minor, landing.high_minor)
         )
-        kpi["sub"] = f"80% range {low}\N{EN DASH}{high}%"
+        kpi["sub"] = _("80%% range %(low)s–%(high)s%%") % {"low": low, "high": high}
     return kpi | {
-        "note": f"Linear run-rate of {shown.progress.elapsed} of {shown.progress.days} days",
+        "note": _("Linear run-rate of %(elapsed)s of %(days)s days")
+        % {"elapsed": shown.progress.elapsed, "days": shown.progress.days},
         "icon": "chart-line",
         "tone": "muted",
     }
 
 
 def _pending(shown: Board, write: Writer, waiting: int) -> dict[str, Any]:
-    deals = f"{shown.pending_deals} {'deal' if shown.pending_deals == 1 else 'deals'}"
+    deals = ngettext("%(count)s deal", "%(count)s deals", shown.pending_deals) % {
+        "count": shown.pending_deals
+    }
     age = (shown.as_of - shown.oldest_pending).days if shown.oldest_pending else 0
     sub = (
-        f"{deals}, oldest {age} {'day' if age == 1 else 'days'}"
+        ngettext("%(deals)s, oldest %(age)s day", "%(deals)s, oldest %(age)s days", age)
+        % {"deals": deals, "age": age}
         if shown.pending_deals
-        else "nothing waits for approval"
+        else _("nothing waits for approval")
     )
     value = (
         write.compact(shown.pending_minor)
         if shown.money
         else formats.percent(shown.pending_minor, shown.quota_minor or 0)
     )
-    kpi: dict[str, Any] = {"label": "Pending approval", "value": value, "sub": sub}
+    kpi: dict[str, Any] = {"label": _("Pending approval"), "value": value, "sub": sub}
     if waiting:
         return kpi | {
             "delta": f"{waiting} {'deal' if waiting == 1 else 'deals'}",
-            "note": "waiting on you",
+            "note": _("waiting on you"),
             "tone": "warn",
             "icon": "clock",
         }
-    return kpi | {"note": "Estimate: line value x share", "tone": "muted", "icon": "info"}
+    return kpi | {"note": _("Estimate: line value x share"), "tone": "muted", "icon": "info"}
 
 
 # --- charts -----------------------------------------------------------------------------------------------
 
 
-def _running(by_day: Sequence[int]) -> list[int]:
+def running(by_day: Sequence[int]) -> list[int]:
     total, running = 0, [0]
     for amount in by_day:
         total += amount
@@ -536,28 +572,29 @@ def _credit_chart(shown: Board, write: Writer) -> SafeString:
         )
     period, so_far = shown.period, shown.progress
     return charts.line_chart(
-        [scaled(minor) for minor in _running(shown.by_day)],
+        [scaled(minor) for minor in running(shown.by_day)],
         length=so_far.days,
-        label=f"Credit of {shown.team.name} by day against a linear plan: {formats.percent(shown.credited_minor, quota)} of quota",
+        label=_("Credit of %(team_name)s by day against a linear plan: %(credited_minor)s of quota")
+        % {"team_name": shown.team.name, "credited_minor": formats.percent(shown.credited_minor, quota)},
         plan=(0, scaled(quota)) if quota else (),
         landing=cone,
-        ticks=_ticks(period, so_far.elapsed),
+        ticks=ticks(period, so_far.elapsed),
         write=write.axis if shown.money else (lambda percent: f"{percent}%"),
     )
 
 
-def _ticks(period: Period, elapsed: int) -> list[tuple[int, str]]:
+def ticks(period: Period, elapsed: int) -> list[tuple[int, str]]:
     """First and last day, today, and the first day of a month where it does not touch them."""
     days = (period.ends - period.starts).days
-    marks = {0: f"{period.starts:%-d %b}", days: f"{period.ends - timedelta(days=1):%-d %b}"}
+    marks = {0: formats.day_short(period.starts), days: formats.day_short(period.ends - timedelta(days=1))}
     if 0 < elapsed < days:
-        marks[elapsed] = "Today"
+        marks[elapsed] = _("Today")
     step = 1 if days <= 100 else 3
     month = period.starts
     while (month := _next_month(month, step)) < period.ends:
         at = (month - period.starts).days
         if all(abs(at - other) > days * 0.09 for other in marks):
-            marks[at] = f"{month:%-d %b}"
+            marks[at] = formats.day_short(month)
     if 0 < elapsed < days * 0.09:
         del marks[elapsed]
     if days * 0.91 < elapsed < days:
@@ -572,18 +609,18 @@ def _next_month(day: Any, step: int) -> Any:
 
 def _credit_table(shown: Board, write: Writer) -> SafeString:
     """Each week's last day."""
-    running, quota, days = _running(shown.by_day), shown.quota_minor or 0, shown.progress.days
+    totals, quota, days = running(shown.by_day), shown.quota_minor or 0, shown.progress.days
     said = write if shown.money else (lambda minor: formats.percent(minor, quota))
-    at = [*range(7, len(running), 7)]
-    if len(running) > 1 and (not at or at[-1] != len(running) - 1):
-        at.append(len(running) - 1)
+    at = [*range(7, len(totals), 7)]
+    if len(totals) > 1 and (not at or at[-1] != len(totals) - 1):
+        at.append(len(totals) - 1)
     return charts.table_twin(
-        "Credit against plan",
-        ("To the end of", "Credited", "Linear plan"),
+        _("Credit against plan"),
+        (_("To the end of"), _("Credited"), _("Linear plan")),
         [
             (
-                f"{shown.period.starts + timedelta(days=day - 1):%-d %b}",
-                said(running[day]),
+                formats.day_short(shown.period.starts + timedelta(days=day - 1)),
+                said(totals[day]),
                 said(quota * day // days),
             )
             for day in at
@@ -596,19 +633,21 @@ def _band_names() -> list[str]:
     return [f"{low}\N{EN DASH}{high}" for low, high in pairwise(edges)] + [f"{BANDS[-1]}+"]
 
 
-def _spread(shown: Board) -> SafeString:
+def spread(shown: Board) -> SafeString:
     middles = [edge + 10 for edge in (0, *BANDS)]
     tones = [charts.standing(middle, 100, shown.pace_ppm).tone for middle in middles]
     bins = [
         charts.Bin(name, count, tone)
         for name, count, tone in zip(_band_names(), shown.bands, tones, strict=True)
     ]
-    return charts.histogram(bins, label="Reps by per cent of quota")
+    return charts.histogram(bins, label=_("Reps by per cent of quota"))
 
 
-def _spread_table(shown: Board) -> SafeString:
+def spread_table(shown: Board) -> SafeString:
     return charts.table_twin(
-        "Attainment spread", ("Per cent of quota", "Reps"), list(zip(_band_names(), shown.bands, strict=True))
+        _("Attainment spread"),
+        (_("Per cent of quota"), _("Reps")),
+        list(zip(_band_names(), shown.bands, strict=True)),
     )
 
 
@@ -641,19 +680,26 @@ def _flow(shown: Board, write: Writer) -> dict[str, SafeString] | None:
     links = [charts.Link(f"s:{s}", f"p:{p}", v) for (s, p), v in into.items()]
     links += [charts.Link(f"p:{p}", f"o:{o}", v) for (p, o), v in out.items()]
     rows = [
-        (f"{s.replace('-', ' ').capitalize()} to {p}", said(v))
+        (
+            _("%(segment)s to %(publisher)s") % {"segment": s.replace("-", " ").capitalize(), "publisher": p},
+            said(v),
+        )
         for (s, p), v in sorted(into.items(), key=lambda x: -x[1])
     ]
     return {
         "chart": charts.sankey(
-            columns, links, label="Credit from customer segment over publisher to its origin", write=said
+            columns, links, label=_("Credit from customer segment over publisher to its origin"), write=said
         ),
-        "table": charts.table_twin("Where the credit comes from", ("Flow", "Credit"), rows),
+        "table": charts.table_twin(_("Where the credit comes from"), (_("Flow"), _("Credit")), rows),
     }
 
 
 def _publisher(flow: Flow, named: set[str]) -> str:
-    return flow.publisher if flow.publisher in named else f"Other, {ORIGINS[flow.origin].lower()}"
+    return (
+        flow.publisher
+        if flow.publisher in named
+        else _("Other, %(ORIGINS)s") % {"ORIGINS": ORIGINS[flow.origin].lower()}
+    )
 
 
 def _by_size(flows: dict[tuple[str, str], int], place: int) -> list[str]:

@@ -17,6 +17,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import Role
 from config import clock, exporting
+from config.language import _, later
 from config.refusals import Refusal
 from quotas.models import FiscalCalendar, Grain, Period, PeriodClose, PeriodState, Seal
 from quotas.selectors import closing, closing_tables, exports
@@ -35,9 +36,9 @@ class Years(forms.CharField):
         text = super().clean(value)
         years: list[int] = []
         for word in _SEVERAL.sub(r"\1-\2", text).replace(",", " ").split():
-            first, _, last = word.partition("-")
+            first, _rest, last = word.partition("-")
             if not _YEAR.fullmatch(first) or (last and not _YEAR.fullmatch(last)):
-                raise forms.ValidationError("Write years as 2017, or 2018 2019 2020, or 2018-2020.")
+                raise forms.ValidationError(_("Write years as 2017, or 2018 2019 2020, or 2018-2020."))
             years += range(int(first), int(last or first) + 1)
         return years
 
@@ -47,52 +48,58 @@ class OpenForm(forms.Form):
 
     use_required_attribute = False
     years = Years(
+        label=later("Years"),
         max_length=60,
-        help_text="2017, or 2018-2020. A year is named after the one in which it ends.",
-        error_messages={"required": "Say which years, such as 2017."},
+        help_text=later("2017, or 2018-2020. A year is named after the one in which it ends."),
+        error_messages={"required": later("Say which years, such as 2017.")},
         widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
-    calendar = forms.ChoiceField(choices=())
+    calendar = forms.ChoiceField(choices=(), label=later("Calendar"))
     state = forms.ChoiceField(
-        label="Months begin as",
+        label=later("Months begin as"),
         choices=[
-            (PeriodState.OPEN.value, "Open: they take credit at once"),
-            (PeriodState.FUTURE.value, "Future"),
+            (PeriodState.OPEN.value, later("Open: they take credit at once")),
+            (PeriodState.FUTURE.value, later("Future")),
         ],
     )
     plan = forms.BooleanField(
-        label="Write a plan for these years: every eligible line at 100 %, for everybody",
+        label=later("Write a plan for these years: every eligible line at 100 %, for everybody"),
         required=False,
-        help_text="Without a plan nothing is credited. It waits in review for a second comp admin.",
+        help_text=later("Without a plan nothing is credited. It waits in review for a second comp admin."),
     )
     name = forms.CharField(
         max_length=80,
-        error_messages={"required": "Give the calendar a name."},
+        error_messages={"required": later("Give the calendar a name.")},
         widget=forms.TextInput(attrs={"placeholder": "Calendar years"}),
+        label=later("Name"),
     )
     letters = forms.CharField(
-        label="Prefix",
+        label=later("Prefix"),
         max_length=4,
-        error_messages={"required": "One to four letters, such as CY."},
-        help_text="Names of its periods begin with it: CY17, CY17-Q3.",
+        error_messages={"required": later("One to four letters, such as CY.")},
+        help_text=later("Names of its periods begin with it: CY17, CY17-Q3."),
         widget=forms.TextInput(attrs={"placeholder": "CY", "autocomplete": "off"}),
     )
     first_month = forms.TypedChoiceField(
-        label="Years begin in",
+        label=later("Years begin in"),
         choices=list(MONTHS.items()),
         coerce=int,
         initial=1,
     )
     time_zone = forms.CharField(
         max_length=64,
-        help_text="IANA name; a close date is a day in it.",
-        error_messages={"required": "Such as Europe/Berlin or UTC."},
+        help_text=later("IANA name; a close date is a day in it."),
+        error_messages={"required": later("Such as Europe/Berlin or UTC.")},
+        label=later("Time zone"),
     )
     business_unit = forms.CharField(
         required=False,
         max_length=120,
-        help_text="A team of this name is made at the top; who is in it, or below it, sells by this calendar.",
+        help_text=later(
+            "A team of this name is made at the top; who is in it, or below it, sells by this calendar."
+        ),
         widget=forms.TextInput(attrs={"placeholder": "Maven Computers", "autocomplete": "off"}),
+        label=later("Business unit"),
     )
     of_a_new_one: Final = ("name", "letters", "first_month", "time_zone", "business_unit")
 
@@ -100,7 +107,7 @@ class OpenForm(forms.Form):
         super().__init__(*args, **options)
         self.known = {str(each.pk): each for each in known}
         choices = [(pk, f"{each.name} ({each.prefix})") for pk, each in self.known.items()]
-        self.fields["calendar"].choices = [*choices, (NEW, "A new calendar")]  # type: ignore[attr-defined]
+        self.fields["calendar"].choices = [*choices, (NEW, _("A new calendar"))]  # type: ignore[attr-defined]
         self.fields["time_zone"].initial = known[0].time_zone if known else "UTC"
         if self.is_bound and self.data.get("calendar") != NEW:
             for name in self.of_a_new_one:
@@ -112,7 +119,7 @@ class OpenForm(forms.Form):
             for name in ("name", "letters", "business_unit"):
                 if found.get(name):
                     self.add_error(
-                        name, "This is of a new calendar: choose “A new calendar” above, or empty it."
+                        name, _("This is of a new calendar: choose “A new calendar” above, or empty it.")
                     )
         return found
 
@@ -225,11 +232,15 @@ def periods(request: HtmxRequest) -> HttpResponseBase:
 
 def _said(made: calendars.Opened) -> str:
     years = [period.name for period in made.periods if period.grain == Grain.YEAR]
-    told = f"{', '.join(years)} of {made.calendar.name}: {12 * len(years)} months."
+    told = _("%(years)s of %(calendar_name)s: %(value)s months.") % {
+        "years": ", ".join(years),
+        "calendar_name": made.calendar.name,
+        "value": 12 * len(years),
+    }
     if made.unit is not None:
-        told += f" {made.unit.name} sells by it."
+        told += _(" %(unit_name)s sells by it.") % {"unit_name": made.unit.name}
     if made.plan is not None:
-        told += f" {made.plan} waits in review for a second comp admin."
+        told += _(" %(plan)s waits in review for a second comp admin.") % {"plan": made.plan}
     return told
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.language import _
 from config.refusals import NotFound, Problem, Refusal
 from quotas.models import CloseState, Grain, Measure, Period, PeriodClose, PeriodState, Seal
 from quotas.selectors import closing as selectors
@@ -52,7 +53,7 @@ def period(request: HtmxRequest, name: str) -> HttpResponseBase:
         return redirect("quotas:periods")
     if form := exporting.asked(request):
         close = _asked_close(month, given(request.GET, "close"))
-        title = f"What {close} froze"
+        title = _("What %(close)s froze") % {"close": close}
         table = closing_tables.frozen(close)
         return exporting.answer(
             request, form, name=f"{month.name} close {close.version}", title=title, table=table
@@ -110,7 +111,11 @@ def _page(
         "newest": newest,
         "blockers": selectors.blockers(items),
         "acknowledge": [
-            Asked(item, item.slug in request.POST.getlist("seen"), _text(request, f"why-{item.slug}"))
+            Asked(
+                item,
+                item.slug in request.POST.getlist("seen"),
+                _text(request, f"why-{item.slug}"),
+            )
             for item in selectors.to_acknowledge(items)
         ],
         "note": _text(request, "note"),
@@ -173,7 +178,7 @@ def _steps(close: PeriodClose | None) -> list[tuple[str, str]]:
 
 def _compared(versions: Sequence[Version]) -> list[tuple[Measure, list[int]]]:
     """By measure, what each version came to, direct and overlay together."""
-    measures = {measure.pk: measure for version in versions for measure, _ in version.totals}
+    measures = {measure.pk: measure for version in versions for measure, _rest in version.totals}
     return [
         (
             measure,
@@ -214,47 +219,53 @@ def _measures() -> list[Measure]:
 
 def _prove(_request: HtmxRequest, user: User, month: Period) -> str:
     parity.prove_period(period_id=month.pk, by=user, at=clock.now())
-    return f"Parity of {month.name} is proved anew; the checklist says how it came out."
+    return _("Parity of %(month_name)s is proved anew; the checklist says how it came out.") % {
+        "month_name": month.name
+    }
 
 
 def _ask(request: HtmxRequest, user: User, month: Period) -> str:
     closing.ask_close(period_id=month.pk, by=user, at=clock.now(), note=_text(request, "note"))
-    return f"Asked for. Nothing posts into {month.name} any more; another comp admin approves its close."
+    return _(
+        "Asked for. Nothing posts into %(month_name)s any more; another comp admin approves its close."
+    ) % {"month_name": month.name}
 
 
 def _approve(request: HtmxRequest, user: User, month: Period) -> str:
     seen = {slug: _text(request, f"why-{slug}") for slug in request.POST.getlist("seen")}
     closing.approve_close(close_id=_standing(month).pk, by=user, at=clock.now(), acknowledged=seen)
-    return f"Approved: {month.name} is being closed."
+    return _("Approved: %(month_name)s is being closed.") % {"month_name": month.name}
 
 
 def _call_back(request: HtmxRequest, user: User, month: Period) -> str:
     close = _standing(month)
     closing.call_back(close_id=close.pk, by=user, at=clock.now(), note=_text(request, "note"))
     if close.state == CloseState.ASKED:
-        return f"Called back: {month.name} is open again."
-    return f"Called back: {month.name} stays closed."
+        return _("Called back: %(month_name)s is open again.") % {"month_name": month.name}
+    return _("Called back: %(month_name)s stays closed.") % {"month_name": month.name}
 
 
 def _go_on(_request: HtmxRequest, user: User, month: Period) -> str:
     closing.go_on(close_id=_standing(month).pk, by=user, at=clock.now())
-    return "The close goes on with the step that was not done."
+    return _("The close goes on with the step that was not done.")
 
 
 def _open(_request: HtmxRequest, user: User, month: Period) -> str:
     closing.open_month(period_id=month.pk, by=user, at=clock.now())
-    return f"{month.name} is open: it takes credit."
+    return _("%(month_name)s is open: it takes credit.") % {"month_name": month.name}
 
 
 def _ask_reopen(request: HtmxRequest, user: User, month: Period) -> str:
     closing.ask_reopen(period_id=month.pk, reason=_text(request, "reason"), by=user, at=clock.now())
-    return f"Asked for. Another comp admin reopens {month.name}."
+    return _("Asked for. Another comp admin reopens %(month_name)s.") % {"month_name": month.name}
 
 
 def _reopen(_request: HtmxRequest, user: User, month: Period) -> str:
     close = _standing(month)
     closing.reopen(close_id=close.pk, by=user, at=clock.now())
-    return f"{month.name} is open again. Version {close.version} stays as it was; its next close is version {close.version + 1}."
+    return _(
+        "%(month_name)s is open again. Version %(version)s stays as it was; its next close is version %(next)s."
+    ) % {"month_name": month.name, "version": close.version, "next": close.version + 1}
 
 
 _ACTIONS: Final[dict[str, Callable[[HtmxRequest, User, Period], str]]] = {
@@ -276,7 +287,7 @@ def _text(request: HtmxRequest, name: str) -> str:
 def _standing(month: Period) -> PeriodClose:
     close = selectors.standing(month)
     if close is None:
-        raise NotFound.of("unknown_close", "There is no such close.")
+        raise NotFound.of("unknown_close", _("There is no such close."))
     return close
 
 

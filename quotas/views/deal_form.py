@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
+from django.db.models import Case, Exists, OuterRef, Value, When
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -15,6 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import clock
+from config.language import _, spoken
 from config.refusals import Problem, Refusal, Stale
 from marketplace.models import Customer, Offering
 from marketplace.selectors.eligibility import Chip, eligibility_strips
@@ -22,14 +24,15 @@ from marketplace.selectors.on_sale import NotSellable, why_not
 from marketplace.selectors.visibility import offerings_for
 from quotas.crediting.engine import Desired, Uncredited
 from quotas.crediting.explain import missing_unsaved
-from quotas.forms import DealForms, LineForm, ShareForm, choices, rearranged
-from quotas.models import Component, Deal, DealKind, DealState, Measure, Rep
-from quotas.selectors.deals import Duplicate, Sold, duplicates, rule_names
-from quotas.selectors.visibility import deals_for, may_log_for
+from quotas.forms import DealForms, LineForm, Part, ShareForm, choices, rearranged
+from quotas.models import AccountOwnership, Component, Deal, DealKind, DealState, Measure, Rep
+from quotas.selectors.deals import Duplicate, Sold, Usual, duplicates, rule_names, usual_of
+from quotas.selectors.visibility import deals_for, may_log_for, rep_of
 from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
 from quotas.services.crediting import StandingChange, document, estimate
 from quotas.views import HtmxRequest, given, sales_user, signed_in, wants_part
+from quotas.views.deals import undo_of
 
 FOUND: Final = 12
 
@@ -78,7 +81,8 @@ def edit(request: HtmxRequest, pk: int) -> HttpResponse:
     if deal.state not in EDITABLE:
         messages.warning(
             request,
-            f"{deal.reference} is {deal.get_state_display().lower()}: only a draft or a returned deal can be edited.",
+            _("%(deal_reference)s is %(deal)s: only a draft or a returned deal can be edited.")
+            % {"deal_reference": deal.reference, "deal": spoken(deal.get_state_display()).lower()},
         )
         return redirect("quotas:deal", deal.pk)
     return _page(request, DealForms(user=user, today=clock.today(), draft=booking.draft_of(deal)), deal)
@@ -96,7 +100,11 @@ def amend(request: HtmxRequest, pk: int) -> HttpResponse:
     if request.method == "POST":
         return _amended(request, user, deal)
     if deal.state != DealState.APPROVED or deal.in_force.kind == DealKind.CONSUMPTION:
-        messages.warning(request, f"{deal.reference} cannot be amended: only an approved deal is.")
+        messages.warning(
+            request,
+            _("%(deal_reference)s cannot be amended: only an approved deal is.")
+            % {"deal_reference": deal.reference},
+        )
         return redirect("quotas:deal", deal.pk)
     return _page(
         request,
@@ -140,7 +148,8 @@ def _amended(request: HtmxRequest, user: User, deal: Deal) -> HttpResponse:
         return _page(request, entered, deal, wrong=entered.place(refused.problems))
     messages.success(
         request,
-        f"The amendment of {saved.reference} waits for approval. Until then its credit stays as it is.",
+        _("The amendment of %(saved_reference)s waits for approval. Until then its credit stays as it is.")
+        % {"saved_reference": saved.reference},
     )
     return redirect("quotas:deal", saved.pk)
 
@@ -172,9 +181,10 @@ def _sent(request: HtmxRequest, user: User, deal: Deal | None) -> HttpResponse:
         return _page(request, entered, deal, wrong=entered.place(refused.problems))
     messages.success(
         request,
-        f"{saved.reference} is submitted and waits for approval."
+        _("%(saved_reference)s is submitted and waits for approval.") % {"saved_reference": saved.reference}
         if do == "submit"
-        else f"{saved.reference} is saved as a draft.",
+        else _("%(saved_reference)s is saved as a draft.") % {"saved_reference": saved.reference},
+        extra_tags=undo_of(do, saved.pk),
     )
     return redirect("quotas:deal", saved.pk)
 
@@ -182,7 +192,9 @@ def _sent(request: HtmxRequest, user: User, deal: Deal | None) -> HttpResponse:
 def _unreadable(entered: DealForms, readable: bool) -> list[Problem]:
     """Where every field can be read and there is still no deal: what no field can say."""
     if readable and entered.owner is None:
-        return [Problem("no_rep", "You are no rep, so you cannot own a deal: ask a comp admin to add you.")]
+        return [
+            Problem("no_rep", _("You are no rep, so you cannot own a deal: ask a comp admin to add you."))
+        ]
     return []
 
 
@@ -203,7 +215,10 @@ def _already(request: HtmxRequest, user: User, draft: DealDraft, refused: Refusa
     first = deals_for(user, clock.today()).filter(source=draft.source, external_id=draft.external_id).first()
     if first is None:
         raise refused
-    messages.info(request, f"This deal is logged already: it is {first.reference}.")
+    messages.info(
+        request,
+        _("This deal is logged already: it is %(first_reference)s.") % {"first_reference": first.reference},
+    )
     return redirect("quotas:deal", first.pk)
 
 
@@ -216,10 +231,12 @@ def _page(
     stale: bool = False,
 ) -> HttpResponse:
     refused = bool(wrong) or any(form.errors for form in entered.parts)
+    _start_at(request, entered, refused=refused)
     context = {
         "entered": entered,
         "deal": deal,
         "amends": entered.amends,
+        "usual": _usual(entered),
         "revision": request.POST.get("revision") or (deal.revision if deal else ""),
         "lines": _lines(entered),
         "shares": _shares(entered),
@@ -231,6 +248,51 @@ def _page(
     }
     template = "quotas/deal_form.html#form" if wants_part(request) else "quotas/deal_form.html"
     return render(request, template, context, status=422 if refused else 200)
+
+
+def _start_at(request: HtmxRequest, entered: DealForms, *, refused: bool) -> None:
+    """Where the cursor stands: in the first field that is wrong, in a row that was just added, else in the first one of a new deal."""
+    do = request.POST.get("do", "")
+    place: tuple[Part, str] | None = None
+    if refused:
+        wrong = (
+            (form, name)
+            for form in (entered.head, *entered.lines, *entered.shares)
+            for name in form.fields
+            if name in form.errors
+        )
+        place = next(wrong, None)
+    elif do == "add-line" or do.startswith("remove-line-"):
+        place = entered.lines[-1], "offering"
+    elif do == "add-share" or do.startswith("remove-share-"):
+        place = entered.shares[-1], "rep"
+    elif request.method == "GET":
+        place = (entered.lines[0], "amount") if entered.amends else (entered.head, "customer")
+    if place is not None:
+        place[0].fields[place[1]].widget.attrs["autofocus"] = True
+
+
+@dataclass(frozen=True, slots=True)
+class UsualShown:
+    """What the customer bought before, as the form proposes it."""
+
+    customer_id: int
+    last: Deal | None
+    code: str
+    offerings: list[tuple[str, str]]
+    currency_taken: bool = False
+
+
+def _usual(entered: DealForms) -> UsualShown | None:
+    """4 queries, none without a customer."""
+    if entered.customer is None or entered.amends:
+        return None
+    found: Usual = usual_of(entered.customer.pk, deals_for(entered.user, entered.today))
+    on_sale = [offering for offering in found.offerings if why_not(offering, entered.today) is None]
+    options = [
+        (name, _("%(name)s, sold before") % {"name": label}) for name, label in _offering_options(on_sale)
+    ]
+    return UsualShown(entered.customer.pk, found.last, found.currency, options)
 
 
 # --- while it is typed ------------------------------------------------------------------------------------
@@ -248,8 +310,22 @@ def live(request: HtmxRequest) -> HttpResponse:
     if known and request.POST.get("amends"):
         deal = _amendable(user, int(text))
         entered = DealForms(user=user, today=clock.today(), data=request.POST, amends=deal)
-    context: dict[str, Any] = {"panel": _panel(entered, deal, user), "entered": entered, "live": True}
-    if request.POST.get("left"):
+    left = bool(request.POST.get("left"))
+    usual = _usual(entered) if left else None
+    if usual and usual.code and request.POST.get("usual_of") != str(usual.customer_id):
+        # Another customer than before: the currency of its last deal, which can be changed.
+        data = request.POST.copy()
+        data["currency"] = usual.code
+        taken = entered.currency is None or entered.currency.code != usual.code
+        entered = DealForms(user=user, today=clock.today(), data=data)
+        usual = replace(usual, currency_taken=taken)
+    context: dict[str, Any] = {
+        "panel": _panel(entered, deal, user),
+        "entered": entered,
+        "live": True,
+        "usual": usual,
+    }
+    if left:
         entered.check()
         draft = entered.draft(strict=False)
         if draft is not None:
@@ -325,7 +401,7 @@ def _choices(entered: DealForms) -> dict[str, Any]:
 
 def _offering_options(found: Sequence[Offering]) -> list[tuple[str, str]]:
     names = choices(found)
-    return [(names[o.pk], f"{o.publisher.name}, {o.get_kind_display().lower()}") for o in found]
+    return [(names[o.pk], f"{o.publisher.name}, {spoken(o.get_kind_display()).lower()}") for o in found]
 
 
 def _rep_options(found: Sequence[Rep]) -> list[tuple[str, str]]:
@@ -372,11 +448,11 @@ def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
     panel = Panel(remainder_ppm=entered.remainder_ppm)
     draft = entered.draft(strict=False)
     if draft is None or not draft.lines:
-        panel.hint = "Enter an offering and an amount: the credit appears here as you type."
+        panel.hint = _("Enter an offering and an amount: the credit appears here as you type.")
         return panel
     panel.duplicates = _duplicates(draft, deal)
     if panel.remainder_ppm:
-        panel.hint = "The credit appears once the split adds up to 100%."
+        panel.hint = _("The credit appears once the split adds up to 100%.")
         return panel
     at = clock.now()
     blocking = [
@@ -403,7 +479,7 @@ def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
     if entered.amends:
         _instead_of(panel, found.stands)
     if not panel.measures and not panel.nothing:
-        panel.hint = "This deal counts in no measure."
+        panel.hint = _("This deal counts in no measure.")
     return panel
 
 
@@ -416,7 +492,7 @@ def _fill(
     moved = {(change.measure_id, change.rep_id): change for change in standings}
     by_rule: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))
     for credit in credits:
-        name = f"{Component(credit.component).label}: {rules[credit.rule_version_id]}"
+        name = f"{spoken(Component(credit.component).label)}: {rules[credit.rule_version_id]}"
         by_rule[credit.measure_id, credit.rep_id][name] += credit.amount
     shown = {
         pk: MeasureShown(measure)
@@ -451,7 +527,12 @@ def _reasons(gaps: Sequence[Uncredited], draft: DealDraft) -> list[str]:
     told = missing_unsaved(gaps, [document(draft)])
     lines = len(draft.lines) > 1
     return list(
-        dict.fromkeys(f"Line {each.line_no}: {each.sentence}" if lines else each.sentence for each in told)
+        dict.fromkeys(
+            _("Line %(line_no)s: %(sentence)s") % {"line_no": each.line_no, "sentence": each.sentence}
+            if lines
+            else each.sentence
+            for each in told
+        )
     )
 
 
@@ -476,7 +557,7 @@ def find(request: HtmxRequest, what: str) -> HttpResponse:
     user = _seller(request)
     words = _words(request)
     if what == "customers":
-        customers = _customers(words)
+        customers = _customers(words, rep_of(user))
         names = choices(customers)
         found = [(names[c.pk], f"{c.segment.replace('-', ' ').capitalize()}, {c.country}") for c in customers]
     elif what == "offerings":
@@ -494,11 +575,21 @@ def _words(request: HtmxRequest) -> str:
     return given(request.GET, name)
 
 
-def _customers(words: str) -> Sequence[Customer]:
-    found = Customer.objects.order_by("name", "pk")
+def _customers(words: str, me: Rep | None) -> Sequence[Customer]:
+    """The own accounts first, then those whose name begins so. 1 query."""
+    found = Customer.objects.all()
     for word in words.split():
         found = found.filter(name__icontains=word.strip("()"))
-    return list(found[:FOUND]) if words else []
+    own = AccountOwnership.objects.filter(
+        customer=OuterRef("pk"), rep=me, effective__contains=clock.today(), superseded_at=None
+    )
+    ranked = found.annotate(
+        own=Exists(own) if me else Value(False),
+        begins=Case(When(name__istartswith=words.split()[0], then=True), default=False)
+        if words
+        else Value(False),
+    )
+    return list(ranked.order_by("-own", "-begins", "name", "pk")[:FOUND]) if words else []
 
 
 def _offerings(user: User, words: str) -> Sequence[Offering]:

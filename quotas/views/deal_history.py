@@ -8,6 +8,7 @@ from datetime import datetime
 from django.db.models import QuerySet
 
 from config import formats
+from config.language import _, spoken
 from quotas.models import (
     CreditEntry,
     Deal,
@@ -87,7 +88,7 @@ def amendments(
     waiting = [deal for deal in deals if deal.amended_at is not None]
     before = expected_credit(waiting, versions=[deal.in_force for deal in waiting])
     after = expected_credit(waiting)
-    reps = {rep for each in (*before.values(), *after.values()) for _, rep in each.by_rep}
+    reps = {rep for each in (*before.values(), *after.values()) for _rest, rep in each.by_rep}
     names = dict(people.filter(pk__in=reps).values_list("pk", "name"))
     return {
         deal.pk: Amendment(
@@ -124,11 +125,11 @@ def _credit(
 def changes(old: DealVersion, new: DealVersion) -> list[Change]:
     """What differs between two versions of a deal, in words; their lines and shares are read."""
     found = [
-        Change("Title", old.title, new.title),
-        Change("Kind", old.get_kind_display(), new.get_kind_display()),
-        Change("Close date", f"{old.close_date:%-d %b %Y}", f"{new.close_date:%-d %b %Y}"),
-        Change("Currency", old.currency_id, new.currency_id),
-        Change("New customer", "yes" if old.new_customer else "no", "yes" if new.new_customer else "no"),
+        Change(_("Title"), old.title, new.title),
+        Change(_("Kind"), spoken(old.get_kind_display()), spoken(new.get_kind_display())),
+        Change(_("Close date"), formats.day(old.close_date), formats.day(new.close_date)),
+        Change(_("Currency"), old.currency_id, new.currency_id),
+        Change(_("New customer"), "yes" if old.new_customer else "no", "yes" if new.new_customer else "no"),
     ]
     lines_before, lines_after = _by_number(old), _by_number(new)
     for number in sorted({*lines_before, *lines_after}):
@@ -136,7 +137,10 @@ def changes(old: DealVersion, new: DealVersion) -> list[Change]:
         line = after or before
         found.append(
             Change(
-                f"Line {number}, {line.offering.name}" if line else "",
+                _("Line %(number)s, %(offering_name)s")
+                % {"number": number, "offering_name": line.offering.name}
+                if line
+                else "",
                 _line(before, old) if before else "",
                 _line(after, new) if after else "",
             )
@@ -144,7 +148,11 @@ def changes(old: DealVersion, new: DealVersion) -> list[Change]:
     shares_before = {share.rep.name: share.ppm for share in old.shares.all()}
     shares_after = {share.rep.name: share.ppm for share in new.shares.all()}
     found += [
-        Change(f"Share of {name}", _percent(shares_before.get(name)), _percent(shares_after.get(name)))
+        Change(
+            _("Share of %(name)s") % {"name": name},
+            _percent(shares_before.get(name)),
+            _percent(shares_after.get(name)),
+        )
         for name in dict.fromkeys([*shares_before, *shares_after])
     ]
     return [change for change in found if change.before != change.after]
@@ -157,9 +165,9 @@ def _by_number(version: DealVersion) -> dict[int, DealLine]:
 def _line(line: DealLine, version: DealVersion) -> str:
     said = formats.money(line.amount_minor, version.currency_id, version.currency.exponent)
     if line.quantity is not None:
-        said += f", {line.quantity.normalize():f} units"
+        said += _(", %(quantity)s units") % {"quantity": f"{line.quantity.normalize():f}"}
     if line.term_months:
-        said += f", {line.term_months} months"
+        said += _(", %(term_months)s months") % {"term_months": line.term_months}
     return f"{said}, {line.plan.name}" if line.plan else said
 
 
@@ -225,7 +233,7 @@ def timeline(
     for entry in entries:
         postings[entry.posting_id].append(entry)
     taken: set[int] = set()
-    for _, posted in sorted(postings.items()):
+    for _rest, posted in sorted(postings.items()):
         posting = posted[0].posting
         place = _event_of(deal, events, posted[0], taken)
         effect: dict[Measure, int] = defaultdict(int)
@@ -235,7 +243,9 @@ def timeline(
         if place is None:
             steps.append(
                 Step(
-                    title="Recredited" if posting.kind == "recredit" else "Credit followed another deal",
+                    title=_("Recredited")
+                    if posting.kind == "recredit"
+                    else _("Credit followed another deal"),
                     who="",
                     at=posting.recorded_at,
                     note=posting.reason,
@@ -266,12 +276,16 @@ def _event_of(deal: Deal, events: Sequence[DealEvent], entry: CreditEntry, taken
 
 
 def _who(event: DealEvent, relieved: str) -> str:
-    return f"{event.by.name} for {relieved}" if relieved else str(event.by.name)
+    return (
+        _("%(by_name)s for %(relieved)s") % {"by_name": event.by.name, "relieved": relieved}
+        if relieved
+        else str(event.by.name)
+    )
 
 
 def _title(event: DealEvent) -> str:
     if event.action == DealAction.AMENDMENT_REJECTED and event.version.recorded_by_id == event.by_id:
-        return "Amendment withdrawn"
+        return _("Amendment withdrawn")
     if event.action == DealAction.AMENDMENT_APPROVED and event.version.kind == DealKind.CONSUMPTION:
-        return "Usage changed"
-    return str(event.get_action_display())
+        return _("Usage changed")
+    return spoken(event.get_action_display())

@@ -15,7 +15,8 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import calls, clock, exporting
+from config import calls, clock, exporting, formats
+from config.language import _, later, spoken
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -72,6 +73,17 @@ STATES: Final = (
 )
 
 
+SORTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "closed": ("latest_version__close_date", "id"),
+    "-closed": ("-latest_version__close_date", "-id"),
+    "customer": ("customer__name", "id"),
+    "-customer": ("-customer__name", "-id"),
+    "owner": ("owner__name", "id"),
+    "-owner": ("-owner__name", "-id"),
+}
+NEWEST_FIRST: Final = ("-id",)
+
+
 # --- the list ---------------------------------------------------------------------------------------------
 
 
@@ -114,7 +126,8 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
     stateless = narrowed(visible, criteria, but_state=True, names=names)
     held = stateless.filter(held=True).count()
     amended = stateless.filter(amended_at__isnull=False).count() if names else 0
-    keyset = Keyset(Deal, ("-id",))
+    sort = given(request.GET, "sort") if names else ""
+    keyset = Keyset(Deal, SORTS.get(sort, NEWEST_FIRST))
     try:
         place = keyset.place(request.GET.get("cursor", ""))
     except BadQuery:  # an old or altered address: start at the beginning
@@ -131,16 +144,17 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
         else amended
         if criteria.amended
         else sum(counts.values()),
-        "chips": [("", "All", sum(counts.values()))]
+        "chips": [("", _("All"), sum(counts.values()))]
         + [
-            (state.value, state.label, counts.get(state.value, 0))
+            (state.value, spoken(state.label), counts.get(state.value, 0))
             for state in STATES
             if counts.get(state.value)
         ]
-        + ([("held", "Held", held)] if names and (held or criteria.held) else [])
-        + ([("amended", "Amendment waits", amended)] if names and (amended or criteria.amended) else []),
+        + ([("held", _("Held"), held)] if names and (held or criteria.held) else [])
+        + ([("amended", _("Amendment waits"), amended)] if names and (amended or criteria.amended) else []),
         "chosen": "held" if criteria.held else "amended" if criteria.amended else criteria.state,
         "criteria": criteria,
+        "sort": sort if sort in SORTS else "",
         "choices": _periods(user, criteria.period),
         "names": names,
         "me": me,
@@ -241,46 +255,58 @@ class Entries:
 ACTIONS: Final[Mapping[str, Action]] = {
     action.name: action
     for action in (
-        Action("submit", "Submit", icon="send", css="primary"),
-        Action("approve", "Approve", icon="check", css="primary"),
+        Action("submit", later("Submit"), icon="send", css="primary"),
+        Action("approve", later("Approve"), icon="check", css="primary"),
         Action(
             "return",
-            "Return",
+            later("Return"),
             icon="undo-2",
-            asks="It goes back to its owner to be mended, with your reason.",
+            asks=later("It goes back to its owner to be mended, with your reason."),
         ),
         Action(
-            "reject", "Reject", icon="x", css="danger", asks="It is turned down for good, with your reason."
+            "reject",
+            later("Reject"),
+            icon="x",
+            css="danger",
+            asks=later("It is turned down for good, with your reason."),
         ),
-        Action("hold", "Hold", icon="pause", asks="Its credit leaves attainment until it is released."),
-        Action("release", "Release", icon="play"),
-        Action("withdraw", "Withdraw the amendment", icon="undo-2"),
+        Action(
+            "hold",
+            later("Hold"),
+            icon="pause",
+            asks=later("Its credit leaves attainment until it is released."),
+        ),
+        Action("release", later("Release"), icon="play"),
+        Action("take-back", later("Take back"), icon="undo-2"),
+        Action("withdraw", later("Withdraw the amendment"), icon="undo-2"),
         Action(
             "cancel-part",
-            "Cancel a part",
+            later("Cancel a part"),
             icon="scissors",
-            asks="Say what is left of each line. What is cancelled loses its credit at once, in the deal's own split.",
+            asks=later(
+                "Say what is left of each line. What is cancelled loses its credit at once, in the deal's own split."
+            ),
             form="quotas/_deal_part_form.html",
         ),
         Action(
             "cancel",
-            "Cancel deal",
+            later("Cancel deal"),
             icon="ban",
             css="danger",
-            asks="It is taken out. Credit that was posted is reversed exactly, entry by entry.",
+            asks=later("It is taken out. Credit that was posted is reversed exactly, entry by entry."),
         ),
     )
 }
 
 
 OF_AMENDMENTS: Final[Mapping[str, Action]] = {
-    "approve": Action("approve", "Approve the amendment", icon="check", css="primary"),
+    "approve": Action("approve", later("Approve the amendment"), icon="check", css="primary"),
     "reject": Action(
         "reject",
-        "Reject the amendment",
+        later("Reject the amendment"),
         icon="x",
         css="danger",
-        asks="What stands goes on standing. Whoever proposed it reads your reason.",
+        asks=later("What stands goes on standing. Whoever proposed it reads your reason."),
     ),
 }
 
@@ -306,7 +332,7 @@ def _refund(deal: Deal) -> RefundShown:
 
 
 def _plain(amount_minor: int, currency: Currency) -> str:
-    return f"{Decimal(amount_minor).scaleb(-currency.exponent):,.{currency.exponent}f}"
+    return formats.entered(Decimal(amount_minor).scaleb(-currency.exponent), currency.exponent, grouped=True)
 
 
 @require_safe
@@ -362,6 +388,7 @@ def _deal_page(
             for line in row.lines
         ],
         "next": _next(request, ""),
+        "may_log": user.has_role(Role.REP, Role.MANAGER),
         "duplicates": [],
     }
     if publisher is None:
@@ -389,7 +416,7 @@ def _deal_page(
             else [],
         }
         if found.state in (*EDITABLE, DealState.SUBMITTED):
-            context |= {"expected": _expected(found)}
+            context |= {"expected": _expected(user, found)}
         if found.amended_at is not None:
             measures = Measure.objects.select_related("currency").in_bulk()
             context["amendment"] = amendments([found], measures, people=reps_for(user, today))[found.pk]
@@ -431,8 +458,9 @@ def _gaps(user: User, found: Deal) -> list[UncreditedLine]:
     return [gap for gap in gaps if gap.rep_id is None or (me is not None and gap.rep_id == me.pk)]
 
 
-def _expected(found: Deal) -> dict[str, Any]:
-    expected = expected_credit([found])[found.pk]
+def _expected(user: User, found: Deal) -> dict[str, Any]:
+    """As the form's estimate said it: without overlay credit of reps whose numbers this person may not see."""
+    expected = expected_credit([found], seen_by=user, on=clock.today())[found.pk]
     measures = Measure.objects.select_related("currency").in_bulk(expected.by_measure)
     return {
         "amounts": [(measures[pk], amount) for pk, amount in sorted(expected.by_measure.items())],
@@ -446,6 +474,8 @@ def _actions(user: User, found: Deal) -> list[Action]:
     allowed: list[str] = []
     if found.state in EDITABLE and may_log_for(user, found.owner_id, today):
         allowed.append("submit")
+    if booking.may_recall(user, found, today):
+        allowed.append("take-back")
     if approving.may_approve(user, found, today):
         allowed += ["approve", "reject"] if found.amended_at else ["approve", "return", "reject"]
     if found.amended_at is not None and found.amended_by_id == user.pk:
@@ -465,6 +495,7 @@ def _actions(user: User, found: Deal) -> list[Action]:
 
 _SERVICES: Final[Mapping[str, Callable[..., Deal]]] = {
     "submit": booking.submit_deal,
+    "take-back": booking.recall_deal,
     "approve": approving.approve_deal,
     "return": approving.return_deal,
     "reject": approving.reject_deal,
@@ -475,21 +506,23 @@ _SERVICES: Final[Mapping[str, Callable[..., Deal]]] = {
     "withdraw": approving.withdraw_amendment,
 }
 _DONE: Final[Mapping[str, str]] = {
-    "submit": "{} is submitted and waits for approval.",
-    "approve": "{} is approved and its credit is posted.",
-    "return": "{} is returned to its owner.",
-    "reject": "{} is rejected.",
-    "hold": "The credit of {} is held.",
-    "release": "The credit of {} counts again.",
-    "cancel": "{} is cancelled.",
-    "cancel-part": "A part of {} is cancelled and its credit is reversed.",
-    "withdraw": "The amendment of {} is withdrawn.",
+    "submit": later("{} is submitted and waits for approval."),
+    "take-back": later("{} is with you again, as a draft."),
+    "approve": later("{} is approved and its credit is posted."),
+    "return": later("{} is returned to its owner."),
+    "reject": later("{} is rejected."),
+    "hold": later("The credit of {} is held."),
+    "release": later("The credit of {} counts again."),
+    "cancel": later("{} is cancelled."),
+    "cancel-part": later("A part of {} is cancelled and its credit is reversed."),
+    "withdraw": later("The amendment of {} is withdrawn."),
 }
 
 
+UNDONE_BY: Final[Mapping[str, str]] = {"submit": "take-back", "take-back": "submit", "hold": "release"}
 _DECIDED: Final[Mapping[str, str]] = {
-    "approve": "The amendment of {} is approved and the difference in credit is posted.",
-    "reject": "The amendment of {} is rejected.",
+    "approve": later("The amendment of {} is approved and the difference in credit is posted."),
+    "reject": later("The amendment of {} is rejected."),
 }
 
 
@@ -519,7 +552,9 @@ def _remaining(
             wrong.append(
                 Problem(
                     "not_an_amount",
-                    f"Line {number}: enter what is left, such as {_plain(12345, currency)}.",
+                    formats.misread(text)
+                    or _("Line %(number)s: enter what is left, such as %(plain)s.")
+                    % {"number": number, "plain": _plain(12345, currency)},
                     f"/lines/{number}",
                 )
             )
@@ -543,7 +578,7 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
         "expected_revision": int(revision) if revision.isdecimal() and len(revision) < 10 else None,
     }
     reason = request.POST.get("reason", "").replace("\x00", "").strip()
-    if action != "submit":
+    if action not in ("submit", "take-back"):
         order["reason"] = reason
     remaining: dict[int, str] = {}
     if action == "cancel-part":
@@ -571,9 +606,14 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
         return redirect("quotas:deal", pk)
     said = _DECIDED[action] if waited else _DONE[action]
     if action == "approve" and approving.waits(done):
-        said = "Your approval of {} is noted: it is above the limit and waits for its second approver."
-    messages.success(request, said.format(done.reference))
+        said = _("Your approval of {} is noted: it is above the limit and waits for its second approver.")
+    messages.success(request, said.format(done.reference), extra_tags=undo_of(action, pk))
     return redirect(_next(request, reverse("quotas:deal", args=[pk])))
+
+
+def undo_of(action: str, pk: int) -> str:
+    """The message tag that offers to undo what was done, where it can be."""
+    return f"undo:{reverse('quotas:deal-act', args=[pk, UNDONE_BY[action]])}" if action in UNDONE_BY else ""
 
 
 def _next(request: HtmxRequest, otherwise: str) -> str:

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Column, Table
+from config.language import _, later
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor
@@ -28,17 +29,20 @@ def _day(label: str, *, help_text: str = "") -> forms.DateField:
     return forms.DateField(
         label=label,
         help_text=help_text,
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2026-10-01."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
 
 
 def _reason(placeholder: str) -> forms.CharField:
     return forms.CharField(
-        label="Reason",
+        label=later("Reason"),
         max_length=delegating.LONGEST_REASON,
-        help_text="It stays in the audit trail.",
-        error_messages={"required": "Say why."},
+        help_text=later("It stays in the audit trail."),
+        error_messages={"required": later("Say why.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": placeholder}),
     )
 
@@ -47,17 +51,19 @@ class DelegationForm(Described):
     """Who stands in for whom, from the first day to the last."""
 
     of = forms.ModelChoiceField(
-        label="Approvals of", queryset=User.objects.none(), error_messages={"required": "Choose a manager."}
+        label=later("Approvals of"),
+        queryset=User.objects.none(),
+        error_messages={"required": later("Choose a manager.")},
     )
     to = forms.ModelChoiceField(
-        label="Are decided by",
+        label=later("Are decided by"),
         queryset=User.objects.none(),
-        help_text="A manager or a comp admin. Deals in which they have a share stay out of it.",
-        error_messages={"required": "Choose who stands in."},
+        help_text=later("A manager or a comp admin. Deals in which they have a share stay out of it."),
+        error_messages={"required": later("Choose who stands in.")},
     )
-    starts = _day("First day")
-    ends = _day("Last day", help_text="At most a year after the first.")
-    reason = _reason("Annual leave")
+    starts = _day(later("First day"))
+    ends = _day(later("Last day"), help_text=later("At most a year after the first."))
+    reason = _reason(later("Annual leave"))
 
     def __init__(self, *args: Any, user: User, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -66,7 +72,7 @@ class DelegationForm(Described):
             if not isinstance(field, forms.ModelChoiceField):
                 raise TypeError(name)
             field.queryset = people
-            field.empty_label = "Choose"
+            field.empty_label = _("Choose")
         if not user.has_role(Role.COMP_ADMIN):
             self.fields["of"].initial = user.pk
             self.fields["of"].widget = forms.HiddenInput()
@@ -76,10 +82,10 @@ class LimitForm(Described):
     """The amount, or nothing to lift the limit."""
 
     amount = forms.CharField(
-        label="Two people approve above",
+        label=later("Two people approve above"),
         required=False,
         max_length=24,
-        help_text="Empty: from that day on one approval is enough.",
+        help_text=later("Empty: from that day on one approval is enough."),
         widget=forms.TextInput(
             attrs={
                 "autocomplete": "off",
@@ -89,9 +95,9 @@ class LimitForm(Described):
             }
         ),
     )
-    currency = forms.ChoiceField(label="Currency", choices=())
-    starts = _day("From", help_text="For what is handed in from this day on. Never dated back.")
-    reason = _reason("Audit finding 14")
+    currency = forms.ChoiceField(label=later("Currency"), choices=())
+    starts = _day(later("From"), help_text=later("For what is handed in from this day on. Never dated back."))
+    reason = _reason(later("Audit finding 14"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -109,7 +115,12 @@ class LimitForm(Described):
         if written and currency is not None:
             cleaned["amount_minor"] = minor(written, currency.exponent)
             if cleaned["amount_minor"] is None:
-                self.add_error("amount", f"Enter an amount in {currency.code}, such as 1000000.")
+                self.add_error(
+                    "amount",
+                    formats.misread(written)
+                    or _("Enter an amount in %(currency_code)s, such as 1000000.")
+                    % {"currency_code": currency.code},
+                )
         return cleaned
 
 
@@ -145,7 +156,9 @@ def new(request: HtmxRequest) -> HttpResponse:
             _place(form, refusal.problems)
         else:
             messages.success(
-                request, f"{made.to.name} decides for {made.of.name} {delegating.in_words(made)}."
+                request,
+                _("%(to_name)s decides for %(of_name)s %(made)s.")
+                % {"to_name": made.to.name, "of_name": made.of.name, "made": delegating.in_words(made)},
             )
             return redirect("quotas:delegations")
     return _page(request, user, delegation=form)
@@ -163,7 +176,11 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
         for problem in refusal.problems:
             messages.error(request, problem.message)
     else:
-        messages.success(request, f"{ended.to.name} does not decide for {ended.of.name} any more.")
+        messages.success(
+            request,
+            _("%(to_name)s does not decide for %(of_name)s any more.")
+            % {"to_name": ended.to.name, "of_name": ended.of.name},
+        )
     return redirect("quotas:delegations")
 
 
@@ -191,9 +208,15 @@ def limit(request: HtmxRequest) -> HttpResponse:
             day = formats.day(read_["starts"])
             messages.success(
                 request,
-                f"From {day} on two people approve deals above {formats.money(made.amount_minor, made.currency_id, made.currency.exponent, trim=True)}."
+                _("From %(day)s on two people approve deals above %(amount_minor)s.")
+                % {
+                    "day": day,
+                    "amount_minor": formats.money(
+                        made.amount_minor, made.currency_id, made.currency.exponent, trim=True
+                    ),
+                }
                 if made is not None
-                else f"From {day} on one approval is enough.",
+                else _("From %(day)s on one approval is enough.") % {"day": day},
             )
             return redirect("quotas:delegations")
     return _page(request, user, limit_form=form)

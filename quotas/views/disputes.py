@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
+from config.language import _, later, spoken_choices
 from config.refusals import NotFound, Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -33,7 +34,7 @@ from quotas.views import HtmxRequest, given, signed_in, wants_part, with_query
 from quotas.views.adjustments import AdjustmentForm, of_dispute
 
 PAGE: Final = 50
-TABS: Final = (("", "Waiting"), ("answered", "Answered"), ("all", "All"))
+TABS: Final = (("", later("Waiting")), ("answered", later("Answered")), ("all", later("All")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +87,7 @@ def disputes(request: HtmxRequest) -> HttpResponseBase:
         "tabs": TABS,
         "show": show,
         "kind": kind,
-        "kinds": [("", "Everything wrong"), *DisputeKind.choices],
+        "kinds": [("", _("Everything wrong")), *spoken_choices(DisputeKind.choices)],
         "rep": rep,
         "narrowed": bool(kind or rep),
         "waiting": open_.count(),
@@ -107,35 +108,35 @@ def disputes(request: HtmxRequest) -> HttpResponseBase:
 class DisputeForm(Described):
     """What somebody says is wrong. What a row says already has no field."""
 
-    rep = forms.ChoiceField(label="Whose number", choices=())
-    kind = forms.ChoiceField(label="What is wrong", choices=DisputeKind.choices)
+    rep = forms.ChoiceField(label=later("Whose number"), choices=())
+    kind = forms.ChoiceField(label=later("What is wrong"), choices=spoken_choices(DisputeKind.choices))
     deal = forms.CharField(
-        label="Deal",
+        label=later("Deal"),
         required=False,
         max_length=20,
-        help_text="Leave it empty if it is about a whole period.",
+        help_text=later("Leave it empty if it is about a whole period."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "placeholder": "D-000123"}),
     )
     period = forms.CharField(
-        label="Period",
+        label=later("Period"),
         required=False,
         max_length=10,
-        help_text="As it is named, such as FY27-M01.",
+        help_text=later("As it is named, such as FY27-M01."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "periods", "placeholder": "FY27-M01"}),
     )
-    measure = forms.ChoiceField(label="Measure", required=False, choices=())
+    measure = forms.ChoiceField(label=later("Measure"), required=False, choices=())
     claimed = forms.CharField(
-        label="What it ought to be",
+        label=later("What it ought to be"),
         required=False,
         max_length=24,
-        help_text="If you know: the amount that you expect.",
+        help_text=later("If you know: the amount that you expect."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "decimal", "class": "num-in"}),
     )
     text = forms.CharField(
-        label="What happened",
+        label=later("What happened"),
         max_length=services.LONGEST,
-        help_text="What you expected, and why. Both sides read it.",
-        error_messages={"required": "Say what is wrong and why."},
+        help_text=later("What you expected, and why. Both sides read it."),
+        error_messages={"required": later("Say what is wrong and why.")},
         widget=forms.Textarea(attrs={"rows": 5}),
     )
 
@@ -144,7 +145,10 @@ class DisputeForm(Described):
         self.about = about
         self.measures = list(Measure.objects.select_related("currency").order_by("position", "pk"))
         self.fields["rep"].choices = [(each.slug, each.name) for each in about.reps]  # type: ignore[attr-defined]
-        self.fields["measure"].choices = [("", "Not about one"), *((m.slug, m.name) for m in self.measures)]  # type: ignore[attr-defined]
+        self.fields["measure"].choices = [  # type: ignore[attr-defined]
+            ("", _("Not about one")),
+            *((m.slug, m.name) for m in self.measures),
+        ]
         if len(about.reps) == 1:
             self.fields["rep"].widget = forms.HiddenInput()
             self.fields["rep"].initial = about.reps[0].slug
@@ -165,22 +169,25 @@ class DisputeForm(Described):
         cleaned["claimed_minor"] = None
         if cleaned.get("claimed"):
             if measure is None:
-                self.add_error("claimed", "Say in which measure you mean the amount.")
+                self.add_error("claimed", _("Say in which measure you mean the amount."))
             else:
                 exponent = measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
                 cleaned["claimed_minor"] = minor(cleaned["claimed"], exponent)
                 if cleaned["claimed_minor"] is None:
-                    self.add_error("claimed", "Enter an amount, such as 1250.00.")
+                    self.add_error(
+                        "claimed",
+                        formats.misread(cleaned["claimed"]) or _("Enter an amount, such as 1250.00."),
+                    )
         number = str(cleaned.get("deal") or "").strip().upper().removeprefix("D-")
         cleaned["deal_id"] = (
             int(number) if number.isascii() and number.isdecimal() and len(number) < 16 else None
         )
         if number and cleaned["deal_id"] is None:
-            self.add_error("deal", "Enter a deal's number, such as D-000123.")
+            self.add_error("deal", _("Enter a deal's number, such as D-000123."))
         name = str(cleaned.get("period") or "").strip().replace("\x00", "")
         cleaned["of_period"] = Period.objects.filter(name__iexact=name).first() if name else self.about.period
         if name and cleaned["of_period"] is None:
-            self.add_error("period", "There is no period of that name, such as FY27-M01.")
+            self.add_error("period", _("There is no period of that name, such as FY27-M01."))
         return cleaned
 
     def draft(self) -> DisputeDraft:
@@ -218,7 +225,11 @@ def new(request: HtmxRequest) -> HttpResponse:
         else:
             messages.success(
                 request,
-                f"{dispute.reference} is open. An answer is due by {formats.day(clock.day_of(dispute.due_at))}.",
+                _("%(dispute_reference)s is open. An answer is due by %(due_at)s.")
+                % {
+                    "dispute_reference": dispute.reference,
+                    "due_at": formats.day(clock.day_of(dispute.due_at)),
+                },
             )
             return redirect("quotas:dispute", dispute.pk)
     return _new_page(request, form, about)
@@ -349,7 +360,12 @@ def _shown(kept: dict[str, Any], measures: dict[str, Measure], people: dict[int,
     return Frozen(
         deal=deal,
         shares=[
-            (people[share["rep"]].name if share["rep"] in people else f"Rep {share['rep']}", share["ppm"])
+            (
+                people[share["rep"]].name
+                if share["rep"] in people
+                else _("Rep %(share)s") % {"share": share["rep"]},
+                share["ppm"],
+            )
             for share in (deal or {}).get("shares", ())
         ],
         credits=[(measures.get(credit["measure"]), credit) for credit in kept.get("credits", ())],
@@ -401,12 +417,12 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
 
 
 _SAID: Final = {
-    "say": "Your message is in the thread.",
-    "take": "You look into it. The other side sees that.",
-    "withdraw": "It is withdrawn.",
-    "accept": "It is accepted. The rep has been told.",
-    "reject": "It is rejected. The rep has been told why.",
-    "adjust": "It is accepted, and the adjustment waits for another comp admin.",
+    "say": later("Your message is in the thread."),
+    "take": later("You look into it. The other side sees that."),
+    "withdraw": later("It is withdrawn."),
+    "accept": later("It is accepted. The rep has been told."),
+    "reject": later("It is rejected. The rep has been told why."),
+    "adjust": later("It is accepted, and the adjustment waits for another comp admin."),
 }
 
 

@@ -12,8 +12,9 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
 from config.exports import Amount, Column, Table
+from config.language import _, later
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor
@@ -25,7 +26,7 @@ from quotas.services.draws import end_draw, set_draw
 from quotas.views import HtmxRequest, given, signed_in
 
 TEXT: Final = {"autocomplete": "off"}
-STATES: Final = {"running": "Running", "coming": "To come", "over": "Over"}
+STATES: Final = {"running": later("Running"), "coming": later("To come"), "over": later("Over")}
 
 
 def _day(label: str, *, required: bool, help_text: str) -> forms.DateField:
@@ -33,7 +34,10 @@ def _day(label: str, *, required: bool, help_text: str) -> forms.DateField:
         label=label,
         required=required,
         help_text=help_text,
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2026-10-01."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
 
@@ -42,32 +46,39 @@ class DrawForm(Described):
     """A draw as it is entered."""
 
     rep = forms.CharField(
-        label="Rep",
+        label=later("Rep"),
         max_length=150,
-        help_text="The whole name, or the employee number.",
-        error_messages={"required": "Say who gets it."},
-        widget=forms.TextInput(attrs={**TEXT, "list": "reps", "placeholder": "Type a part of the name"}),
+        help_text=later("The whole name, or the employee number."),
+        error_messages={"required": later("Say who gets it.")},
+        widget=forms.TextInput(
+            attrs={**TEXT, "list": "reps", "placeholder": later("Type a part of the name")}
+        ),
     )
     amount = forms.CharField(
-        label="A month",
+        label=later("A month"),
         max_length=24,
-        help_text="The least pay of each month that begins in its days.",
-        error_messages={"required": "Enter an amount."},
+        help_text=later("The least pay of each month that begins in its days."),
+        error_messages={"required": later("Enter an amount.")},
         widget=forms.TextInput(attrs={**TEXT, "inputmode": "decimal", "class": "num-in"}),
     )
     currency = forms.ChoiceField(
-        choices=(), help_text="Earnings in another currency do not count against it."
+        choices=(),
+        help_text=later("Earnings in another currency do not count against it."),
+        label=later("Currency"),
     )
-    starts = _day("First day", required=True, help_text="In a month that was never closed.")
-    last = _day("Last day", required=False, help_text="Empty: until further notice.")
+    starts = _day(later("First day"), required=True, help_text=later("In a month that was never closed."))
+    last = _day(later("Last day"), required=False, help_text=later("Empty: until further notice."))
     recoverable = forms.BooleanField(
-        label="Recoverable: taken back from what later months earn above it", required=False, initial=True
+        label=later("Recoverable: taken back from what later months earn above it"),
+        required=False,
+        initial=True,
     )
     reason = forms.CharField(
         max_length=500,
-        help_text="It is kept with the draw.",
-        error_messages={"required": "Say why."},
+        help_text=later("It is kept with the draw."),
+        error_messages={"required": later("Say why.")},
         widget=forms.TextInput(attrs=TEXT),
+        label=later("Reason"),
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,9 +92,9 @@ class DrawForm(Described):
         name = str(self.cleaned_data["rep"]).replace("\x00", "").strip()
         found = list(Rep.objects.filter(employee_no=name)) or list(Rep.objects.filter(name__iexact=name)[:2])
         if not found:
-            raise forms.ValidationError("Nobody sells under this name: choose one of the list.")
+            raise forms.ValidationError(_("Nobody sells under this name: choose one of the list."))
         if len(found) > 1:
-            raise forms.ValidationError("Several people have this name: enter the employee number.")
+            raise forms.ValidationError(_("Several people have this name: enter the employee number."))
         return found[0]
 
     def clean(self) -> dict[str, Any]:
@@ -92,7 +103,12 @@ class DrawForm(Described):
         if cleaned.get("amount") and currency is not None:
             amount = minor(cleaned["amount"], currency.exponent)
             if amount is None or amount <= 0:
-                self.add_error("amount", f"Enter an amount in {currency.code}, such as 3,000.")
+                self.add_error(
+                    "amount",
+                    formats.misread(cleaned["amount"])
+                    or _("Enter an amount in %(currency_code)s, such as %(example)s.")
+                    % {"currency_code": currency.code, "example": formats.whole(3000)},
+                )
             cleaned["amount_minor"] = amount
         return cleaned
 
@@ -140,7 +156,7 @@ def set_one(request: HtmxRequest) -> HttpResponse:
             for problem in form.place(refused.problems):
                 form.add_error(None, problem.message)
         else:
-            messages.success(request, f"{made.rep.name} has a draw.")
+            messages.success(request, _("%(rep_name)s has a draw.") % {"rep_name": made.rep.name})
             return redirect("quotas:draws")
     return _page(request, user, draws_shown(Rep.objects.all(), clock.today()), form, opened=True)
 
@@ -153,7 +169,9 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
     try:
         last = forms.DateField().clean(request.POST.get("last"))
     except forms.ValidationError:
-        return _refused(request, user, pk, [Problem("last_day_missing", "Choose the last day of the draw.")])
+        return _refused(
+            request, user, pk, [Problem("last_day_missing", _("Choose the last day of the draw."))]
+        )
     try:
         end_draw(
             draw_id=pk,
@@ -166,7 +184,7 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
         raise Http404 from missing
     except Refusal as refused:
         return _refused(request, user, pk, refused.problems)
-    messages.success(request, "The draw ends; what is owed of it is still taken back.")
+    messages.success(request, _("The draw ends; what is owed of it is still taken back."))
     return redirect("quotas:draws")
 
 

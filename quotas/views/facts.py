@@ -15,7 +15,8 @@ from django.utils.text import capfirst
 from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
+from config.language import _, later, spoken_choices
 from config.refusals import Refusal
 from marketplace.models import Currency, Customer
 from quotas.forms import choices, named
@@ -37,7 +38,10 @@ class Day(forms.DateField):
             label=label,
             help_text=help_text,
             required=required,
-            error_messages={"required": "Say from when on.", "invalid": "Enter a day, such as 2026-08-14."},
+            error_messages={
+                "required": later("Say from when on."),
+                "invalid": later("Enter a day, such as 2026-08-14."),
+            },
             widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
         )
 
@@ -55,12 +59,12 @@ class Thing(forms.CharField):
             required=required,
             help_text=help_text,
             max_length=200,
-            error_messages={"required": f"Choose a {self.what}."},
+            error_messages={"required": later("Choose a %(what)s.") % {"what": self.what}},
             widget=forms.TextInput(
                 attrs={
                     "list": self.options_id,
                     "autocomplete": "off",
-                    "placeholder": "Type a part of the name",
+                    "placeholder": later("Type a part of the name"),
                 }
             ),
         )
@@ -71,8 +75,12 @@ class Thing(forms.CharField):
             return None
         found = self.named(text)
         if len(found) != 1:
-            many = f"{len(found)} {self.what}s have this name" if found else f"There is no such {self.what}"
-            raise forms.ValidationError(f"{many}: choose one from the list.")
+            many = (
+                _("%(found)s %(what)ss have this name") % {"found": len(found), "what": self.what}
+                if found
+                else _("There is no such %(what)s") % {"what": self.what}
+            )
+            raise forms.ValidationError(_("%(many)s: choose one from the list.") % {"many": many})
         return found[0]
 
     def named(self, text: str) -> list[Any]:
@@ -95,18 +103,18 @@ class Rate(forms.CharField):
 
     def __init__(self) -> None:
         super().__init__(
-            label="Rate",
+            label=later("Rate"),
             max_length=20,
-            help_text="Units of the second for one of the first, at most nine decimals: 1.0837.",
-            error_messages={"required": "Enter the rate."},
+            help_text=later("Units of the second for one of the first, at most nine decimals: 1.0837."),
+            error_messages={"required": later("Enter the rate.")},
             widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "num-in"}),
         )
 
     def clean(self, value: Any) -> Any:
         text = super().clean(value).replace(",", "").strip()
-        whole, _, rest = text.partition(".")
+        whole, _rest, rest = text.partition(".")
         if not (whole + rest).isdecimal() or not (whole + rest).isascii() or len(whole) > 7 or len(rest) > 9:
-            raise forms.ValidationError("Enter a number, such as 1.0837.")
+            raise forms.ValidationError(_("Enter a number, such as 1.0837."))
         return int(whole or 0) * 10**9 + int(rest.ljust(9, "0"))
 
 
@@ -118,9 +126,10 @@ class Change(forms.Form):
 
     reason = forms.CharField(
         max_length=500,
-        help_text="Kept in the audit trail, and with every posting that follows.",
-        error_messages={"required": "Say why."},
+        help_text=later("Kept in the audit trail, and with every posting that follows."),
+        error_messages={"required": later("Say why.")},
         widget=forms.Textarea(attrs={"rows": 2}),
+        label=later("Reason"),
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -163,22 +172,31 @@ class Change(forms.Form):
     def _words(self, name: str) -> str:
         value = self.cleaned_data[name]
         if isinstance(value, date):
-            return f"{value:%-d %b %Y}"
+            return formats.day(value)
         if isinstance(self.fields[name], forms.ChoiceField):
             return str(dict(self.fields[name].choices).get(value, value))  # type: ignore[attr-defined]
         return dated.written_rate(value) if name == "rate" else str(value)
 
 
-FIRST_DAY: Final = "The first credit date that it holds for. It may lie in the past: what was credited since is worked out again."
-UNTIL: Final = "The first day on which it no longer holds."
+FIRST_DAY: Final = later(
+    "The first credit date that it holds for. It may lie in the past: what was credited since is worked out again."
+)
+UNTIL: Final = later("The first day on which it no longer holds.")
+UNTIL_NOTICE: Final = later("The first day on which it no longer holds. Empty: until further notice.")
 
 
 class RateForm(Change):
-    from_currency = forms.ChoiceField(label="One unit of")
-    to_currency = forms.ChoiceField(label="In")
+    from_currency = forms.ChoiceField(label=later("One unit of"))
+    to_currency = forms.ChoiceField(label=later("In"))
     rate = Rate()
-    starts = Day("From", help_text=FIRST_DAY)
-    ends = Day("To before", required=False, help_text=f"{UNTIL} Empty: as long as the rate that it corrects.")
+    starts = Day(later("From"), help_text=FIRST_DAY)
+    ends = Day(
+        later("To before"),
+        required=False,
+        help_text=later(
+            "The first day on which it no longer holds. Empty: as long as the rate that it corrects."
+        ),
+    )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -191,69 +209,80 @@ class RateForm(Change):
 
 
 class MoveForm(Change):
-    rep = Thing(Rep, "Rep")
-    team = Thing(Team, "Team")
-    role = forms.ChoiceField(choices=SalesRole.choices)
+    rep = Thing(Rep, later("Rep"))
+    team = Thing(Team, later("Team"))
+    role = forms.ChoiceField(choices=spoken_choices(SalesRole.choices), label=later("Role"))
     starts = Day(
-        "From", help_text=f"{FIRST_DAY} It lasts as long as what they were in on that day would have."
+        later("From"),
+        help_text=later(
+            "The first credit date that it holds for. It may lie in the past: what was credited since is worked out again. It lasts as long as what they were in on that day would have."
+        ),
     )
 
 
 class PlaceForm(Change):
-    team = Thing(Team, "Team")
-    parent = Thing(Team, "Under", required=False, help_text="Empty: at the top.")
+    team = Thing(Team, later("Team"))
+    parent = Thing(Team, later("Under"), required=False, help_text=later("Empty: at the top."))
     starts = Day(
-        "From", help_text="The tree is read as at the end of a period, or as of today in one that runs."
+        later("From"),
+        help_text=later("The tree is read as at the end of a period, or as of today in one that runs."),
     )
 
 
 class TransferForm(Change):
-    customer = Thing(Customer, "Customer")
-    rep = Thing(Rep, "New owner")
-    starts = Day("From", help_text=FIRST_DAY)
+    customer = Thing(Customer, later("Customer"))
+    rep = Thing(Rep, later("New owner"))
+    starts = Day(later("From"), help_text=FIRST_DAY)
     holdover_until = Day(
-        "Holdover to before",
+        later("Holdover to before"),
         required=False,
-        help_text="Until then whoever was credited before is credited still. Empty: the new owner from the first day.",
+        help_text=later(
+            "Until then whoever was credited before is credited still. Empty: the new owner from the first day."
+        ),
     )
 
 
 class CoverForm(Change):
-    territory = Thing(Territory, "Territory")
-    rep = Thing(Rep, "Rep", help_text="Beside whoever else covers it.")
-    starts = Day("From", help_text=FIRST_DAY)
-    ends = Day("To before", required=False, help_text=f"{UNTIL} Empty: until further notice.")
+    territory = Thing(Territory, later("Territory"))
+    rep = Thing(Rep, later("Rep"), help_text=later("Beside whoever else covers it."))
+    starts = Day(later("From"), help_text=FIRST_DAY)
+    ends = Day(later("To before"), required=False, help_text=UNTIL_NOTICE)
 
 
 class LeaveForm(Change):
-    territory = Thing(Territory, "Territory")
-    rep = Thing(Rep, "Rep")
-    ends = Day("To before", help_text=UNTIL)
+    territory = Thing(Territory, later("Territory"))
+    rep = Thing(Rep, later("Rep"))
+    ends = Day(later("To before"), help_text=UNTIL)
 
 
 class PutForm(Change):
-    territory = Thing(Territory, "Territory")
-    customer = Thing(Customer, "Customer", help_text="It may lie in several territories.")
-    starts = Day("From", help_text=FIRST_DAY)
-    ends = Day("To before", required=False, help_text=f"{UNTIL} Empty: until further notice.")
+    territory = Thing(Territory, later("Territory"))
+    customer = Thing(Customer, later("Customer"), help_text=later("It may lie in several territories."))
+    starts = Day(later("From"), help_text=FIRST_DAY)
+    ends = Day(later("To before"), required=False, help_text=UNTIL_NOTICE)
 
 
 class TakeForm(Change):
-    territory = Thing(Territory, "Territory")
-    customer = Thing(Customer, "Customer")
-    ends = Day("To before", help_text=UNTIL)
+    territory = Thing(Territory, later("Territory"))
+    customer = Thing(Customer, later("Customer"))
+    ends = Day(later("To before"), help_text=UNTIL)
 
 
 class TerritoryForm(Change):
-    name = forms.CharField(max_length=120, error_messages={"required": "Give it a name."})
+    name = forms.CharField(
+        max_length=120, error_messages={"required": later("Give it a name.")}, label=later("Name")
+    )
     house_rep = Thing(
-        Rep, "House rep", required=False, help_text="Keeps its overlay credit while nobody covers it."
+        Rep,
+        later("House rep"),
+        required=False,
+        help_text=later("Keeps its overlay credit while nobody covers it."),
     )
 
 
 class SpanForm(Change):
-    starts = Day("From", help_text="The first credit date to work out again.")
-    ends = Day("To before", help_text="The first credit date that is no longer in it.")
+    starts = Day(later("From"), help_text=later("The first credit date to work out again."))
+    ends = Day(later("To before"), help_text=later("The first credit date that is no longer in it."))
 
 
 @dataclass(frozen=True)
@@ -266,7 +295,7 @@ class Kind:
     icon: str
     form: type[Change]
     make: Callable[..., facts.FactChange]
-    button: str = "Make the change"
+    button: str = later("Make the change")
     known: Callable[[Mapping[str, Any], date], list[dated.Known]] = lambda chosen, on: []
     known_title: str = ""
     rolls_up: bool = False
@@ -286,111 +315,111 @@ def _pair(chosen: Mapping[str, Any]) -> tuple[str, str] | None:
 KINDS: Final = (
     Kind(
         slug="rate",
-        title="Correct an exchange rate",
-        about="What one unit of a currency was worth on some days.",
+        title=later("Correct an exchange rate"),
+        about=later("What one unit of a currency was worth on some days."),
         icon="banknote",
         form=RateForm,
         make=facts.correct_rate,
-        button="Correct the rate",
+        button=later("Correct the rate"),
         known=lambda chosen, on: dated.rates(_pair(chosen), on),
-        known_title="Rates as they are known",
+        known_title=later("Rates as they are known"),
     ),
     Kind(
         slug="move",
-        title="Move a rep",
-        about="Another team or role from a day on. Credit follows the rep.",
+        title=later("Move a rep"),
+        about=later("Another team or role from a day on. Credit follows the rep."),
         icon="user-round-cog",
         form=MoveForm,
         make=facts.move_rep,
-        button="Move the rep",
+        button=later("Move the rep"),
         known=_of("rep", dated.memberships),
-        known_title="Teams so far",
+        known_title=later("Teams so far"),
     ),
     Kind(
         slug="place",
-        title="Place a team",
-        about="Another place in the tree. Roll-ups follow; no credit moves.",
+        title=later("Place a team"),
+        about=later("Another place in the tree. Roll-ups follow; no credit moves."),
         icon="network",
         form=PlaceForm,
         make=facts.place_team,
-        button="Place the team",
+        button=later("Place the team"),
         known=_of("team", dated.placements),
-        known_title="Places so far",
+        known_title=later("Places so far"),
         rolls_up=True,
     ),
     Kind(
         slug="transfer",
-        title="Transfer an account",
-        about="A new owner, with a holdover if wanted.",
+        title=later("Transfer an account"),
+        about=later("A new owner, with a holdover if wanted."),
         icon="building-2",
         form=TransferForm,
         make=facts.transfer_account,
-        button="Transfer the account",
+        button=later("Transfer the account"),
         known=_of("customer", dated.owners),
-        known_title="Owners so far",
+        known_title=later("Owners so far"),
     ),
     Kind(
         slug="cover",
-        title="Cover a territory",
-        about="A rep earns the overlay of its customers.",
+        title=later("Cover a territory"),
+        about=later("A rep earns the overlay of its customers."),
         icon="map-pin",
         form=CoverForm,
         make=facts.cover_territory,
-        button="Let them cover it",
+        button=later("Let them cover it"),
         known=lambda chosen, on: dated.coverage(chosen.get("territory"), on),
-        known_title="Who covers it",
+        known_title=later("Who covers it"),
     ),
     Kind(
         slug="leave",
-        title="Leave a territory",
-        about="A rep covers it no longer.",
+        title=later("Leave a territory"),
+        about=later("A rep covers it no longer."),
         icon="map-pin-off",
         form=LeaveForm,
         make=facts.leave_territory,
-        button="Let them leave it",
+        button=later("Let them leave it"),
         known=lambda chosen, on: dated.coverage(chosen.get("territory"), on),
-        known_title="Who covers it",
+        known_title=later("Who covers it"),
     ),
     Kind(
         slug="put",
-        title="Put a customer in a territory",
-        about="Its deals then earn overlay there.",
+        title=later("Put a customer in a territory"),
+        about=later("Its deals then earn overlay there."),
         icon="map-plus",
         form=PutForm,
         make=facts.put_in_territory,
-        button="Put it in",
+        button=later("Put it in"),
         known=lambda chosen, on: dated.lying_in(chosen.get("territory"), on),
-        known_title="Customers in it",
+        known_title=later("Customers in it"),
     ),
     Kind(
         slug="take",
-        title="Take a customer out",
-        about="From a day on it lies in a territory no longer.",
+        title=later("Take a customer out"),
+        about=later("From a day on it lies in a territory no longer."),
         icon="map-minus",
         form=TakeForm,
         make=facts.take_out_of_territory,
-        button="Take it out",
+        button=later("Take it out"),
         known=lambda chosen, on: dated.lying_in(chosen.get("territory"), on),
-        known_title="Customers in it",
+        known_title=later("Customers in it"),
     ),
     Kind(
         slug="territory",
-        title="Add a territory",
-        about="A country, an industry: what overlay reps cover.",
+        title=later("Add a territory"),
+        about=later("A country, an industry: what overlay reps cover."),
         icon="map",
         form=TerritoryForm,
         make=facts.make_territory,
-        button="Add it",
+        button=later("Add it"),
     ),
 )
 BY_HAND: Final = Kind(
     slug="recredit",
-    title="Recredit by hand",
-    about="Work out again what was credited on some days.",
+    title=later("Recredit by hand"),
+    about=later("Work out again what was credited on some days."),
     icon="rotate-ccw",
     form=SpanForm,
     make=facts.recredit_span,
-    button="Recredit",
+    button=later("Recredit"),
 )
 
 

@@ -23,6 +23,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, formats, jobs
 from config.exports import defused
+from config.language import _, later, spoken, spoken_choices
 from config.models import Job, JobState
 from config.refusals import Problem, Refusal
 from config.uploads import too_long
@@ -38,12 +39,12 @@ from quotas.views import HtmxRequest, given, signed_in, wants_part
 PAGE: Final = 30
 ROWS: Final = 50
 MARKS: Final[Mapping[str, tuple[str, str, str]]] = {
-    ImportOutcome.NEW: ("New", "accent", "plus"),
-    ImportOutcome.CHANGED: ("Changed", "accent", "file-pen-line"),
-    ImportOutcome.UNCHANGED: ("Unchanged", "good", "check"),
-    ImportOutcome.CANCELLED: ("Cancelled", "warn", "undo-2"),
-    ImportOutcome.LEFT_OUT: ("Left out", "muted", "circle-minus"),
-    ImportOutcome.REFUSED: ("Refused", "bad", "x"),
+    ImportOutcome.NEW: (later("New"), "accent", "plus"),
+    ImportOutcome.CHANGED: (later("Changed"), "accent", "file-pen-line"),
+    ImportOutcome.UNCHANGED: (later("Unchanged"), "good", "check"),
+    ImportOutcome.CANCELLED: (later("Cancelled"), "warn", "undo-2"),
+    ImportOutcome.LEFT_OUT: (later("Left out"), "muted", "circle-minus"),
+    ImportOutcome.REFUSED: (later("Refused"), "bad", "x"),
 }
 MADE: Final[Mapping[str, tuple[str, str]]] = {
     "reps": ("rep", "reps"),
@@ -99,7 +100,7 @@ def _imports(request: HtmxRequest) -> HttpResponse:
     form = UploadForm(
         request.POST,
         request.FILES,
-        kinds=selectors.kinds_of(user),
+        kinds=spoken_choices(selectors.kinds_of(user)),
         maps=[saved.name for saved in selectors.maps()],
     )
     if form.is_valid():
@@ -129,13 +130,19 @@ def _taken(request: HttpRequest, run: SalesImport, name: str, *, by: User) -> Ht
             if saved is not None:
                 importing.set_map(run_id=run.pk, text=saved.text, name=saved.name, by=by, at=clock.now())
         except Refusal as refused:
-            messages.warning(request, f"The map {name} does not fit this file, so it was guessed. {refused}")
+            messages.warning(
+                request,
+                _("The map %(name)s does not fit this file, so it was guessed. %(refused)s")
+                % {"name": name, "refused": refused},
+            )
     return redirect("quotas:import", run.pk)
 
 
 def _upload_form(user: User, *, kind: str = "") -> UploadForm:
     return UploadForm(
-        kinds=selectors.kinds_of(user), maps=[saved.name for saved in selectors.maps()], kind=kind
+        kinds=spoken_choices(selectors.kinds_of(user)),
+        maps=[saved.name for saved in selectors.maps()],
+        kind=kind,
     )
 
 
@@ -151,7 +158,7 @@ def _list(
         "too_large": too_large,
         "may_import": bool(selectors.kinds_of(user)),
         "maps": [
-            (saved, saved.get_kind_display(), importing.may_import(user, saved.kind))
+            (saved, spoken(saved.get_kind_display()), importing.may_import(user, saved.kind))
             for saved in selectors.maps()
         ],
     }
@@ -178,15 +185,15 @@ class Run:
     def state(self) -> tuple[str, str, str]:
         """Word, tone, icon."""
         if self.stopped:
-            return ("Failed", "bad", "circle-x") if self.failure else ("Stopped", "warn", "circle-stop")
+            return (_("Failed"), "bad", "circle-x") if self.failure else (_("Stopped"), "warn", "circle-stop")
         return {
-            SalesImportState.UPLOADED: ("Map it", "accent", "circle-dot"),
-            SalesImportState.CHECKING: ("Checking", "accent", "clock"),
-            SalesImportState.CHECKED: ("Checked", "accent", "circle-check"),
-            SalesImportState.IMPORTING: ("Importing", "accent", "clock"),
-            SalesImportState.DONE: ("Imported", "good", "circle-check"),
-            SalesImportState.REFUSED: ("Nothing imported", "bad", "x"),
-            SalesImportState.FAILED: ("Failed", "bad", "circle-x"),
+            SalesImportState.UPLOADED: (_("Map it"), "accent", "circle-dot"),
+            SalesImportState.CHECKING: (_("Checking"), "accent", "clock"),
+            SalesImportState.CHECKED: (_("Checked"), "accent", "circle-check"),
+            SalesImportState.IMPORTING: (_("Importing"), "accent", "clock"),
+            SalesImportState.DONE: (_("Imported"), "good", "circle-check"),
+            SalesImportState.REFUSED: (_("Nothing imported"), "bad", "x"),
+            SalesImportState.FAILED: (_("Failed"), "bad", "circle-x"),
         }[SalesImportState(self.run.state)]
 
     @property
@@ -194,7 +201,7 @@ class Run:
         units = (("MB", 1024**2), ("kB", 1024))
         return next(
             (f"{self.run.bytes / n:.1f} {unit}" for unit, n in units if self.run.bytes >= n),
-            f"{self.run.bytes} bytes",
+            _("%(bytes)s bytes") % {"bytes": self.run.bytes},
         )
 
     @property
@@ -208,7 +215,11 @@ class Run:
         )
         if seconds < 0:
             return ""  # the demo's clock goes back at midnight
-        return "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
+        return (
+            _("less than a minute left")
+            if seconds < 60
+            else _("about %(seconds)s min left") % {"seconds": f"{seconds / 60:.0f}"}
+        )
 
 
 # --- one import --------------------------------------------------------------------------------------------
@@ -251,7 +262,8 @@ def _result(run: SalesImport, mine: Run) -> dict[str, Any]:
     source = draft_of(run.map_text)[0].source if run.map_text else ""
     return {
         "told": [
-            (MARKS[outcome], number, selectors.SAID[outcome]) for outcome, number in selectors.told(run)
+            (outcome, MARKS[outcome], number, selectors.SAID[outcome])
+            for outcome, number in selectors.told(run)
         ],
         "reasons": [(reason, MARKS[reason.outcome]) for reason in selectors.reasons(run)],
         "refused": refused,
@@ -283,14 +295,14 @@ def _links(run: SalesImport, source: str) -> list[tuple[str, str, str]]:
     """(address, text, icon) of where one goes on from here; a page that does not exist is left out."""
     wanted = {
         ImportKind.DEALS: [
-            ("quotas:deals", f"?source={quote(source)}", "The deals of this source", "handshake"),
-            ("quotas:approvals", "", "What waits for approval", "clipboard-check"),
-            ("quotas:reconciliation", f"?source={quote(source)}", "Against the CRM", "git-compare"),
-            ("quotas:board", "", "Quota board", "chart-column"),
+            ("quotas:deals", f"?source={quote(source)}", _("The deals of this source"), "handshake"),
+            ("quotas:approvals", "", _("What waits for approval"), "clipboard-check"),
+            ("quotas:reconciliation", f"?source={quote(source)}", _("Against the CRM"), "git-compare"),
+            ("quotas:board", "", _("Quota board"), "chart-column"),
         ],
-        ImportKind.QUOTAS: [("quotas:board", "", "Quota board", "chart-column")],
-        ImportKind.REPS: [("quotas:board", "", "Quota board", "chart-column"), ("quotas:recredits", "", "Recredit runs", "rotate-ccw")],
-        ImportKind.TERRITORIES: [("quotas:facts", "", "Territories", "map"), ("quotas:recredits", "", "Recredit runs", "rotate-ccw")],
+        ImportKind.QUOTAS: [("quotas:board", "", _("Quota board"), "chart-column")],
+        ImportKind.REPS: [("quotas:board", "", _("Quota board"), "chart-column"), ("quotas:recredits", "", _("Recredit runs"), "rotate-ccw")],
+        ImportKind.TERRITORIES: [("quotas:facts", "", _("Territories"), "map"), ("quotas:recredits", "", _("Recredit runs"), "rotate-ccw")],
     }  # fmt: skip
     found = []
     for name, query, text, icon in wanted[ImportKind(run.kind)]:
@@ -409,13 +421,16 @@ def import_map(request: HtmxRequest, pk: int) -> HttpResponse:
             name = given(request.POST, "map_name")
             importing.save_map(name=name, kind=run.kind, text=text, by=user, at=clock.now())
             importing.set_map(run_id=run.pk, text=text, name=name, by=user, at=clock.now())
-            messages.success(request, f"The map is kept as {name}. Choose it when you upload the next file.")
+            messages.success(
+                request,
+                _("The map is kept as %(name)s. Choose it when you upload the next file.") % {"name": name},
+            )
         elif do == "check":
             importing.check(
                 run_id=run.pk, options=importing.Options(**form.options()), by=user, at=clock.now()
             )
         else:
-            messages.success(request, "The map is set. Nothing was imported yet.")
+            messages.success(request, _("The map is set. Nothing was imported yet."))
     except Refusal as refused:
         form.place(refused.problems)
         return _map_page(request, user, run, form, status=422)
@@ -447,7 +462,9 @@ def _text_taken(request: HtmxRequest, user: User, run: SalesImport) -> HttpRespo
         importing.set_map(run_id=run.pk, text=text, name=name, by=user, at=clock.now())
     except Refusal as refused:
         return _map_page(request, user, run, text=text, wrong=refused.problems, status=422)
-    messages.success(request, f"The file is read by {name} now." if name else "The map is set.")
+    messages.success(
+        request, _("The file is read by %(name)s now.") % {"name": name} if name else _("The map is set.")
+    )
     return redirect("quotas:import", run.pk)
 
 
@@ -465,7 +482,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
             importing.carry_out(run_id=pk, by=user, at=clock.now())
         elif run.job is not None and not run.job.finished:
             jobs.cancel(job_id=run.job.pk, at=clock.now())
-            messages.success(request, "It stops after its present part.")
+            messages.success(request, _("It stops after its present part."))
     except Refusal as refused:
         messages.error(request, str(refused))
     return redirect("quotas:import", pk)
@@ -518,5 +535,8 @@ def map_remove(request: HttpRequest, pk: int) -> HttpResponse:
     if not importing.may_import(user, saved.kind):
         raise Http404
     importing.remove_map(name=saved.name, by=user, at=clock.now())
-    messages.success(request, f"The map {saved.name} is gone. What was imported with it stays.")
+    messages.success(
+        request,
+        _("The map %(saved_name)s is gone. What was imported with it stays.") % {"saved_name": saved.name},
+    )
     return redirect("quotas:imports")

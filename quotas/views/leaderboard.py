@@ -11,18 +11,25 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import calls, clock, exporting
+from config.language import _, later
 from config.refusals import Refusal
 from quotas.models import Team
 from quotas.selectors import exports, periods, teams
 from quotas.selectors.boards import sees_all_money
 from quotas.selectors.leaderboard import BYS, GROUPS, By, Leaderboard, leaderboard, whole_leaderboard
 from quotas.selectors.visibility import calendars_of, managed_teams, rep_of, reps_for
+from quotas.services import keeping
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
 from quotas.views.versions import asked_for, chosen_version, said, versions
 
 PAGE: Final = 50
 AROUND: Final = 20
-TABS: Final = (("rep", "Reps"), ("team", "Teams"), ("publisher", "Publishers"), ("offering", "Offerings"))
+TABS: Final = (
+    ("rep", later("Reps")),
+    ("team", later("Teams")),
+    ("publisher", later("Publishers")),
+    ("offering", later("Offerings")),
+)
 SOLD: Final = ("publisher", "offering")
 
 
@@ -62,9 +69,9 @@ def board(request: HtmxRequest) -> HttpResponseBase:
         kind = "" if reading.plain else f" {reading.name}"
         name = f"leaderboard {group}s {measure.slug} {period} {team.slug if team else ''}{kind}"
         told = [
-            ("Measure", measure.name),
-            ("Period", period.name),
-            ("Ranked by", ranked),
+            (_("Measure"), measure.name),
+            (_("Period"), period.name),
+            (_("Ranked by"), ranked),
             *said(reading),
         ]
         return exporting.answer(request, form, name=name, title="Leaderboard", table=table, said=told)
@@ -85,6 +92,7 @@ def board(request: HtmxRequest) -> HttpResponseBase:
         )
     except Refusal as refused:
         raise Http404 from refused
+    keeping.looked_at(shown.look, at=at)
     context: dict[str, Any] = {
         "board": shown,
         "measure": measure,

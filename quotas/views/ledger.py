@@ -15,7 +15,17 @@ from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from quotas.models import CreditEntry, Measure, Period, Team
 from quotas.selectors import exports, periods
-from quotas.selectors.ledger import Span, entries_in, last_entry, sums, with_names
+from quotas.selectors.ledger import (
+    MOST_ADDED,
+    Span,
+    are_many,
+    entries_in,
+    last_entry,
+    months_of,
+    newest,
+    sums,
+    with_names,
+)
 from quotas.selectors.visibility import entries_for
 from quotas.services.exporting import DATASETS, kept_nights
 from quotas.views import HtmxRequest, given, wants_part, with_query
@@ -33,7 +43,8 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
     user = reviewer(request.user)
     today, asked = clock.today(), request.GET
     span = _span(asked, today)
-    found = entries_in(span, entries_for(user, today), today)
+    months = months_of(span)
+    found = entries_in(span, entries_for(user, today), today, months)
     if form := exporting.asked(request):
         counted = sums(found)
         return exporting.answer(
@@ -55,12 +66,22 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
         place = keyset.place(asked.get("cursor", ""))
     except BadQuery:  # an old or altered address: start at the beginning
         place = None
-    page, before, behind = keyset.page(with_names(found), place, PAGE)
-    counted = sums(found)
+    ids = newest(
+        found,
+        months,
+        size=PAGE + 1,
+        beyond=place.values[0] if place else None,
+        up=place is not None and place.backwards,
+    )
+    shown = with_names(entries_for(user, today).filter(posting_period__in=months, id__in=ids))
+    page, before, behind = keyset.page(shown, place, PAGE)
+    large = asked.get("sums") != "1" and are_many(found)
+    counted = [] if large else sums(found)
     context = {
         "entries": page,
         "span": span,
         "sums": counted,
+        "large": MOST_ADDED if large else 0,
         "total": sum(each.entries for each in counted),
         "reversals": sum(each.reversals for each in counted),
         "rep": span.rep,

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.language import _
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import Publisher
 from marketplace.selectors.visibility import publishers_for
@@ -54,8 +55,11 @@ def _page(
         report, proof = proofs.current_report(period, between=_between(asked), on=today)
     sees_all = user.has_role(*READS_ALL)
     if form := exporting.asked(request):
-        table, title = exports.parity(report.findings, lines=sees_all), f"Parity of {period}"
-        said = [("Between", str(report.between)), ("In short", _summary(report))]
+        table, title = (
+            exports.parity(report.findings, lines=sees_all),
+            _("Parity of %(period)s") % {"period": period},
+        )
+        said = [(_("Between"), str(report.between)), (_("In short"), _summary(report))]
         return exporting.answer(request, form, name=f"parity {period}", title=title, table=table, said=said)
     context: dict[str, Any] = {
         "period": period,
@@ -97,7 +101,11 @@ def prove(request: HtmxRequest) -> HttpResponse:
     period = chosen_period(request.POST, clock.today())
     between = _between(request.POST)
     kept = services.prove_period(period_id=period.pk, between=str(between), by=user, at=clock.now())
-    messages.success(request, f"The proof of {period.name} is kept as number {kept.pk}.")
+    messages.success(
+        request,
+        _("The proof of %(period_name)s is kept as number %(kept_pk)s.")
+        % {"period_name": period.name, "kept_pk": kept.pk},
+    )
     return redirect(f"{reverse('quotas:parity')}?{_address(period=period.name, between=str(between))}")
 
 
@@ -106,7 +114,7 @@ def prove(request: HtmxRequest) -> HttpResponse:
 def ask(request: HtmxRequest) -> HttpResponseBase:
     """Ask for an exception of a rule or of a decision, named as rule:7 or decision:7."""
     user = _reader(request)
-    what, _, number = given(request.POST, "ask").partition(":")
+    what, _rest, number = given(request.POST, "ask").partition(":")
     if what not in ("rule", "decision") or not (number.isdecimal() and len(number) < 16):
         raise Http404
     back = QueryDict(request.POST.get("here", "")[:500])
@@ -128,7 +136,8 @@ def ask(request: HtmxRequest) -> HttpResponseBase:
     except Refusal as refused:
         raise Http404 from refused
     messages.success(
-        request, "The exception is asked for. Another comp admin approves it; until then it covers nothing."
+        request,
+        _("The exception is asked for. Another comp admin approves it; until then it covers nothing."),
     )
     return redirect(f"{reverse('quotas:parity')}?{back.urlencode()}#exceptions")
 
@@ -142,11 +151,11 @@ def decide(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     try:
         if action == "approve":
             services.approve_exception(**order)
-            messages.success(request, "The exception is approved: it covers its days.")
+            messages.success(request, _("The exception is approved: it covers its days."))
         else:
             reason = request.POST.get("reason", "").replace("\x00", "").strip()
             services.withdraw_exception(**order, reason=reason)
-            messages.success(request, "The exception is withdrawn: it covers nothing any more.")
+            messages.success(request, _("The exception is withdrawn: it covers nothing any more."))
     except NotFound as missing:
         raise Http404 from missing
     except Refusal as refused:
@@ -199,7 +208,10 @@ def _prepared(report: proofs.Report) -> Mapping[str, Any]:
     ]
     eligibility = dict(found["eligibility"])
     eligibility["findings"] = [
-        {**group, "subject": f"decision:{group['decision']['id']}" if group["decision"] else ""}
+        {
+            **group,
+            "subject": f"decision:{group['decision']['id']}" if group["decision"] else "",
+        }
         for group in eligibility["findings"]
     ]
     eligibility["rates"] = [
@@ -218,14 +230,14 @@ def _first_of_each(every: list[Publisher]) -> tuple[Publisher, ...]:
 def _summary(report: proofs.Report) -> str:
     """Both verdicts in one sentence, so that neither stands alone."""
     one = {
-        ParityVerdict.CLEAN: "The rules treat both sides alike",
-        ParityVerdict.EXCEPTED: "The rules treat both sides alike but for what is excepted",
-        ParityVerdict.REFUSED: "The rules do not treat both sides alike",
+        ParityVerdict.CLEAN: _("The rules treat both sides alike"),
+        ParityVerdict.EXCEPTED: _("The rules treat both sides alike but for what is excepted"),
+        ParityVerdict.REFUSED: _("The rules do not treat both sides alike"),
     }[report.rules_verdict]
     other = {
-        ParityVerdict.CLEAN: "both count toward quota alike",
-        ParityVerdict.EXCEPTED: "both count toward quota alike but for what is excepted",
-        ParityVerdict.REFUSED: "they do not count toward quota alike",
+        ParityVerdict.CLEAN: _("both count toward quota alike"),
+        ParityVerdict.EXCEPTED: _("both count toward quota alike but for what is excepted"),
+        ParityVerdict.REFUSED: _("they do not count toward quota alike"),
     }[report.eligibility_verdict]
     same = (report.rules_verdict == ParityVerdict.REFUSED) == (
         report.eligibility_verdict == ParityVerdict.REFUSED
@@ -248,7 +260,7 @@ def _day(posted: Mapping[str, str], name: str) -> date:
     try:
         return date.fromisoformat(given(posted, name))
     except ValueError:
-        raise Invalid.of("not_a_day", "Give a day, such as 2026-12-31.", f"/{name}") from None
+        raise Invalid.of("not_a_day", _("Give a day, such as 2026-12-31."), f"/{name}") from None
 
 
 def _address(**values: str) -> str:

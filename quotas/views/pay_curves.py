@@ -6,6 +6,7 @@ from itertools import pairwise
 from django.utils.safestring import SafeString
 
 from config import charts, formats
+from config.language import _
 from quotas.crediting.earning import Scale, Tier, credit_needed, earned, part_of_year
 from quotas.models import ONE, Grain, PayBy, PlanComponent
 from quotas.selectors.earnings import Estimate
@@ -27,11 +28,12 @@ def of_component(component: PlanComponent, terms: PayTerms) -> SafeString:
         cap_minor=terms.cap_minor,
     )
     paid_in = terms.currency
-    marks = {0, *(start for start, _ in terms.tiers), *((ONE,) if attained else ())}
+    marks = {0, *(start for start, _rest in terms.tiers), *((ONE,) if attained else ())}
     return _curve(
         scale,
         _end(scale, attained=attained),
-        label=f"Pay of a {WINDOWS[Grain(terms.window)]}: {in_short(terms)}",
+        label=_("Pay of a %(WINDOWS)s: %(terms)s")
+        % {"WINDOWS": WINDOWS[Grain(terms.window)], "terms": in_short(terms)},
         ticks=[(at, place(at, terms)) for at in marks],
         write=lambda v: (
             formats.money(v, paid_in.code, paid_in.exponent, compact=True, trim=True) if paid_in else str(v)
@@ -58,7 +60,10 @@ def of_estimate(estimate: Estimate) -> SafeString:
     return _curve(
         scale,
         end,
-        label=f"Pay of {estimate.pay.window.name} for {estimate.measure.name}, over "
+        label=(
+            _("Pay of %(window_name)s for %(measure_name)s, over ")
+            % {"window_name": estimate.pay.window.name, "measure_name": estimate.measure.name}
+        )
         + ("attainment" if quota else "credit"),
         ticks=[(at, written(at)) for at in marks],
         write=lambda v: formats.money(v, currency.code, currency.exponent, compact=True, trim=True),

@@ -9,7 +9,8 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role
-from config import clock, exporting
+from config import clock, exporting, formats
+from config.language import _, ngettext
 from config.refusals import NotFound, Refusal
 from quotas.models import PlanAcceptance, PlanState, PlanVersion
 from quotas.selectors import plan_documents, statement_tables
@@ -72,7 +73,7 @@ def accept(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
 
     def act() -> str:
         services.accept_plan(version_id=version.pk, digest=digest, by=user, at=clock.now())
-        return f"You accepted {version}."
+        return _("You accepted %(version)s.") % {"version": version}
 
     return _done(request, version, act)
 
@@ -85,7 +86,11 @@ def ask(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
 
     def act() -> str:
         meant = services.ask_acceptance(version_id=version.pk, by=user, at=clock.now())
-        return f"{meant:,} {'rep is' if meant == 1 else 'reps are'} asked, each once a day at most."
+        return ngettext(
+            "%(count)s rep is asked, each once a day at most.",
+            "%(count)s reps are asked, each once a day at most.",
+            meant,
+        ) % {"count": formats.whole(meant)}
 
     return _done(request, version, act)
 

@@ -19,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, exporting
 from config.exports import Format
+from config.language import _, later, spoken, spoken_choices
 from config.models import Job
 from config.refusals import NotFound, Problem, Refusal, Stale
 from quotas.models import (
@@ -212,34 +213,34 @@ def _actions(user: User, found: PlanVersion, *, ready: bool) -> list[Action]:
         return []
     actions = []
     if found.state == PlanState.DRAFT:
-        actions.append(Action("review", "Ask for review", "send", "primary"))
+        actions.append(Action("review", _("Ask for review"), "send", "primary"))
     else:
         if ready and plans.may_publish(user, found):
             actions.append(
                 Action(
                     "publish",
-                    "Publish",
+                    _("Publish"),
                     "check",
                     "primary",
-                    asks="From here on it is in force on its days, and it never changes.",
+                    asks=_("From here on it is in force on its days, and it never changes."),
                 )
             )
         actions.append(
             Action(
                 "send-back",
-                "Send back",
+                _("Send back"),
                 "undo-2",
-                asks="It becomes a draft again, with your reason.",
+                asks=_("It becomes a draft again, with your reason."),
                 needs_reason=True,
             )
         )
     actions.append(
         Action(
             "withdraw",
-            "Withdraw",
+            _("Withdraw"),
             "ban",
             "danger",
-            asks="It is given up. It stays readable, and is never published.",
+            asks=_("It is given up. It stays readable, and is never published."),
             needs_reason=True,
         )
     )
@@ -253,10 +254,10 @@ _SERVICES: Final[Mapping[str, Callable[..., PlanVersion]]] = {
     "withdraw": plans.withdraw_draft,
 }
 _DONE: Final[Mapping[str, str]] = {
-    "review": "{} waits for a second comp admin.",
-    "send-back": "{} is a draft again.",
-    "publish": "{} is published.",
-    "withdraw": "{} is withdrawn.",
+    "review": later("{} waits for a second comp admin."),
+    "send-back": later("{} is a draft again."),
+    "publish": later("{} is published."),
+    "withdraw": later("{} is withdrawn."),
 }
 
 
@@ -302,7 +303,8 @@ def prove(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
     clean = "refused" not in (proof.rules_verdict, proof.eligibility_verdict)
     tell = messages.success if clean else messages.warning
     tell(
-        request, "The proof is clean." if clean else "The proof refuses this version: the checklist says why."
+        request,
+        _("The proof is clean.") if clean else _("The proof refuses this version: the checklist says why."),
     )
     return redirect(f"{_address(found)}#gate")
 
@@ -329,7 +331,7 @@ def new_plan(request: HtmxRequest) -> HttpResponse:
         except Refusal as refused:
             rest = form.place(refused.problems)
             return _form_page(request, "new_plan", form, rest)
-        messages.success(request, f"{made} is started: add its first rule.")
+        messages.success(request, _("%(made)s is started: add its first rule.") % {"made": made})
         return redirect(_address(made))
     return _form_page(request, "new_plan", form)
 
@@ -357,7 +359,10 @@ def new_version(request: HtmxRequest, slug: str) -> HttpResponse:
             )
         except Refusal as refused:
             return _form_page(request, "new_version", form, form.place(refused.problems), plan=plan)
-        messages.success(request, f"{made} is a draft, with the rules that are in force on its first day.")
+        messages.success(
+            request,
+            _("%(made)s is a draft, with the rules that are in force on its first day.") % {"made": made},
+        )
         return redirect(_address(made))
     return _form_page(request, "new_version", form, plan=plan)
 
@@ -390,7 +395,7 @@ def edit(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
             return _form_page(
                 request, "edit", form, form.place(refused.problems), version=found, status=refused.status
             )
-        messages.success(request, "The draft has its new dates.")
+        messages.success(request, _("The draft has its new dates."))
         return redirect(_address(found))
     return _form_page(request, "edit", form, version=found)
 
@@ -448,7 +453,11 @@ def rule_edit(request: HtmxRequest, slug: str, number: int, pk: int) -> HttpResp
 
 def _rule_page(request: HtmxRequest, found: PlanVersion, rule: RuleVersion | None) -> HttpResponse:
     if found.state != PlanState.DRAFT:
-        messages.warning(request, f"{found} is {found.get_state_display().lower()}: its rules do not change.")
+        messages.warning(
+            request,
+            _("%(version)s is %(state)s: its rules do not change.")
+            % {"version": found, "state": spoken(found.get_state_display()).lower()},
+        )
         return redirect(_address(found))
     if request.method != "POST":
         return _rule_form(request, found, rule, RuleForm(rule=rule))
@@ -472,7 +481,9 @@ def _rule_page(request: HtmxRequest, found: PlanVersion, rule: RuleVersion | Non
     except Refusal as refused:
         rest = form.place(refused.problems)
         return _rule_form(request, found, rule, form, wrong=rest, status=refused.status)
-    messages.success(request, f"“{form.cleaned_data['name']}” is saved in the draft.")
+    messages.success(
+        request, _("“%(cleaned_data)s” is saved in the draft.") % {"cleaned_data": form.cleaned_data["name"]}
+    )
     return redirect(_address(found))
 
 
@@ -514,7 +525,7 @@ def _live(found: PlanVersion, form: RuleForm, rule: RuleVersion | None) -> dict[
     if form.is_bound:
         if form.errors.keys() - {"name"}:
             return {"sentence": "", "reached": None}
-        form.cleaned_data.setdefault("name", "This rule")
+        form.cleaned_data.setdefault("name", _("This rule"))
         problems = [p for p in plans.rule_problems(form.draft()) if p.pointer != "/name"]
         if problems:
             return {"sentence": "", "reached": None, "unclear": problems[0].message}
@@ -547,7 +558,7 @@ def rule_remove(request: HtmxRequest, slug: str, number: int, pk: int) -> HttpRe
         for problem in refused.problems:
             messages.error(request, problem.message)
     else:
-        messages.success(request, "The rule is taken out of the draft.")
+        messages.success(request, _("The rule is taken out of the draft."))
     return redirect(_address(found))
 
 
@@ -577,14 +588,14 @@ def components(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
                 form.place(drafts, refused.problems)
                 status = refused.status
             else:
-                messages.success(request, "The components are saved.")
+                messages.success(request, _("The components are saved."))
                 return redirect(_address(found, "plan-components"))
     context = _frame(request, found, "components") | {
         "form": form,
         "rows": form.shown(),
         "paid": [(c, terms, in_words(terms), pay_curves.of_component(c, terms)) for c, terms in _paid(found)],
         "pay_choices": PAYS,
-        "windows": Grain.choices,
+        "windows": spoken_choices(Grain.choices),
         "revision": request.POST.get("revision") or fingerprint(found),
     }
     return render(request, "quotas/plan_components.html", context, status=status)
@@ -622,7 +633,9 @@ def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
         "assignments": [
             {
                 "row": each,
-                "whom": each.rep.name if each.rep else dict(SalesRole.choices).get(each.role, "Everybody"),
+                "whom": each.rep.name
+                if each.rep
+                else spoken(dict(SalesRole.choices).get(each.role, "")) or _("Everybody"),
                 "last": last_day(each.effective.upper),
                 "now": today in each.effective,
                 "over": each.effective.upper is not None and each.effective.upper <= today,
@@ -647,7 +660,7 @@ def _assign(request: HtmxRequest, user: User, found: PlanVersion, form: Assignme
         named = list(Rep.objects.filter(name__iexact=entered["rep"].strip())[:2])
         if len(named) != 1:
             form.add_error(
-                "rep", "Choose one rep from the list." if not named else "Several reps have this name."
+                "rep", _("Choose one rep from the list.") if not named else _("Several reps have this name.")
             )
             return ()
         rep = named[0]
@@ -680,7 +693,7 @@ def _end(request: HtmxRequest, user: User, found: PlanVersion, ending: str) -> S
     try:
         last = date.fromisoformat(request.POST.get("last", ""))
     except ValueError:
-        return [Problem("last_day_missing", "Choose the last day of the assignment.")]
+        return [Problem("last_day_missing", _("Choose the last day of the assignment."))]
     try:
         change = facts.end_assignment(
             assignment_id=own.pk,
@@ -696,7 +709,7 @@ def _end(request: HtmxRequest, user: User, found: PlanVersion, ending: str) -> S
 
 
 def _say_change(request: HtmxRequest, change: facts.FactChange) -> None:
-    run = " What was credited on those days is being worked out again." if change.job else ""
+    run = _(" What was credited on those days is being worked out again.") if change.job else ""
     messages.success(request, f"{change.what}.{run}")
 
 
@@ -753,7 +766,7 @@ def try_deal(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
     if asked and form.is_valid():
         tryout = form.tryout()
         if tryout.close_date not in found.effective:
-            form.add_error("close_date", "The version holds on no such day: choose one of its own.")
+            form.add_error("close_date", _("The version holds on no such day: choose one of its own."))
         else:
             tried = simulating.try_deal(version=found, tryout=tryout, at=clock.now())
             context |= {"tried": tried, "measures": _measures(tried)}
@@ -776,7 +789,7 @@ def _measures(tried: simulating.Tried) -> list[TriedMeasure]:
             Part(
                 who=reps[c.rep_id],
                 overlay=c.receiver_class == 2,
-                component=str(Component(c.component).label),
+                component=spoken(Component(c.component).label),
                 rule=rules[c.rule_version_id],
                 amount=c.amount,
             )
@@ -785,7 +798,9 @@ def _measures(tried: simulating.Tried) -> list[TriedMeasure]:
         ]
 
     def why(side: Earned, measure: Measure) -> list[str]:
-        words = [str(Reason(gap.reason).label) for gap in side.gaps if gap.measure_id in (None, measure.pk)]
+        words = [
+            spoken(Reason(gap.reason).label) for gap in side.gaps if gap.measure_id in (None, measure.pk)
+        ]
         return list(dict.fromkeys(words))
 
     found = []
@@ -871,7 +886,7 @@ def impact_start(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
     found = _version(request, slug, number, writing=True)
     form = SpanForm(request.POST)
     if not form.is_valid():
-        messages.error(request, "Choose the first and the last day to look at.")
+        messages.error(request, _("Choose the first and the last day to look at."))
         return redirect(_address(found, "plan-impact"))
     try:
         run = simulating.start_simulation(
@@ -914,7 +929,7 @@ def impact_cancel(request: HtmxRequest, slug: str, number: int, run: int) -> Htt
         for problem in refused.problems:
             messages.error(request, problem.message)
     else:
-        messages.success(request, "The preview stops after the month it is at. Nothing of it is shown.")
+        messages.success(request, _("The preview stops after the month it is at. Nothing of it is shown."))
     return redirect(f"{_address(found, 'plan-impact')}?run={run}")
 
 

@@ -13,7 +13,8 @@ from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, formats
+from config.language import _, later
 from config.refusals import Conflict, NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor
@@ -31,36 +32,39 @@ class DraftForm(Described):
 
     name = forms.CharField(
         max_length=policies.NAME,
-        help_text="Maps and imports ask for it by this name. The name of a policy that is there drafts its next version.",
-        error_messages={"required": "Give it a name."},
+        help_text=later(
+            "Maps and imports ask for it by this name. The name of a policy that is there drafts its next version."
+        ),
+        error_messages={"required": later("Give it a name.")},
         widget=forms.TextInput(attrs={**TEXT, "placeholder": "CRM imports"}),
+        label=later("Name"),
     )
     sources = forms.CharField(
-        label="Sources that it trusts",
+        label=later("Sources that it trusts"),
         max_length=500,
-        help_text="As the maps of imports name them, with commas between.",
-        error_messages={"required": "Name at least one source."},
+        help_text=later("As the maps of imports name them, with commas between."),
+        error_messages={"required": later("Name at least one source.")},
         widget=forms.TextInput(attrs={**TEXT, "placeholder": "salesforce, hubspot"}),
     )
     most = forms.CharField(
-        label="Largest deal",
+        label=later("Largest deal"),
         required=False,
         max_length=24,
-        help_text="Empty: any amount. A deal in another currency than the limit's waits.",
+        help_text=later("Empty: any amount. A deal in another currency than the limit's waits."),
         widget=forms.TextInput(attrs={**TEXT, "inputmode": "decimal", "class": "num-in"}),
     )
-    currency = forms.ChoiceField(label="Currency of the limit", required=False, choices=())
+    currency = forms.ChoiceField(label=later("Currency of the limit"), required=False, choices=())
     late_after_days = forms.IntegerField(
-        label="Days after the close date",
+        label=later("Days after the close date"),
         required=False,
         min_value=0,
         max_value=policies.LATEST,
-        help_text="A deal that closed longer ago waits. Empty: never too late.",
-        error_messages={"invalid": "Enter a number of days."},
+        help_text=later("A deal that closed longer ago waits. Empty: never too late."),
+        error_messages={"invalid": later("Enter a number of days.")},
         widget=forms.TextInput(attrs={**TEXT, "inputmode": "numeric", "class": "num-in"}),
     )
     default_share = forms.BooleanField(
-        label="Only deals that are the owner's alone", required=False, initial=True
+        label=later("Only deals that are the owner's alone"), required=False, initial=True
     )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -81,7 +85,12 @@ class DraftForm(Described):
         if written and currency is not None:
             cleaned["most_minor"] = minor(written, currency.exponent)
             if cleaned["most_minor"] is None:
-                self.add_error("most", f"Enter an amount in {currency.code}, such as 100000.")
+                self.add_error(
+                    "most",
+                    formats.misread(written)
+                    or _("Enter an amount in %(currency_code)s, such as 100000.")
+                    % {"currency_code": currency.code},
+                )
         return cleaned
 
     def arguments(self) -> dict[str, Any]:
@@ -113,7 +122,9 @@ def draft(request: HtmxRequest) -> HttpResponse:
             for problem in form.place(refused.problems):
                 form.add_error(None, problem.message)
         else:
-            messages.success(request, f"{made} is drafted: another comp admin publishes it.")
+            messages.success(
+                request, _("%(made)s is drafted: another comp admin publishes it.") % {"made": made}
+            )
             return redirect("quotas:policies")
     return _page(request, user, form, opened=True)
 
@@ -143,14 +154,14 @@ def _published(pk: int, by: User, seen: str) -> str:
     try:
         drafted_at = datetime.fromisoformat(seen)
     except ValueError as odd:
-        raise Conflict.of("drafted_anew", "Read the draft again, then publish it.") from odd
+        raise Conflict.of("drafted_anew", _("Read the draft again, then publish it.")) from odd
     policy = policies.publish_policy(policy_id=pk, by=by, at=clock.now(), drafted_at=drafted_at)
-    return f"{policy} is in force."
+    return _("%(policy)s is in force.") % {"policy": policy}
 
 
 def _withdrawn(pk: int, by: User, reason: str) -> str:
     policy = policies.withdraw_policy(policy_id=pk, by=by, at=clock.now(), reason=reason)
-    return f"{policy} is withdrawn; what was approved under it stays approved."
+    return _("%(policy)s is withdrawn; what was approved under it stays approved.") % {"policy": policy}
 
 
 def _page(
@@ -190,7 +201,7 @@ def _initial(name: str) -> dict[str, Any]:
         return {"name": name} if name else {}
     most = ""
     if newest.most_minor is not None and newest.currency is not None:
-        most = f"{Decimal(newest.most_minor).scaleb(-newest.currency.exponent):,f}"
+        most = formats.entered(Decimal(newest.most_minor).scaleb(-newest.currency.exponent), grouped=True)
     return {
         "name": newest.name,
         "sources": ", ".join(newest.sources),

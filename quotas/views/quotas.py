@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Amount, Column, Table
+from config.language import _, later, spoken, spoken_choices
 from config.refusals import NotFound, Problem, Refusal
 from quotas.forms import minor, ppm
 from quotas.models import Measure, Period, Quota, QuotaMethod, QuotaRelief, ReliefKind, Rep, Team
@@ -45,17 +46,20 @@ READS: Final = (Role.MANAGER, Role.COMP_ADMIN, Role.AUDITOR)
 MOST_NAMES: Final = 400  # offered while a rep's name is typed
 STEPS: Final = (1, 100, 1_000, 10_000)  # units of the measure that parts are multiples of
 BASIS_WORDS: Final = {
-    "history": "What was credited before",
-    "evenly": "Evenly, by people",
-    "current": "The quotas they have",
+    "history": later("What was credited before"),
+    "evenly": later("Evenly, by people"),
+    "current": later("The quotas they have"),
 }
-HISTORY_WORDS: Final = {"year_before": "A year before", "last_four_quarters": "The last four quarters"}
+HISTORY_WORDS: Final = {
+    "year_before": later("A year before"),
+    "last_four_quarters": later("The last four quarters"),
+}
 TELLING: Final = {
     "good": ("good", "circle-check"),
     "short": ("bad", "circle-alert"),
     "over": ("warn", "circle-alert"),
 }
-BAND_WORDS: Final = {"good": "Good", "short": "Short", "over": "High", "none": ""}
+BAND_WORDS: Final = {"good": later("Good"), "short": later("Short"), "over": later("High"), "none": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ class Shown:
     @property
     def reliefs(self) -> Iterator[tuple[str, str]]:
         for relief in self.line.reliefs:
-            yield ReliefKind(relief.kind).label, _span(relief)
+            yield spoken(ReliefKind(relief.kind).label), _span(relief)
 
 
 # The sheet.
@@ -155,7 +159,7 @@ def put(request: HtmxRequest, slug: str) -> HttpResponse:
     wrong: list[Problem] = list(entered.problems)
     effects: list[Effect] | None = None
     if not wrong and not entered.targets:
-        wrong = [Problem("nothing_changed", "Every quota is what it was: there is nothing to save.")]
+        wrong = [Problem("nothing_changed", _("Every quota is what it was: there is nothing to save."))]
     if not wrong:
         try:
             if request.POST.get("do") == "save":
@@ -191,7 +195,7 @@ class _Entered:
             try:
                 self.starts = date.fromisoformat(self.starts_text)
             except ValueError:
-                self.problems.append(Problem("not_a_day", "Enter a day, such as 2026-08-15.", "/starts"))
+                self.problems.append(Problem("not_a_day", _("Enter a day, such as 2026-08-15."), "/starts"))
         exponent = Writer.of(found.measure).exponent
         for line in (found.own, *found.lines):
             name = f"amount-{line.key}"
@@ -203,14 +207,14 @@ class _Entered:
                 continue
             amount = minor(text, exponent)
             if amount is None:
-                self.wrong[line.key] = "Enter an amount, or 0 for none."
+                self.wrong[line.key] = formats.misread(text) or _("Enter an amount, or 0 for none.")
             elif amount < 0:
-                self.wrong[line.key] = "A quota is zero or more."
+                self.wrong[line.key] = _("A quota is zero or more.")
             else:
                 self.amounts[line.key] = amount
                 self._take(line, amount, data)
         if self.wrong:
-            self.problems.append(Problem("not_an_amount", "Some amounts cannot be read: they are marked."))
+            self.problems.append(Problem("not_an_amount", _("Some amounts cannot be read: they are marked.")))
 
     def _take(self, line: PlanLine, amount: int, data: QueryDict) -> None:
         version = data.get(f"version-{line.key}", "")
@@ -253,7 +257,7 @@ def _page(
         "may_write": found.own.may_set or any(line.may_set for line in found.lines),
         "difference": difference,
         "begun": quota_planning.needs_reason(found.period, today),
-        "methods": QuotaMethod.choices,
+        "methods": spoken_choices(QuotaMethod.choices),
         "method": entered.method if entered else "",
         "starts": entered.starts_text if entered else "",
         "reason": entered.reason if entered else "",
@@ -410,7 +414,7 @@ class _Asked:
         over = ppm(self.over)
         if over is None or not 0 <= over <= quota_planning.MOST_OVER_PPM:
             self.problems.append(
-                Problem("over_assignment_out_of_range", "Over-assignment is 0 to 100 per cent.", "/over")
+                Problem("over_assignment_out_of_range", _("Over-assignment is 0 to 100 per cent."), "/over")
             )
         step = given(data, "step") or "1"
         self.step = int(step) if step.isdigit() and int(step) in STEPS else 1
@@ -436,7 +440,8 @@ class _Asked:
                 self.problems.append(
                     Problem(
                         "not_an_amount",
-                        f"What is fixed for {line.name} is no amount of zero or more.",
+                        _("What is fixed for %(line_name)s is no amount of zero or more.")
+                        % {"line_name": line.name},
                         "/keep",
                     )
                 )
@@ -562,36 +567,39 @@ class ReliefForm(Described):
     """One span, or a ramp of several months, as it is entered."""
 
     rep = forms.CharField(
-        label="Who",
+        label=later("Who"),
         max_length=150,
-        help_text="The name, or the short name of the address.",
-        error_messages={"required": "Say whose quotas shrink."},
+        help_text=later("The name, or the short name of the address."),
+        error_messages={"required": later("Say whose quotas shrink.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "list": "relief-reps"}),
     )
-    kind = forms.ChoiceField(label="Why", choices=ReliefKind.choices)
+    kind = forms.ChoiceField(label=later("Why"), choices=spoken_choices(ReliefKind.choices))
     starts = forms.DateField(
-        label="First day",
-        error_messages={"required": "Choose a day.", "invalid": "Enter a day, such as 2026-10-01."},
+        label=later("First day"),
+        error_messages={
+            "required": later("Choose a day."),
+            "invalid": later("Enter a day, such as 2026-10-01."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     ends = forms.DateField(
-        label="First day that counts in full again",
+        label=later("First day that counts in full again"),
         required=False,
-        help_text="Empty: until further notice. A ramp of several steps needs none.",
-        error_messages={"invalid": "Enter a day, such as 2026-10-01."},
+        help_text=later("Empty: until further notice. A ramp of several steps needs none."),
+        error_messages={"invalid": later("Enter a day, such as 2026-10-01.")},
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     counts = forms.CharField(
-        label="Per cent of the quota that counts",
+        label=later("Per cent of the quota that counts"),
         max_length=200,
         initial="0",
-        help_text="0 for a leave. A ramp by month: 25, 50, 75.",
+        help_text=later("0 for a leave. A ramp by month: 25, 50, 75."),
         widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "text", "class": "num-in"}),
     )
     reason = forms.CharField(
-        label="Reason",
+        label=later("Reason"),
         max_length=quota_planning.LONGEST_REASON,
-        error_messages={"required": "Say why: it stays in the audit trail."},
+        error_messages={"required": later("Say why: it stays in the audit trail.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
@@ -601,12 +609,12 @@ class ReliefForm(Described):
         factors = [value for value in read if value is not None]
         starts, ends = self.cleaned_data["starts"], self.cleaned_data["ends"]
         if not factors or len(factors) != len(read):
-            self.add_error("counts", "Enter per cent, such as 0, or 25, 50, 75 for a ramp.")
+            self.add_error("counts", _("Enter per cent, such as 0, or 25, 50, 75 for a ramp."))
             return []
         if len(factors) == 1:
             return [ReliefStep(starts, ends, factors[0])]
         if ends is not None:
-            self.add_error("ends", "Each step of a ramp lasts a month: leave this empty.")
+            self.add_error("ends", _("Each step of a ramp lasts a month: leave this empty."))
             return []
         days = [_months_later(starts, n) for n in range(len(factors) + 1)]
         return [ReliefStep(a, b, factor) for a, b, factor in zip(days, days[1:], factors, strict=False)]
@@ -637,7 +645,7 @@ def relieve(request: HtmxRequest) -> HttpResponse:
     if form.is_valid() and (steps := form.steps()):
         rep = _named_rep(form.cleaned_data["rep"], authority)
         if rep is None:
-            form.add_error("rep", "Nobody of that name is below you, or several are: take the short name.")
+            form.add_error("rep", _("Nobody of that name is below you, or several are: take the short name."))
         else:
             try:
                 quota_planning.record_relief(
@@ -652,7 +660,11 @@ def relieve(request: HtmxRequest) -> HttpResponse:
                 for problem in form.place(refused.problems):
                     form.add_error(None, problem.message)
             else:
-                messages.success(request, f"It is recorded: the quotas of {rep.name} shrink by these days.")
+                messages.success(
+                    request,
+                    _("It is recorded: the quotas of %(rep_name)s shrink by these days.")
+                    % {"rep_name": rep.name},
+                )
                 return redirect("quotas:reliefs")
     return _reliefs_page(request, authority, form, opened=True)
 
@@ -667,7 +679,7 @@ def end_relief(request: HtmxRequest, pk: int) -> HttpResponse:
     try:
         on = date.fromisoformat(given(request.POST, "on"))
     except ValueError:
-        wrong = [Problem("not_a_day", "Enter the day from which it does not count any more.", "/on")]
+        wrong = [Problem("not_a_day", _("Enter the day from which it does not count any more."), "/on")]
         return _reliefs_page(request, authority, ReliefForm(), opened=False, wrong=wrong, about=pk)
     try:
         quota_planning.end_relief(
@@ -681,7 +693,7 @@ def end_relief(request: HtmxRequest, pk: int) -> HttpResponse:
         raise Http404 from missing
     except Refusal as refused:
         return _reliefs_page(request, authority, ReliefForm(), opened=False, wrong=refused.problems, about=pk)
-    messages.success(request, "It ends there; what was known before stays in the trail.")
+    messages.success(request, _("It ends there; what was known before stays in the trail."))
     return redirect("quotas:reliefs")
 
 
@@ -756,14 +768,15 @@ def _shown_relief(
     authority: Authority,
 ) -> _ShownRelief:
     upper, lower = relief.effective.upper, relief.effective.lower
+    over = relief.superseded_at is None and upper is not None and upper <= today
     if relief.superseded_at is not None:
-        state, tone = "Superseded", "muted"
-    elif upper is not None and upper <= today:
-        state, tone = "Over", "muted"
+        state, tone = _("Superseded"), "muted"
+    elif over:
+        state, tone = _("Over"), "muted"
     elif lower is not None and lower > today:
-        state, tone = "Ahead", "accent"
+        state, tone = _("Ahead"), "accent"
     else:
-        state, tone = "Now", "warn"
+        state, tone = _("Now"), "warn"
     touches = period is not None and counted_ppm([relief], period) != 1
     return _ShownRelief(
         relief=relief,
@@ -773,7 +786,7 @@ def _shown_relief(
         counted=formats.percent(relief.factor_ppm, 1_000_000),
         as_set_minor=as_set.get(relief.rep_id) if touches and relief.superseded_at is None else None,
         counts_minor=counts.get(relief.rep_id) if touches and relief.superseded_at is None else None,
-        may_end=relief.superseded_at is None and authority.sets("rep", relief.rep_id) and state != "Over",
+        may_end=relief.superseded_at is None and authority.sets("rep", relief.rep_id) and not over,
     )
 
 
@@ -872,18 +885,22 @@ def _address(found: Sheet) -> str:
 
 def _saved(count: int) -> str:
     if not count:
-        return "Every quota was that already."
-    return "One quota has a new version." if count == 1 else f"{count:,} quotas have a new version."
+        return _("Every quota was that already.")
+    return (
+        _("One quota has a new version.")
+        if count == 1
+        else _("%(count)s quotas have a new version.") % {"count": formats.whole(count)}
+    )
 
 
 def _text(value: int | None, write: Writer) -> str:
     """As it stands in a field: grouped, without a zero fraction."""
     if value is None:
         return ""
-    whole, part = divmod(value, 10**write.exponent)
-    return f"{whole:,}" + (
-        f".{part:0{write.exponent}d}".rstrip("0" if write.code is None else "") if part else ""
-    )
+    amount = Decimal(value).scaleb(-write.exponent)
+    whole = amount == amount.to_integral_value()
+    places = 0 if whole else write.exponent if write.code else None
+    return formats.entered(amount.normalize() if places is None else amount, places, grouped=True)
 
 
 def _plain(value: int | None, write: Writer) -> str:
@@ -893,8 +910,11 @@ def _plain(value: int | None, write: Writer) -> str:
 def _span(relief: QuotaRelief) -> str:
     upper = relief.effective.upper
     if upper is None:
-        return f"from {formats.day(relief.effective.lower)} until further notice"
-    return f"{formats.day(relief.effective.lower)} to {formats.day(date.fromordinal(upper.toordinal() - 1))}"
+        return _("from %(lower)s until further notice") % {"lower": formats.day(relief.effective.lower)}
+    return _("%(lower)s to %(upper)s") % {
+        "lower": formats.day(relief.effective.lower),
+        "upper": formats.day(date.fromordinal(upper.toordinal() - 1)),
+    }
 
 
 def _pair(share: Fraction) -> tuple[int, int]:

@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.language import _, later, spoken
 from quotas.models import Measure, Period, Rep, SourceRecord, SourceState
 from quotas.selectors import periods, reconciliation_tables
 from quotas.selectors import reconciliation as selectors
@@ -206,7 +207,7 @@ def _differences(
         else get_object_or_404(Rep, pk=chosen.rep_id).name
         if chosen.rep_id
         else chosen.nobody,
-        "cause": Cause(chosen.cause).label if chosen.cause else "",
+        "cause": spoken(Cause(chosen.cause).label) if chosen.cause else "",
         **_pages(asked, page, found.found.differ),
     }
 
@@ -221,27 +222,34 @@ def _pages(asked: QueryDict, page: int, count: int) -> dict[str, str]:
 # --- one click from its fix ---------------------------------------------------------------------------------------
 
 _OF_THE_DEAL: Final = {
-    Cause.NOT_IN_SOURCE: "See the deal",
-    Cause.NOT_APPROVED: "Decide on it",
-    Cause.AMENDMENT: "Decide on it",
-    Cause.DRAFT: "Hand it in",
-    Cause.RETURNED: "Hand it in",
-    Cause.REJECTED: "See why",
-    Cause.CANCELLED: "See why",
-    Cause.SAYS_OPEN: "Cancel it here",
-    Cause.SAYS_LOST: "Cancel it here",
-    Cause.SAYS_GONE: "Cancel it here",
-    Cause.HELD: "Release it",
-    Cause.ADJUSTED: "See why",
+    Cause.NOT_IN_SOURCE: later("See the deal"),
+    Cause.NOT_APPROVED: later("Decide on it"),
+    Cause.AMENDMENT: later("Decide on it"),
+    Cause.DRAFT: later("Hand it in"),
+    Cause.RETURNED: later("Hand it in"),
+    Cause.REJECTED: later("See why"),
+    Cause.CANCELLED: later("See why"),
+    Cause.SAYS_OPEN: later("Cancel it here"),
+    Cause.SAYS_LOST: later("Cancel it here"),
+    Cause.SAYS_GONE: later("Cancel it here"),
+    Cause.HELD: later("Release it"),
+    Cause.ADJUSTED: later("See why"),
 }
 _DEAL_ICONS: Final = {
-    "See the deal": "handshake",
-    "Decide on it": "clipboard-check",
-    "Hand it in": "send",
-    "See why": "history",
-    "Cancel it here": "circle-x",
-    "Release it": "lock-open",
+    Cause.NOT_IN_SOURCE: "handshake",
+    Cause.NOT_APPROVED: "clipboard-check",
+    Cause.AMENDMENT: "clipboard-check",
+    Cause.DRAFT: "send",
+    Cause.RETURNED: "send",
+    Cause.REJECTED: "history",
+    Cause.CANCELLED: "history",
+    Cause.SAYS_OPEN: "circle-x",
+    Cause.SAYS_LOST: "circle-x",
+    Cause.SAYS_GONE: "circle-x",
+    Cause.HELD: "lock-open",
+    Cause.ADJUSTED: "history",
 }
+_ONLY_SEEN: Final = frozenset({Cause.NOT_IN_SOURCE, Cause.REJECTED, Cause.CANCELLED, Cause.ADJUSTED})
 _AMENDED: Final = (
     Cause.CLOSE_DATE,
     Cause.CURRENCY,
@@ -259,20 +267,22 @@ def _fix(each: Difference, found: Reconciliation, user: User, reps: Sequence[int
     fix: Fix | None = None
     if cause == Cause.REFUSED and each.record is not None:
         if user.has_role(*SEES_EVERY_IMPORT) or each.record.run.requested_by_id == user.pk:
-            fix = Fix(reverse("quotas:import", args=[each.record.run_id]), "See the file", icon="file-input")
+            fix = Fix(
+                reverse("quotas:import", args=[each.record.run_id]), _("See the file"), icon="file-input"
+            )
     elif cause == Cause.NOT_HERE:
-        fix = Fix(reverse("quotas:imports"), "Import it again", icon="file-input")
+        fix = Fix(reverse("quotas:imports"), _("Import it again"), icon="file-input")
     elif cause in _OF_THE_DEAL and deal is not None:
         text = _OF_THE_DEAL[cause]
-        mends = admin or reps is not None or text.startswith("See")
-        fix = Fix(reverse("quotas:deal", args=[deal.pk]), text, _DEAL_ICONS[text]) if mends else None
+        mends = admin or reps is not None or cause in _ONLY_SEEN
+        fix = Fix(reverse("quotas:deal", args=[deal.pk]), text, _DEAL_ICONS[cause]) if mends else None
     elif cause in _AMENDED and deal is not None:
         if admin or (reps is not None and deal.owner_id in reps):
-            fix = Fix(reverse("quotas:deal-amend", args=[deal.pk]), "Amend it", icon="file-pen-line")
+            fix = Fix(reverse("quotas:deal-amend", args=[deal.pk]), _("Amend it"), icon="file-pen-line")
     elif reviewer:
         fix = _of_reviewers(each, found, admin)
     if fix is None and deal is not None:
-        fix = Fix(reverse("quotas:deal", args=[deal.pk]), "See the deal", icon="handshake")
+        fix = Fix(reverse("quotas:deal", args=[deal.pk]), _("See the deal"), icon="handshake")
     return fix
 
 
@@ -283,30 +293,32 @@ def _of_reviewers(each: Difference, found: Reconciliation, admin: bool) -> Fix |
         deal.in_force.close_date if deal else each.record.close_date if each.record else None
     ) or found.period.starts
     if each.decision_id is not None:
-        return Fix(reverse("marketplace:decision", args=[each.decision_id]), "See the decision", icon="stamp")
+        return Fix(
+            reverse("marketplace:decision", args=[each.decision_id]), _("See the decision"), icon="stamp"
+        )
     if cause in (Cause.NOT_ELIGIBLE, Cause.RATE_ZERO, Cause.RATE) and each.offering is not None:
         words = urlencode({"program": "quota", "search": each.offering.name})
-        return Fix(f"{reverse('marketplace:decisions')}?{words}", "Its decisions", icon="stamp")
+        return Fix(f"{reverse('marketplace:decisions')}?{words}", _("Its decisions"), icon="stamp")
     if cause == Cause.NO_RULE:
-        return Fix(reverse("quotas:plans"), "Crediting rules", icon="scale")
+        return Fix(reverse("quotas:plans"), _("Crediting rules"), icon="scale")
     if cause == Cause.NO_PERIOD:
-        return Fix(reverse("quotas:periods"), "Open a period", icon="calendar-range")
+        return Fix(reverse("quotas:periods"), _("Open a period"), icon="calendar-range")
     if cause == Cause.NO_TEAM and admin:
-        return _fact("move", "Put into a team", rep=each.who.slug, starts=day.isoformat())
+        return _fact("move", _("Put into a team"), rep=each.who.slug, starts=day.isoformat())
     if cause == Cause.NO_RECEIVER and admin and deal is not None:
-        return _fact("transfer", "Give it an owner", customer=deal.customer.slug, starts=day.isoformat())
+        return _fact("transfer", _("Give it an owner"), customer=deal.customer.slug, starts=day.isoformat())
     if cause == Cause.NO_FX_RATE and admin:
         code = each.record.currency if each.record else deal.in_force.currency_id if deal else ""
         return _fact(
             "rate",
-            "Enter the rate",
+            _("Enter the rate"),
             from_currency=code,
             to_currency=found.measure.currency_id or "",
             starts=day.isoformat(),
         )
     if cause == Cause.OTHER and deal is not None:
         words = urlencode({"deal": deal.reference, "period": "all"})
-        return Fix(f"{reverse('quotas:ledger')}?{words}", "See its entries", icon="book-open")
+        return Fix(f"{reverse('quotas:ledger')}?{words}", _("See its entries"), icon="book-open")
     return None
 
 

@@ -12,6 +12,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.language import _, spoken, spoken_choices
 from config.models import Job, JobState
 from config.refusals import Refusal
 from quotas.selectors import exports
@@ -45,8 +46,8 @@ def recredits(request: HtmxRequest) -> HttpResponseBase:
         "first_page": not before,
         "cause": cause,
         "state": state,
-        "causes": [("", "Every cause"), *Cause.choices],
-        "states": [("", "Every state"), *JobState.choices],
+        "causes": [("", _("Every cause")), *spoken_choices(Cause.choices)],
+        "states": [("", _("Every state")), *spoken_choices(JobState.choices)],
         "may_start": user.has_role(Role.COMP_ADMIN),
     }
     return render(request, "quotas/recredits.html" + ("#list" if wants_part(request) else ""), context)
@@ -59,7 +60,7 @@ def recredit(request: HtmxRequest, pk: int) -> HttpResponseBase:
     user = reviewer(request.user)
     job = get_object_or_404(selectors.runs(), pk=pk)
     if form := exporting.asked(request):
-        table, title = exports.recredit_moves(job), f"What run {pk} moved"
+        table, title = exports.recredit_moves(job), _("What run %(pk)s moved") % {"pk": pk}
         return exporting.answer(request, form, name=f"recredit run {pk}", title=title, table=table)
     context: dict[str, Any] = {
         "run": Run(job),
@@ -83,7 +84,7 @@ def cancel(request: HtmxRequest, pk: int) -> HttpResponse:
     except Refusal as refused:
         messages.error(request, str(refused))
     else:
-        messages.success(request, "The run stops after its present step. What it has posted stays posted.")
+        messages.success(request, _("The run stops after its present step. What it has posted stays posted."))
     return redirect("quotas:recredit", pk)
 
 
@@ -94,7 +95,7 @@ class Run:
         asked = job.parameters
         self.job = job
         self.pk = job.pk
-        self.cause = Cause(asked["cause"]).label
+        self.cause = spoken(Cause(asked["cause"]).label)
         self.what = asked["what"]
         self.reason = asked["reason"]
         self.starts, self.ends = (date.fromisoformat(asked[name]) for name in ("starts", "ends"))
@@ -111,7 +112,11 @@ class Run:
         seconds = (clock.now() - job.started_at).total_seconds() / job.done * (job.total - job.done)
         if seconds < 0:
             return ""  # the demo's clock goes back at midnight
-        return "less than a minute left" if seconds < 60 else f"about {seconds / 60:.0f} min left"
+        return (
+            _("less than a minute left")
+            if seconds < 60
+            else _("about %(seconds)s min left") % {"seconds": f"{seconds / 60:.0f}"}
+        )
 
 
 def reviewer(user: Any) -> User:

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role
 from config import clock, exporting
+from config.language import _, ngettext
 from quotas.models import PlanAssignment, PlanVersion
 from quotas.selectors import exports
 from quotas.selectors.plans import in_force
@@ -70,9 +71,13 @@ def _whom(on: date) -> dict[int, str]:
         given.setdefault(plan_id, []).append((role, rep_id))
     found = {}
     for plan_id, each in given.items():
-        roles = [word("roles", role) for role, _ in each if role]
-        reps = sum(rep is not None for _, rep in each)
-        single = [f"{reps} {'rep' if reps == 1 else 'reps'} in person"] if reps else []
+        roles = [word("roles", role) for role, _rep in each if role]
+        reps = sum(rep is not None for _role, rep in each)
+        single = (
+            [ngettext("%(count)s rep in person", "%(count)s reps in person", reps) % {"count": reps}]
+            if reps
+            else []
+        )
         everybody = any(not role and rep is None for role, rep in each)
-        found[plan_id] = "everybody" if everybody else ", ".join([*roles, *single])
+        found[plan_id] = _("everybody") if everybody else ", ".join([*roles, *single])
     return found

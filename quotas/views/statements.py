@@ -14,7 +14,8 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock, exporting, job_files
+from config import clock, exporting, formats, job_files
+from config.language import _, later, ngettext
 from config.models import Job, JobState
 from config.refusals import NotFound, Refusal
 from config.rest.pagination import Keyset
@@ -36,8 +37,12 @@ from quotas.services import statements as services
 from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
 
 PAGE: Final = 50
-STATES: Final = (("", "Every state"), ("open", "Not acknowledged"), ("done", "Acknowledged"))
-FORMS: Final = (("xlsx", "Excel"), ("csv", "CSV"), ("jsonl", "JSON Lines"))
+STATES: Final = (
+    ("", later("Every state")),
+    ("open", later("Not acknowledged")),
+    ("done", later("Acknowledged")),
+)
+FORMS: Final = (("xlsx", later("Excel")), ("csv", "CSV"), ("jsonl", later("JSON Lines")))
 MOST: Final = 500  # entries of one rule that the page shows
 WATCH: Final = (Role.MANAGER, *SEES_EVERYTHING)
 
@@ -163,14 +168,14 @@ def statement(request: HtmxRequest, pk: int) -> HttpResponseBase:
             total=export.total,
         )
     mine = found.rep.user_id == user.pk
-    later = version_after(found)
+    newer = version_after(found)
     context = {
         "statement": found,
         "close": found.close,
         "content": content,
         "holds": statement_digests.holds(found),
         "change": change_of(content),
-        "later": later,
+        "later": newer,
         "disputes": disputes_of(content),
         "mine": mine,
         "may_acknowledge": mine and found.acknowledged_at is None and found.close.state == CloseState.CLOSED,
@@ -191,7 +196,7 @@ def acknowledge(request: HtmxRequest, pk: int) -> HttpResponse:
     return _done(
         request,
         lambda: services.acknowledge(statement_id=pk, by=user, at=clock.now()),
-        "You acknowledged this statement.",
+        _("You acknowledged this statement."),
         reverse("quotas:statement", args=[pk]),
     )
 
@@ -204,7 +209,11 @@ def remind(request: HtmxRequest, pk: int) -> HttpResponse:
 
     def reminded() -> str:
         meant = services.remind(close_id=pk, by=user, at=clock.now())
-        return f"{meant:,} {'rep is' if meant == 1 else 'reps are'} reminded, each once a day at most."
+        return ngettext(
+            "%(count)s rep is reminded, each once a day at most.",
+            "%(count)s reps are reminded, each once a day at most.",
+            meant,
+        ) % {"count": formats.whole(meant)}
 
     return _done(
         request, reminded, "", f"{reverse('quotas:statements')}?{urlencode({'close': _name(close)})}"
@@ -281,7 +290,7 @@ def pack_file(request: HtmxRequest, pk: int) -> HttpResponseBase:
         raise Http404
     close = get_object_or_404(PeriodClose.objects.select_related("period"), pk=job.parameters["close"])
     answer = StreamingHttpResponse(job_files.zipped(job, job.requested_at), content_type="application/zip")
-    name = f"statements-{close.period.name}-v{close.version}-{job.parameters['format']}.zip".lower()
+    name = (f"statements-{close.period.name}-v{close.version}-{job.parameters['format']}.zip").lower()
     answer["Content-Disposition"] = f'attachment; filename="{name}"'
     answer["Cache-Control"] = "private, no-store"
     return answer

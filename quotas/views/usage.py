@@ -13,7 +13,8 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
+from config.language import _
 from config.refusals import Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -57,7 +58,7 @@ def usage(request: HtmxRequest) -> HttpResponseBase:
     if form := exporting.asked(request):
         month = _month(request.GET)
         found = _found(user, month, given(request.GET, "q"), request.GET.get("billed", ""))
-        name = f"usage {month or ''}"
+        name = _("usage %(value)s") % {"value": month or ""}
         return exporting.answer(request, form, name=name, title="Usage", table=exports.usage(found))
     return _page(request, user)
 
@@ -182,12 +183,12 @@ def record(request: HtmxRequest) -> HttpResponse:
     file = request.FILES.get("file")
     dry_run = request.POST.get("do") == "check"
     if file is None or (file.size or 0) > LARGEST_FILE:
-        said = "Choose a CSV file first." if file is None else "A file has at most 4 MB: split it."
+        said = _("Choose a CSV file first.") if file is None else _("A file has at most 4 MB: split it.")
         return _page(request, user, wrong=[Problem("no_file", said)], source=source)
     try:
         text = file.read().decode("utf-8-sig")
     except UnicodeDecodeError:
-        said = "This is not a text in UTF-8: save it as CSV UTF-8."
+        said = _("This is not a text in UTF-8: save it as CSV UTF-8.")
         return _page(request, user, wrong=[Problem("not_text", said)], source=source)
     try:
         counts = record_usage_file(text=text, source=source, by=user, at=clock.now(), dry_run=dry_run)
@@ -197,12 +198,17 @@ def record(request: HtmxRequest) -> HttpResponse:
         return _page(request, user, counts=counts, source=source)
     messages.success(
         request,
-        f"Recorded: {counts['new']:,} new, {counts['changed']:,} changed, {counts['unchanged']:,} unchanged.",
+        _("Recorded: %(new)s new, %(changed)s changed, %(unchanged)s unchanged.")
+        % {
+            "new": formats.whole(counts["new"]),
+            "changed": formats.whole(counts["changed"]),
+            "unchanged": formats.whole(counts["unchanged"]),
+        },
     )
     return redirect("quotas:usage")
 
 
 def _written(problem: Problem) -> tuple[str, str, str]:
     """Line, column and sentence."""
-    _, line, *column = (problem.pointer or "/").split("/")
+    _rest, line, *column = (problem.pointer or "/").split("/")
     return line, "".join(column), problem.message

@@ -7,8 +7,10 @@ from zoneinfo import ZoneInfo
 
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils import timezone
 
-from config import formats
+from config import formats, locales
+from config.language import _
 from config.refusals import Refusal
 from quotas.models import CloseState, Measure, Period, PeriodClose
 from quotas.selectors import asof
@@ -60,11 +62,24 @@ class Versions:
     closed: Sequence[ClosedShown]
     as_of: str
     today: str
+    zone: str
 
 
 def asked_for(request: HttpRequest) -> dict[str, str]:
     """The version as pages and endpoints name it alike in their addresses."""
-    return {name: request.GET.get(name, "") for name in ("view", "close", "as_of")}
+    return {**{name: request.GET.get(name, "") for name in ("view", "close")}, "as_of": _as_of(request)}
+
+
+def _as_of(request: HttpRequest) -> str:
+    """The moment of the address. Somebody elsewhere types it by the own clock, and the address says by which."""
+    text, zone = request.GET.get("as_of", "").strip(), request.GET.get("zone", "")
+    if "T" not in text or zone not in locales.zones():
+        return text
+    try:
+        typed = datetime.fromisoformat(text)
+    except ValueError:
+        return text
+    return text if typed.tzinfo else typed.replace(tzinfo=ZoneInfo(zone)).isoformat()
 
 
 def chosen_version(
@@ -73,7 +88,7 @@ def chosen_version(
     """The version of the address, the closes that can be read, and what is wrong with what it asks for. 1 query for as reported."""
     closes = asof.closes_of(period)
     try:
-        return asked_reading(request.GET, period=period, at=at, closes=closes), closes, ""
+        return asked_reading(asked_for(request), period=period, at=at, closes=closes), closes, ""
     except Refusal as refused:
         return asof.now(period), closes, " ".join(problem.message for problem in refused.problems)
 
@@ -98,8 +113,10 @@ def versions(
     if shown_minor is None and money and not reading.live:
         shown_minor = reading.total(measure, within)
     write = Writer.of(measure)
-    compared = asof.beside(reading.period, measure, within=within, closes=closes)
-    zone = ZoneInfo(reading.period.calendar.time_zone)
+    compared = asof.beside(reading.period, measure, within=within, closes=closes, reported=not reading.live)
+    own = timezone.get_current_timezone()
+    elsewhere = locales.elsewhere(own)
+    zone = own if elsewhere else ZoneInfo(reading.period.calendar.time_zone)
     return Versions(
         reading=reading,
         choices=_choices(request, reading, closes),
@@ -112,38 +129,43 @@ def versions(
         closed=_closed(request, reading, compared, write) if money else (),
         as_of=f"{reading.moment.astimezone(zone):%Y-%m-%dT%H:%M:%S}" if reading.moment else "",
         today=f"{at.astimezone(zone):%Y-%m-%dT%H:%M}",
+        zone=str(own) if elsewhere else "",
     )
 
 
 def said(reading: Reading) -> list[tuple[str, str]]:
     """For a file: which version it is."""
-    return [("Version", f"{reading.name}. {reading.meaning}")]
+    return [(_("Version"), f"{reading.name}. {reading.meaning}")]
 
 
 def _choices(request: HttpRequest, reading: Reading, closes: Sequence[PeriodClose]) -> list[Choice]:
     asked = request.GET
     offered = [
         Choice(
-            "As reported",
+            _("As reported"),
             with_query(asked, view=None, close=None),
             reading.view == "reported",
             asof.REPORTED,
         ),
         Choice(
-            "Restated",
+            _("Restated"),
             with_query(asked, view="restated", close=None),
             reading.view == "restated",
             asof.RESTATED,
         ),
     ]
     for close in closes:
-        text = f"Closed v{close.version}" if close.period_id == reading.period.pk else f"Closed, {close}"
+        text = (
+            _("Closed v%(version)s") % {"version": close.version}
+            if close.period_id == reading.period.pk
+            else _("Closed, %(close)s") % {"close": close}
+        )
         offered.append(
             Choice(
                 text,
                 with_query(asked, view="closed", close=str(close.version), as_of=None),
                 reading.close == close,
-                f"What {close} froze",
+                _("What %(close)s froze") % {"close": close},
             )
         )
     return offered
@@ -154,41 +176,56 @@ def _moved(compared: Beside, write: Writer, reading: Reading) -> str:
         return ""
     name = reading.period.name
     if not compared.moved:
-        return (
-            f"Restated and as reported are the same in {name}: what was posted in it is dated in it, in sum."
-        )
+        return _(
+            "Restated and as reported are the same in %(name)s: what was posted in it is dated in it, in sum."
+        ) % {"name": name}
     more = "more" if compared.moved > 0 else "less"
     why = (
-        "credit dated in it that was posted into a later month"
+        _("credit dated in it that was posted into a later month")
         if compared.moved > 0
-        else "credit posted in it that is dated earlier, or taken back later"
+        else _("credit posted in it that is dated earlier, or taken back later")
     )
-    return f"{name} restated is {write(abs(compared.moved))} {more} than as reported: {why}."
+    return _("%(name)s restated is %(moved)s %(more)s than as reported: %(why)s.") % {
+        "name": name,
+        "moved": write(abs(compared.moved)),
+        "more": more,
+        "why": why,
+    }
 
 
 def _since(reading: Reading, compared: Beside, shown_minor: int | None, write: Writer) -> str:
     if reading.live or shown_minor is None:
         return ""
     now = compared.restated if reading.view == "restated" else compared.reported
-    of = "restated" if reading.view == "restated" else "as reported"
+    of = _("restated") if reading.view == "restated" else _("as reported")
     difference = now - shown_minor
     if not difference:
-        return f"Nothing has changed since: {of} now it is {write(now)} too."
-    return f"{write(shown_minor)} here; {of} now it is {write(now)}, {write(abs(difference))} {'more' if difference > 0 else 'less'}."
+        return _("Nothing has changed since: %(of)s now it is %(now)s too.") % {"of": of, "now": write(now)}
+    said = (
+        _("%(shown)s here; %(of)s now it is %(now)s, %(difference)s more.")
+        if difference > 0
+        else _("%(shown)s here; %(of)s now it is %(now)s, %(difference)s less.")
+    )
+    return said % {
+        "shown": write(shown_minor),
+        "of": of,
+        "now": write(now),
+        "difference": write(abs(difference)),
+    }
 
 
 def _closed(request: HttpRequest, reading: Reading, compared: Beside, write: Writer) -> list[ClosedShown]:
     return [
         ClosedShown(
             name=str(each.close),
-            state="Stands" if each.close.state == CloseState.CLOSED else "Reopened since",
+            state=_("Stands") if each.close.state == CloseState.CLOSED else _("Reopened since"),
             closed_at=each.close.ended_at,
             figure=write(each.minor),
             moved=""
             if each.moved is None
             else f"{formats.MINUS if each.moved < 0 else '+'}{write(abs(each.moved))}"
             if each.moved
-            else "no difference",
+            else _("no difference"),
             url=with_query(request.GET, view="closed", close=str(each.close.version), as_of=None),
             chosen=reading.close == each.close,
         )

@@ -9,13 +9,15 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from config import clock
+from config.language import later
 from quotas.models import Team
 from quotas.selectors.leaderboard import leaderboard
 from quotas.selectors.visibility import calendars_of
+from quotas.services import keeping
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in
 
 INSIDE: Final = ("rep", "manager", "comp_admin", "auditor", "sourcing_lead")
-GROUPS: Final = {"rep": "Reps", "team": "Teams"}
+GROUPS: Final = {"rep": later("Reps"), "team": later("Teams")}
 PLACES: Final = 10
 EVERY: Final = 60  # seconds
 
@@ -28,7 +30,7 @@ def wall(request: HtmxRequest) -> HttpResponse:
     group = request.GET.get("group", "") or "rep"
     if not user.has_role(*INSIDE) or group not in GROUPS:
         raise Http404
-    today = clock.today()
+    at, today = clock.now(), clock.today()
     team = get_object_or_404(Team, slug=given(request.GET, "team")) if request.GET.get("team") else None
     calendars = calendars_of(user, today, first=team)
     period = chosen_period(request.GET, today, lambda: calendars[0] if calendars else None)
@@ -40,8 +42,9 @@ def wall(request: HtmxRequest) -> HttpResponse:
         group="rep" if group == "rep" else "team",
         team=team,
         limit=PLACES,
-        at=clock.now(),
+        at=at,
     )
+    keeping.looked_at(shown.look, at=at)
     rotates = request.GET.get("rotate") == "1" and len(measures) > 1
     following = measures[(measures.index(measure) + 1) % len(measures)] if rotates else measure
     asked = request.GET.dict() | {"measure": following.slug}

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.language import _, later
 from config.models import Job
 from config.refusals import Refusal
 from quotas.models import DealShare, DealState, Grain, Measure, Period
@@ -32,9 +33,9 @@ PAGE: Final = 30
 PARTS: Final = 50
 SHOWN: Final = 30
 ASKED: Final[Mapping[str, str]] = {
-    "split": "A deal, split otherwise",
-    "account": "An account, somebody else's",
-    "quota": "Another quota",
+    "split": later("A deal, split otherwise"),
+    "account": later("An account, somebody else's"),
+    "quota": later("Another quota"),
 }
 
 
@@ -76,7 +77,7 @@ def questions(request: HtmxRequest) -> HttpResponse:
     if answer is not None:
         context |= {
             "answer": answer,
-            "sides": [("Who gains", answer.winners[:SHOWN]), ("Who loses", answer.losers[:SHOWN])],
+            "sides": [(_("Who gains"), answer.winners[:SHOWN]), (_("Who loses"), answer.losers[:SHOWN])],
             "level": [shift for shift in answer.shifts if not shift.change][:SHOWN],
             "in_earnest": _in_earnest(form, what, user),
         }
@@ -153,16 +154,16 @@ def _in_earnest(form: Question, what: str, user: User) -> InEarnest | None:
     if what == "split":
         deal = deals_for(user, clock.today()).get(pk=entered["deal"])
         if deal.state == DealState.APPROVED:
-            return InEarnest("Amend the deal", reverse("quotas:deal-amend", args=[deal.pk]))
-        return InEarnest("Open the deal", reverse("quotas:deal", args=[deal.pk]))
+            return InEarnest(_("Amend the deal"), reverse("quotas:deal-amend", args=[deal.pk]))
+        return InEarnest(_("Open the deal"), reverse("quotas:deal", args=[deal.pk]))
     if not user.has_role(Role.COMP_ADMIN):
         return None
     if what == "account":
         filled = {name: form[name].value() or "" for name in form.fields}
         return InEarnest(
-            "Transfer the account", f"{reverse('quotas:fact', args=['transfer'])}?{urlencode(filled)}"
+            _("Transfer the account"), f"{reverse('quotas:fact', args=['transfer'])}?{urlencode(filled)}"
         )
-    return InEarnest("Plan quotas", reverse("quotas:planning"))
+    return InEarnest(_("Plan quotas"), reverse("quotas:planning"))
 
 
 def _lists(form: Question) -> list[Any]:

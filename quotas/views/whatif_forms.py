@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from django import forms
 
+from config import formats
 from config.formats import COUNT_EXPONENT
+from config.language import _, later, spoken_choices
 from config.refusals import Problem, Refusal
 from marketplace.models import Customer
 from quotas.forms import minor, ppm, written_ppm
@@ -34,19 +36,19 @@ class SplitForm(Question):
     """Reps and per cents in rows; what a deal has now stands in them first."""
 
     deal = forms.CharField(
-        label="Deal",
+        label=later("Deal"),
         max_length=20,
-        help_text="Its number, such as D-000017.",
-        error_messages={"required": "Enter the deal's number."},
+        help_text=later("Its number, such as D-000017."),
+        error_messages={"required": later("Enter the deal's number.")},
         widget=forms.TextInput(attrs={"autocomplete": "off", "spellcheck": "false"}),
     )
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         for n in range(1, ROWS + 1):
-            self.fields[f"rep_{n}"] = Thing(Rep, f"Rep {n}", required=False)
+            self.fields[f"rep_{n}"] = Thing(Rep, _("Rep %(n)s") % {"n": n}, required=False)
             self.fields[f"percent_{n}"] = forms.CharField(
-                label=f"Share {n}",
+                label=later("Share %(n)s") % {"n": n},
                 required=False,
                 max_length=12,
                 widget=forms.TextInput(
@@ -57,7 +59,7 @@ class SplitForm(Question):
     def clean_deal(self) -> int:
         digits = self.cleaned_data["deal"].strip().upper().removeprefix("D-").lstrip("0")
         if not digits.isdecimal() or not digits.isascii() or len(digits) > 15:
-            raise forms.ValidationError("Enter the deal's number, such as D-000017.")
+            raise forms.ValidationError(_("Enter the deal's number, such as D-000017."))
         return int(digits)
 
     def clean(self) -> dict[str, Any]:
@@ -70,13 +72,13 @@ class SplitForm(Question):
                 continue
             share = ppm(text)
             if rep is None and f"rep_{n}" not in self.errors:
-                self.add_error(f"rep_{n}", "Choose who has this share.")
+                self.add_error(f"rep_{n}", _("Choose who has this share."))
             if share is None or not 0 < share <= 1_000_000:
-                self.add_error(f"percent_{n}", "Enter a share above 0 % and at most 100 %.")
+                self.add_error(f"percent_{n}", _("Enter a share above 0 % and at most 100 %."))
             elif rep is not None:
                 shares.append(ShareDraft(rep.pk, share))
         if not shares and not self.errors:
-            self.add_error("rep_1", "Say who would have the credit.")
+            self.add_error("rep_1", _("Say who would have the credit."))
         entered["shares"] = shares
         return entered
 
@@ -101,31 +103,35 @@ class SplitForm(Question):
 
 
 class AccountForm(Question):
-    customer = Thing(Customer, "Customer")
-    rep = Thing(Rep, "New owner")
-    starts = Day("From", help_text="The first credit date that is the new owner's.")
+    customer = Thing(Customer, later("Customer"))
+    rep = Thing(Rep, later("New owner"))
+    starts = Day(later("From"), help_text=later("The first credit date that is the new owner's."))
     holdover_until = Day(
-        "Holdover to before",
+        later("Holdover to before"),
         required=False,
-        help_text="Until then whoever is credited now is credited still. Empty: the new owner from the first day.",
+        help_text=later(
+            "Until then whoever is credited now is credited still. Empty: the new owner from the first day."
+        ),
     )
 
 
 class QuotaForm(Question):
-    rep = Thing(Rep, "Rep")
-    measure = forms.ChoiceField()
-    period = forms.ChoiceField()
+    rep = Thing(Rep, later("Rep"))
+    measure = forms.ChoiceField(label=later("Measure"))
+    period = forms.ChoiceField(label=later("Period"))
     amount = forms.CharField(
-        label="Quota",
+        label=later("Quota"),
         max_length=24,
-        error_messages={"required": "Enter the quota."},
+        error_messages={"required": later("Enter the quota.")},
         widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off", "class": "num-in"}),
     )
-    method = forms.ChoiceField(label="Earlier versions", choices=QuotaMethod.choices, required=False)
+    method = forms.ChoiceField(
+        label=later("Earlier versions"), choices=spoken_choices(QuotaMethod.choices), required=False
+    )
     starts = Day(
-        "From",
+        later("From"),
         required=False,
-        help_text="The first day of the new quota, where versions are weighted by their days.",
+        help_text=later("The first day of the new quota, where versions are weighted by their days."),
     )
 
     def __init__(
@@ -143,6 +149,11 @@ class QuotaForm(Question):
             exponent = measure.currency.exponent if measure.currency else COUNT_EXPONENT
             amount = minor(entered["amount"], exponent)
             if amount is None or amount < 0:
-                self.add_error("amount", "Enter an amount such as 100,000, not below zero.")
+                self.add_error(
+                    "amount",
+                    formats.misread(entered["amount"])
+                    or _("Enter an amount such as %(example)s, not below zero.")
+                    % {"example": formats.whole(100_000)},
+                )
             entered["amount_minor"] = amount
         return entered

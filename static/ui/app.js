@@ -1,7 +1,7 @@
 // What every page needs from the browser. Pages can be read, and forms sent, without any of it.
 import { openPalette } from "./palette.js";
 import "./dialogs.js";
-import { say } from "./toast.js";
+import { said, say } from "./toast.js";
 import { listen } from "./keys.js";
 
 const root = document.documentElement;
@@ -32,10 +32,10 @@ document.addEventListener("click", async event => {
   const source = document.getElementById(copy.dataset.copy);
   try {
     await navigator.clipboard.writeText(source.textContent.trim());
-    say("Copied.");
+    say(said.copied);
   } catch {
     getSelection().selectAllChildren(source);
-    say("Press Ctrl C to copy the selected text.");
+    say(said.byHand);
   }
 });
 
@@ -43,15 +43,38 @@ document.addEventListener("click", async event => {
 document.addEventListener("change", ({ target }) => {
   if (target.matches("[data-submit]")) target.form.requestSubmit();
   if (target.dataset.all) for (const box of target.form.querySelectorAll(`[name="${target.dataset.all}"]`)) box.checked = target.checked;
+  if (target.type === "checkbox") tellChosen(target.form);
 });
+
+// How many rows are chosen, where a form says so; Shift chooses all between the last box and this one.
+function tellChosen(form) {
+  const out = form?.querySelector("[data-chosen]");
+  if (!out) return;
+  const chosen = form.querySelectorAll(`[name="${out.dataset.chosen}"]:checked`).length;
+  out.textContent = chosen || "";
+}
+let last = null;
+document.addEventListener("click", ({ target, shiftKey }) => {
+  if (!target.matches?.("tbody [type=checkbox]")) return;
+  const boxes = [...target.closest("tbody").querySelectorAll("[type=checkbox]")], [from, to] = [boxes.indexOf(last), boxes.indexOf(target)].sort((a, b) => a - b);
+  if (shiftKey && from >= 0) for (const box of boxes.slice(from, to)) box.checked = target.checked;
+  last = target;
+});
+for (const form of document.forms) tellChosen(form);
 
 document.addEventListener("htmx:responseError", event => {
   const status = event.detail.xhr.status;
-  if (status === 401 || status === 403) say("You are not allowed to do that, or you were logged out.", "bad");
-  else say("That did not work. Nothing was changed; please try again.", "bad");
+  if (status === 401 || status === 403) say(said.forbidden, "bad");
+  else say(said.failed, "bad");
 });
-document.addEventListener("htmx:sendError", () => say("No connection. Nothing was changed; please try again.", "bad"));
-document.addEventListener("htmx:timeout", () => say("No answer in time. Please try again.", "bad"));
+// A session that has ended is answered with the log-in page: that is not put into this one, and what was typed stays.
+document.addEventListener("htmx:beforeSwap", event => {
+  if (!event.detail.xhr.responseURL.includes("/accounts/login/")) return;
+  event.detail.shouldSwap = false;
+  say(said.forbidden, "bad");
+});
+document.addEventListener("htmx:sendError", () => say(said.offline, "bad"));
+document.addEventListener("htmx:timeout", () => say(said.late, "bad"));
 
 // Rows that become cards on a phone are no table for CSS any more; the roles keep them one for a screen reader.
 const ROLES = { TABLE: "table", THEAD: "rowgroup", TBODY: "rowgroup", TFOOT: "rowgroup", TR: "row", TD: "cell" };
@@ -62,6 +85,25 @@ function keepTables(within) {
 }
 keepTables(document);
 document.addEventListener("htmx:load", event => keepTables(event.target.parentElement ?? document));
+
+// The tab of this page is in view where the tabs are wider than the screen.
+for (const tab of document.querySelectorAll(".tabs [aria-current]")) {
+  const tabs = tab.parentElement;
+  tabs.scrollLeft += tab.getBoundingClientRect().left - tabs.getBoundingClientRect().left - 24;
+}
+
+// A head stays in view where the whole width of its table does; a wider table scrolls in its card instead.
+const fitting = new ResizeObserver(entries => {
+  for (const { target } of entries) {
+    const scroll = target.closest(".scroll");
+    scroll.classList.toggle("fits", scroll.scrollWidth <= scroll.clientWidth);
+  }
+});
+function keepHeads(within) {
+  for (const part of within.querySelectorAll(".sticky-head .scroll, .sticky-head .scroll > table")) fitting.observe(part);
+}
+keepHeads(document);
+document.addEventListener("htmx:load", event => keepHeads(event.target.parentElement ?? document));
 
 // A menu closes once something is chosen, elsewhere is clicked or Escape is pressed.
 for (const kind of ["click", "keydown"]) document.addEventListener(kind, event => {

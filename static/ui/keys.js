@@ -2,7 +2,7 @@
 import { show } from "./dialogs.js";
 
 const OFF = "single-keys-off";
-const typing = target => target.closest?.("input, textarea, select, [contenteditable]");
+const typing = target => target.closest?.("input:not([type=checkbox], [type=radio]), textarea, select, [contenteditable]");
 
 function move(step) {
   const links = [...document.querySelectorAll("main tbody th a")].filter(link => link.offsetParent);
@@ -38,6 +38,12 @@ export function listen({ palette, theme }) {
     if ((event.metaKey || event.ctrlKey) && !event.shiftKey && key === "k") {
       event.preventDefault();
       palette();
+      return;
+    }
+    const main = key === "enter" && (event.metaKey || event.ctrlKey) && event.target.form?.querySelector("[data-main]");
+    if (main) {
+      event.preventDefault();
+      main.click();
       return;
     }
     if (event.metaKey || event.ctrlKey || event.altKey || event.isComposing || typing(event.target)) return;

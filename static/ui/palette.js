@@ -31,6 +31,36 @@ function filter() {
   mark();
 }
 
+// Pages looked at last, kept in this browser for this person until they log out.
+const recent = dialog?.querySelector("[data-recent]");
+const MOST = 6;
+const place = `recent-${recent?.dataset.recent}`;
+
+function visited() {
+  try {
+    return JSON.parse(localStorage.getItem(place)) ?? [];
+  } catch {
+    return [];
+  }
+}
+
+if (recent?.dataset.recent) {
+  const here = location.pathname, seen = visited().filter(([path]) => path !== here);
+  for (const [path, title] of seen.slice(0, MOST)) {
+    const link = recent.querySelector("template").content.firstElementChild.cloneNode(true);
+    link.href = path;
+    link.querySelector("span").textContent = title;
+    recent.append(link);
+  }
+  recent.hidden = !seen.length;
+  const own = dialog.querySelector(`[data-local] a[href="${CSS.escape(here)}"]`); // a page that the palette lists anyway
+  const title = document.title.split(" · ").slice(0, -1).join(" · ");
+  if (title && !own) localStorage.setItem(place, JSON.stringify([[here, title], ...seen].slice(0, MOST + 1)));
+  document.addEventListener("submit", ({ target }) => {
+    if (target.matches("[data-log-out]")) localStorage.removeItem(place);
+  });
+}
+
 export const openPalette = () => show(dialog);
 
 if (dialog) {

@@ -2,8 +2,15 @@
 const form = document.querySelector("[data-parts]");
 const out = form?.querySelector("[data-remainder]");
 
+const locale = document.documentElement.dataset.locale || "en-US";
+const comma = new Intl.NumberFormat(locale).format(1.5).includes(",");
+
+// As the server reads it: by the reader's separators, or as programs write it; what may be both is left to the server.
 function read(input) {
-  const text = input.value.replace(/[\s,]/g, "");
+  const typed = input.value.replace(/[\s'’]/g, "");
+  const both = comma && /^[1-9]\d{0,2}\.\d{3}$/.test(typed);
+  const own = comma && (typed.includes(",") || /^\d{1,3}(\.\d{3})+$/.test(typed));
+  const text = both ? "?" : own ? typed.replaceAll(".", "").replace(",", ".") : typed.replaceAll(comma ? "" : ",", "");
   return text === "" ? 0 : /^\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
 }
 
@@ -16,13 +23,13 @@ function tell() {
   const gap = sum - whole;
   const off = Number.isNaN(gap) || Math.abs(gap) >= 0.5 / 10 ** exponent;
   const digits = code ? Number(exponent) : 0;
-  const said = new Intl.NumberFormat("en-US", { minimumFractionDigits: digits, maximumFractionDigits: Number(exponent), ...(code ? { style: "currency", currency: code } : {}) });
+  const said = new Intl.NumberFormat(locale, { numberingSystem: "latn", minimumFractionDigits: digits, maximumFractionDigits: Number(exponent), ...(code ? { style: "currency", currency: code } : {}) });
   out.classList.toggle("off", off);
   out.lastElementChild.textContent = Number.isNaN(gap)
-    ? "An amount cannot be read."
+    ? out.dataset.unread
     : !off
-      ? "The parts add up to the quota."
-      : gap > 0 ? `The parts exceed the quota by ${said.format(gap)}.` : `${said.format(-gap)} of the quota is not handed down.`;
+      ? out.dataset.even
+      : (gap > 0 ? out.dataset.over : out.dataset.under).replace("{amount}", said.format(Math.abs(gap)));
 }
 
 if (out && (form.dataset.own !== "" || form.querySelector("[data-own]"))) form.addEventListener("input", tell);

@@ -12,6 +12,9 @@ function expire(toast) {
   start();
 }
 
+// What this script says stands in the page, in its language: say(said.copied).
+export const said = template?.dataset ?? {};
+
 export function say(text, tone = "accent") {
   if (!region || !template) return;
   const toast = template.content.firstElementChild.cloneNode(true);

@@ -47,9 +47,9 @@ def test_it_can_be_hidden_and_is_not_there_outside_the_demo(client: Client, sett
     user = make.user(role="catalog_manager")
     client.force_login(user)
     settings.DEMO_MODE = False
-    assert HEAD not in client.get("/catalog/").content.decode()
+    assert HEAD not in client.get("/").content.decode()
     settings.DEMO_MODE = True
-    assert HEAD in client.get("/catalog/").content.decode()
+    assert HEAD in client.get("/").content.decode()
     assert client.post("/accounts/first-steps/", {"step": "of-another-role"})["Location"] == "/"
     client.post("/accounts/first-steps/", {"hide": "1"})
-    assert HEAD not in client.get("/catalog/").content.decode()
+    assert HEAD not in client.get("/").content.decode()

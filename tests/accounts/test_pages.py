@@ -149,7 +149,7 @@ def test_the_trail_comes_in_pages_that_keep_the_filters_and_cost_the_same(
     assert "table=accounts_user" in first.context["next"]
     second = client.get(AUDIT + first.context["next"])
     assert len(second.context["rows"]) == 6
-    with django_assert_max_num_queries(16):
+    with django_assert_max_num_queries(18):
         client.get(f"{AUDIT}?table=accounts_user")
 
 

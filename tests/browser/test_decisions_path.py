@@ -9,7 +9,6 @@ import pytest
 from marketplace.models import ChangeSet, EligibilityDecision, Offering
 from marketplace.services.change_sets import approve
 from tests import make
-from tests.accessibility import violations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -99,30 +98,3 @@ def test_an_offering_is_retired_through_a_second_person(page: "Page", house: Hou
     page.goto("/catalog/lab-one/")
     page.wait_for_selector("#lifecycle >> text=1 Mar 2027")
     assert "Lab Two" in page.inner_text("#lifecycle")
-
-
-@pytest.mark.parametrize(("width", "theme"), [(1440, "light"), (390, "dark")])
-def test_axe_finds_nothing_and_no_page_is_wider_than_its_screen(
-    page: "Page", house: House, sign_in: SignIn, width: int, theme: Any
-) -> None:
-    waits = make.decision(publisher=house.lab, made_by=house.maker, checked=False)
-    make.decision(publisher=house.lab, program="resale", effective=(date(2027, 1, 1), None))
-    sign_in(house.checker)
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=theme)
-    for address in (
-        "/catalog/policy/",
-        "/catalog/decisions/",
-        "/catalog/decisions/?state=ended",
-        "/catalog/decisions/new/?offerings=lab-one,nothing",
-        f"/catalog/decisions/{waits.pk}/",
-        f"/catalog/decisions/{house.old.pk}/",
-        "/catalog/lab-one/",
-        "/catalog/lab-one/retire/",
-        "/catalog/lab-one/sale/",
-    ):
-        page.goto(address)
-        page.evaluate("document.querySelectorAll('details.twin').forEach(part => part.open = true)")
-        assert violations(page) == [], address
-        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-        assert not wide, address

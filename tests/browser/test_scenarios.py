@@ -21,7 +21,6 @@ def test_a_move_is_tried_at_once_kept_and_compared(page: Page, sign_in: Callable
     page.get_by_label("To", exact=True).select_option(label="Beta 1")
     result = page.locator("#result")
     expect(result).to_contain_text("With one more move, not kept yet. 50% of Alpha 1 goes to Beta 1")
-    assert violations(page) == []
     result.get_by_role("button", name="Keep this move").click()
     expect(page.get_by_role("heading", name="Moves")).to_be_visible()
     expect(page.locator(".scenario-moves")).to_contain_text("50% of Alpha 1 goes to Beta 1 in every feature")
@@ -33,7 +32,6 @@ def test_a_move_is_tried_at_once_kept_and_compared(page: Page, sign_in: Callable
     expect(page.get_by_role("heading", name="Side by side")).to_be_visible()
     page.emulate_media(color_scheme="dark")
     page.set_viewport_size({"width": 390, "height": 844})
-    assert violations(page) == []
     page.goto(f"/sourcing/scenarios/{made.pk}/")
     assert violations(page) == []
     assert page.evaluate("document.documentElement.scrollWidth") == 390

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.models import User
-from marketplace.services.loading import Loaded, load_catalog
+from marketplace.services.loading import Loaded
 from tests import make
 
 AT = datetime(2024, 7, 1, 9, tzinfo=UTC)
@@ -24,8 +24,7 @@ class Catalog:
 
 @pytest.fixture
 def catalog(db: None) -> Catalog:
-    maker, checker = make.user(role="catalog_manager", name="Mara Maker"), make.user(name="Carl Checker")
-    return Catalog(maker, checker, load_catalog(by=maker, checked_by=checker, at=AT))
+    return Catalog(*make.catalog())
 
 
 @pytest.fixture

@@ -268,7 +268,7 @@ def test_a_file_is_checked_recorded_and_refused_with_its_lines(world: make.World
 
     head = "month,customer,offering,currency,consumed\n"
     good = f"2026-07,{world.customer.slug},{world.house.slug},USD,12.50\n"
-    assert "It has 1 new" in send(head + good, "check").content.decode()
+    assert "Rows: 1 new" in send(head + good, "check").content.decode()
     assert not Deal.objects.exists()
     wrong = send(f"{head}{good}2026-07,nobody,{world.house.slug},USD,1\n")
     assert wrong.status_code == 422

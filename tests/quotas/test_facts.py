@@ -32,6 +32,7 @@ from quotas.models import (
 from quotas.selectors.facts import written_rate
 from quotas.services import facts
 from tests import make
+from tests.depth import examples
 from tests.quotas.crediting.worlds import LAST_DAY, Rich, worlds
 
 pytestmark = pytest.mark.django_db
@@ -753,11 +754,15 @@ def drawn_changes(draw: st.DrawFn, rich: Rich) -> Callable[..., facts.FactChange
     return chosen
 
 
-@settings(max_examples=14, deadline=None, suppress_health_check=list(HealthCheck))
+@pytest.fixture
+def rich() -> Rich:
+    return Rich()
+
+
+@settings(max_examples=examples(5), deadline=None, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
-def test_after_any_changes_and_their_runs_nothing_is_left_to_post(data: st.DataObject) -> None:
+def test_after_any_changes_and_their_runs_nothing_is_left_to_post(data: st.DataObject, rich: Rich) -> None:
     with transaction.atomic():
-        rich = Rich()
         data.draw(worlds(rich))
         admin = make.user(role=Role.COMP_ADMIN)
         post("first")

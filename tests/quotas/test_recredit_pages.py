@@ -110,7 +110,7 @@ def test_a_change_is_shown_before_it_is_made_and_then_leads_to_its_run(world: Wo
     assert "EUR to USD 1.1000" in text(form)
     shown = client.post(where, {**RATE, "do": "preview"})
     said = text(shown)
-    assert "It moves the credit of 1 rep , looking at 1 deal that it can touch" in said
+    assert "It moves the credit of 1 rep . It can touch 1 deal, which was looked at." in said
     assert "1 EUR is 1.2000 USD from 1 Jul 2026 on" in said
     assert "$110.00 $120.00 +$10.00" in said
     assert (FxRate.objects.count(), Job.objects.count(), CreditEntry.objects.count()) == (1, 1, 1)
@@ -200,9 +200,9 @@ def test_a_link_fills_the_form_in_and_shows_what_is_known(world: World) -> None:
     )
     page = as_user(world.admin).get(reverse("quotas:fact", args=["leave"]) + "?territory=nordics&bad=1")
     assert 'value="nordics"' in page.content.decode()
-    assert "Bo Nordics From 1 Jul 2026 on" in text(page)
+    assert "Bo Nordics 1 Jul 2026 to further notice" in text(page)
     rep = as_user(world.admin).get(reverse("quotas:fact", args=["move"]) + "?rep=Ana")
-    assert "Team Account executive From 1 Jan 2020 on" in text(rep)
+    assert "Team Account executive 1 Jan 2020 to further notice" in text(rep)
 
 
 def test_recrediting_by_hand_tells_first_what_it_would_move(world: World) -> None:

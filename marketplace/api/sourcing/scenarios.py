@@ -86,6 +86,7 @@ class ScenarioRecord(serializers.Serializer[Any]):
     note = TEXT()
     starts_on = DAY(help_text="First day on which its moves hold.")
     months = serializers.IntegerField(help_text="From the month of its first day on.")
+    growth = TEXT(help_text="By how much the use of every feature grows in a year: 0.2 is a fifth more.")
     shared = serializers.BooleanField(help_text="Every reader of sourcing sees it.")
     state = serializers.ChoiceField(choices=ScenarioState.choices)
     revision = serializers.IntegerField()
@@ -105,6 +106,7 @@ class ScenarioRecord(serializers.Serializer[Any]):
             "note": instance.note,
             "starts_on": iso(instance.starts_on),
             "months": instance.months,
+            "growth": rate(instance.growth_ppm),
             "shared": instance.shared,
             "state": instance.state,
             "revision": instance.revision,
@@ -211,6 +213,7 @@ class ScenarioDetail(ScenarioRecord):
             moves_of(instance),
             starts_on=instance.starts_on,
             months=instance.months,
+            growth_ppm=instance.growth_ppm,
             on=clock.day_of(self.context["view"].at),
         )
         return {**super().to_representation(instance), "result": result_body(found)}
@@ -357,6 +360,9 @@ class NewScenario(Strict):
     note = serializers.CharField(max_length=LONGEST_NOTE, required=False, allow_blank=True, default="")
     starts_on = serializers.DateField()
     months = serializers.IntegerField(min_value=1, max_value=MOST_MONTHS, required=False, default=12)
+    growth = serializers.DecimalField(
+        max_digits=8, decimal_places=6, min_value=Decimal("-0.9"), max_value=Decimal(10), required=False
+    )
     shared = serializers.BooleanField(required=False, default=False)
     moves = MoveBody(many=True, required=False, default=list)
 
@@ -368,6 +374,9 @@ class ScenarioChanges(Strict):
     note = serializers.CharField(max_length=LONGEST_NOTE, required=False, allow_blank=True)
     starts_on = serializers.DateField(required=False)
     months = serializers.IntegerField(min_value=1, max_value=MOST_MONTHS, required=False)
+    growth = serializers.DecimalField(
+        max_digits=8, decimal_places=6, min_value=Decimal("-0.9"), max_value=Decimal(10), required=False
+    )
     shared = serializers.BooleanField(required=False)
     moves = MoveBody(many=True, required=False)
 
@@ -494,7 +503,8 @@ class Scenarios(Resources):
         """A draft that only you see unless it is shared. With an Idempotency-Key a retry makes nothing new."""
         must_lead_sourcing(self.caller)  # before a name in the body is looked up
         given = self.body(NewScenario).validated_data
-        draft = ScenarioDraft(**{**given, "moves": drafts(given["moves"])})
+        growth = int(given.pop("growth", Decimal(0)) * ONE)
+        draft = ScenarioDraft(**{**given, "moves": drafts(given["moves"])}, growth_ppm=growth)
         made = service.make_scenario(draft=draft, on=clock.day_of(self.at), by=self.caller, at=self.at)
         return self.created(made)
 
@@ -511,7 +521,9 @@ class Scenarios(Resources):
         given = self.body(ScenarioChanges).validated_data
         moves = drafts(given["moves"]) if "moves" in given else [service.draft_of(m) for m in moves_of(row)]
         names = ("name", "starts_on", "months", "note", "shared")
-        draft = ScenarioDraft(**{n: given.get(n, getattr(row, n)) for n in names}, moves=moves)
+        growth = int(given["growth"] * ONE) if "growth" in given else row.growth_ppm
+        said = {n: given.get(n, getattr(row, n)) for n in names}
+        draft = ScenarioDraft(**said, moves=moves, growth_ppm=growth)
         service.revise_scenario(
             scenario_id=row.pk,
             draft=draft,

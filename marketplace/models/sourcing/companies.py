@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.models_on_offer import ModelVersion
 from marketplace.models.prices import Currency
 from marketplace.models.publishers import Publisher
@@ -41,29 +42,29 @@ class Company(models.Model):
 class Bound(models.TextChoices):
     """What an amount is. Only exact figures are added up as figures; the others make intervals."""
 
-    EXACT = "exact", "Exactly"
-    ABOUT = "about", "About"
-    AT_MOST = "at most", "At most"
-    AT_LEAST = "at least", "At least"
-    UNKNOWN = "unknown", "Unknown"
+    EXACT = "exact", marked("Exactly")
+    ABOUT = "about", marked("About")
+    AT_MOST = "at most", marked("At most")
+    AT_LEAST = "at least", marked("At least")
+    UNKNOWN = "unknown", marked("Unknown")
 
 
 class RelationshipKind(models.TextChoices):
-    SPEND = "spend", "Spend"
-    COMPUTE_COMMITMENT = "compute_commitment", "Compute commitment"
-    EQUITY = "equity", "Equity"
-    INFRASTRUCTURE = "infrastructure", "Infrastructure"
-    DEPENDENCE = "dependence", "Dependence"
-    COMPETITION = "competition", "Competition"
+    SPEND = "spend", marked("Spend")
+    COMPUTE_COMMITMENT = "compute_commitment", marked("Compute commitment")
+    EQUITY = "equity", marked("Equity")
+    INFRASTRUCTURE = "infrastructure", marked("Infrastructure")
+    DEPENDENCE = "dependence", marked("Dependence")
+    COMPETITION = "competition", marked("Competition")
 
 
 class RelationshipStatus(models.TextChoices):
-    REPORTED = "reported", "Reported"
-    PLANNED = "planned", "Planned"
-    ANNOUNCED = "announced", "Announced"
-    SIGNED = "signed", "Signed"
-    IN_FORCE = "in force", "In force"
-    ENDED = "ended", "Ended"
+    REPORTED = "reported", marked("Reported")
+    PLANNED = "planned", marked("Planned")
+    ANNOUNCED = "announced", marked("Announced")
+    SIGNED = "signed", marked("Signed")
+    IN_FORCE = "in force", marked("In force")
+    ENDED = "ended", marked("Ended")
 
 
 MONEY_KINDS = ("spend", "compute_commitment", "equity", "infrastructure")
@@ -209,9 +210,9 @@ class SupplierAgreement(models.Model):
 
 
 class RiskSeverity(models.TextChoices):
-    LOW = "low", "Low"
-    MEDIUM = "medium", "Medium"
-    HIGH = "high", "High"
+    LOW = "low", marked("Low")
+    MEDIUM = "medium", marked("Medium")
+    HIGH = "high", marked("High")
 
 
 class RiskEvent(models.Model):

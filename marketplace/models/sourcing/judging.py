@@ -4,6 +4,7 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.models_on_offer import ModelVersion, TaskArea
 
 
@@ -76,10 +77,10 @@ class VotingRound(models.Model):
 
 
 class Choice(models.TextChoices):
-    FIRST = "first", "The first"
-    SECOND = "second", "The second"
-    TIE = "tie", "Equally good"
-    NEITHER = "neither", "Neither is good enough"
+    FIRST = "first", marked("The first")
+    SECOND = "second", marked("The second")
+    TIE = "tie", marked("Equally good")
+    NEITHER = "neither", marked("Neither is good enough")
 
 
 class PairVote(models.Model):

@@ -5,6 +5,7 @@ from django.contrib.postgres.fields import ArrayField, DateRangeField
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.evaluations import Evaluation
 from marketplace.models.models_on_offer import ModelVersion, Offering, Plan, TaskArea
 from marketplace.models.sourcing.facts import PublicFact
@@ -26,6 +27,7 @@ class Product(models.Model):
         help_text="As what it is sold.",
     )
     position = models.PositiveSmallIntegerField(default=0)
+    ends_on = models.DateField(null=True, blank=True, help_text="First day on which it is no more.")
 
     def __str__(self) -> str:
         return self.name
@@ -46,15 +48,16 @@ class Feature(models.Model):
         max_length=10, blank=True, help_text="Where data has to be processed: eu, us ...; empty is anywhere."
     )
     position = models.PositiveSmallIntegerField(default=0)
+    ends_on = models.DateField(null=True, blank=True, help_text="First day on which it is no more.")
 
     def __str__(self) -> str:
         return f"{self.product.name}: {self.name}"
 
 
 class BindingRole(models.TextChoices):
-    DEFAULT = "default", "Default"
-    SELECTABLE = "selectable", "Selectable"
-    FALLBACK = "fallback", "Fallback"
+    DEFAULT = "default", marked("Default")
+    SELECTABLE = "selectable", marked("Selectable")
+    FALLBACK = "fallback", marked("Fallback")
 
 
 class Binding(models.Model):
@@ -131,9 +134,9 @@ class Binding(models.Model):
 
 
 class SubstitutionState(models.TextChoices):
-    PROPOSED = "proposed", "Proposed"
-    QUALIFIED = "qualified", "Qualified"
-    REJECTED = "rejected", "Rejected"
+    PROPOSED = "proposed", marked("Proposed")
+    QUALIFIED = "qualified", marked("Qualified")
+    REJECTED = "rejected", marked("Rejected")
 
 
 class Substitution(models.Model):

@@ -4,16 +4,17 @@ from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
 
+from config.language import marked
 from marketplace.models.models_on_offer import ModelVersion, Plan
 from marketplace.models.sourcing.companies import Company
 from marketplace.models.sourcing.products import Feature
 
 
 class ScenarioState(models.TextChoices):
-    DRAFT = "draft", "Draft"
-    ASKED = "asked", "Waits for a second person"
-    PROMOTED = "promoted", "Promoted"
-    DECLINED = "declined", "Declined"
+    DRAFT = "draft", marked("Draft")
+    ASKED = "asked", marked("Waits for a second person")
+    PROMOTED = "promoted", marked("Promoted")
+    DECLINED = "declined", marked("Declined")
 
 
 class Scenario(models.Model):
@@ -23,6 +24,11 @@ class Scenario(models.Model):
     note = models.CharField(max_length=500, blank=True)
     starts_on = models.DateField(help_text="First day on which its moves hold.")
     months = models.PositiveSmallIntegerField(default=12, help_text="How far it is looked ahead; 60 at most.")
+    growth_ppm = models.IntegerField(
+        default=0,
+        db_default=0,
+        help_text="By how much the use of every feature grows in a year: 200000 is a fifth more.",
+    )
     shared = models.BooleanField(default=False, help_text="Every reader of sourcing sees it.")
     state = models.CharField(max_length=8, choices=ScenarioState, default=ScenarioState.DRAFT)
     revision = models.PositiveIntegerField(default=1)
@@ -45,6 +51,10 @@ class Scenario(models.Model):
                 name="scenario_decided_by_another_person",
             ),
             models.CheckConstraint(condition=Q(months__gte=1, months__lte=60), name="scenario_looks_ahead"),
+            models.CheckConstraint(
+                condition=Q(growth_ppm__gte=-900_000, growth_ppm__lte=10_000_000),
+                name="scenario_grows_within_reason",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -52,9 +62,9 @@ class Scenario(models.Model):
 
 
 class MoveKind(models.TextChoices):
-    SHARE = "share", "Move a share"
-    PRICE = "price", "Change a price"
-    END_SUPPLIER = "end_supplier", "End a supplier"
+    SHARE = "share", marked("Move a share")
+    PRICE = "price", marked("Change a price")
+    END_SUPPLIER = "end_supplier", marked("End a supplier")
 
 
 class ScenarioMove(models.Model):

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from marketplace.models import Binding, ModelVersion, Offering, Plan, PricingForm
+from marketplace.models import Binding, Feature, ModelVersion, Offering, Plan, PricingForm
 
 
 def bindings() -> QuerySet[Binding]:
@@ -37,6 +37,15 @@ def bindings() -> QuerySet[Binding]:
 def bindings_on(on: date) -> QuerySet[Binding]:
     """Those that hold on a day. 1 query."""
     return bindings().filter(effective__contains=on)
+
+
+def features_on(on: date) -> QuerySet[Feature]:
+    """Those that have not ended by a day, in the order of products. 1 query."""
+    return (
+        Feature.objects.filter(Q(ends_on=None) | Q(ends_on__gt=on))
+        .select_related("product", "task_area")
+        .order_by("product__position", "product_id", "position", "pk")
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ no fallback or selectable model without traffic is bound to it, and no alternati
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
@@ -29,7 +29,9 @@ from django.db.models import TextChoices
 from accounts.models import User
 from config import formats
 from config.charts import Tone
+from config.clock import first_moment
 from config.formats import rounded
+from config.language import marked
 from config.months import add_months, month_of
 from marketplace.extension import Sales, monthly_sales_between
 from marketplace.models import (
@@ -47,8 +49,9 @@ from marketplace.models import (
     SubstitutionState,
 )
 from marketplace.selectors.decisions import about, decisions_for
-from marketplace.selectors.sourcing.binding import bindings, lives
+from marketplace.selectors.sourcing.binding import bindings, features_on, lives
 from marketplace.selectors.sourcing.costing import USD, SpendLine, spend_lines
+from marketplace.selectors.sourcing.requirements import fails, ways_to_buy
 
 ONE: Final = 1_000_000
 YEAR: Final = 12
@@ -60,10 +63,10 @@ K = TypeVar("K", bound=Hashable)
 
 
 class Basis(TextChoices):
-    SPEND = "spend", "Spend"
-    FEATURES = "features", "Features"
-    TOKENS = "tokens", "Tokens"
-    DEALS = "deals", "Deal value"
+    SPEND = "spend", marked("Spend")
+    FEATURES = "features", marked("Features")
+    TOKENS = "tokens", marked("Tokens")
+    DEALS = "deals", marked("Deal value")
 
 
 # --- the two measures ---------------------------------------------------------------------------------------------
@@ -117,12 +120,14 @@ def grade(index: int | None) -> Grade:
     """By settings.SOURCING_THRESHOLDS; None is nothing to share, or not known."""
     moderate, high = (settings.SOURCING_THRESHOLDS[name] for name in ("hhi_moderate", "hhi_high"))
     if index is None:
-        return Grade("Unknown", "muted", "Nothing is known to be shared.")
+        return Grade(marked("Unknown"), "muted", "Nothing is known to be shared.")
     if index >= high:
-        return Grade("High", "bad", f"{formats.whole(high)} or more")
+        return Grade(marked("High"), "bad", f"{formats.whole(high)} or more")
     if index >= moderate:
-        return Grade("Moderate", "warn", f"{formats.whole(moderate)} or more, below {formats.whole(high)}")
-    return Grade("Low", "good", f"below {formats.whole(moderate)}")
+        return Grade(
+            marked("Moderate"), "warn", f"{formats.whole(moderate)} or more, below {formats.whole(high)}"
+        )
+    return Grade(marked("Low"), "good", f"below {formats.whole(moderate)}")
 
 
 # --- a month, and months ------------------------------------------------------------------------------------------
@@ -335,10 +340,10 @@ def holds(span: object, day: date) -> bool:
 
 
 class Sourced(TextChoices):
-    SOLE = "sole", "Sole-sourced"
-    COVERED = "covered", "One supplier, alternative ready"
-    SEVERAL = "several", "Several suppliers"
-    UNBOUND = "unbound", "Nothing bound"
+    SOLE = "sole", marked("Sole-sourced")
+    COVERED = "covered", marked("One supplier, alternative ready")
+    SEVERAL = "several", marked("Several suppliers")
+    UNBOUND = "unbound", marked("Nothing bound")
 
 
 @dataclass(frozen=True, slots=True)
@@ -443,8 +448,14 @@ class Exposure:
     17 queries for all of it, whatever the number of months, features, suppliers and deals.
     """
 
-    def __init__(self, user: User, on: date, months: int = MONTHS) -> None:
-        self.user, self.on = user, on
+    def __init__(
+        self,
+        user: User,
+        on: date,
+        months: int = MONTHS,
+        read: Callable[[date, date], list[SpendLine]] = spend_lines,
+    ) -> None:
+        self.user, self.on, self._read = user, on, read
         self.end = month_of(on)
         self.first = add_months(self.end, -months)
         self.months = [add_months(self.first, at) for at in range(months)]
@@ -469,7 +480,7 @@ class Exposure:
     @cached_property
     def lines(self) -> list[SpendLine]:
         """5 queries."""
-        return spend_lines(self.first, self.end)
+        return self._read(self.first, self.end)
 
     @cached_property
     def bindings(self) -> list[Binding]:
@@ -493,25 +504,27 @@ class Exposure:
     @cached_property
     def features(self) -> list[Feature]:
         """1 query."""
-        return list(
-            Feature.objects.select_related("product", "task_area").order_by(
-                "product__position", "product_id", "position", "pk"
-            )
-        )
+        return list(features_on(self.on))
 
     @cached_property
     def qualified(self) -> dict[int, set[int]]:
-        """Feature id to the suppliers of alternatives that are qualified for it and can still be run. 3 queries."""
+        """Feature id to the suppliers of alternatives that are qualified for it, can be run and fail nothing it asks. 4 queries."""
         rows = list(
             Substitution.objects.filter(
-                superseded_at=None, state=SubstitutionState.QUALIFIED, decided_at__date__lte=self.on
-            ).values_list("feature_id", "alternative_id", "alternative__model__publisher_id")
+                superseded_at=None,
+                state=SubstitutionState.QUALIFIED,
+                decided_at__lt=first_moment(self.on + timedelta(days=1)),
+            ).select_related("feature", "alternative__model")
         )
-        alive = lives({version for _, version, _ in rows}) if rows else {}
+        versions = {row.alternative_id for row in rows}
+        alive = lives(versions) if rows else {}
+        ways = ways_to_buy(versions, self.on) if rows else {}
         found: dict[int, set[int]] = defaultdict(set)
-        for feature, version, supplier in rows:
-            if not alive[version].why_not(self.on, self.on + timedelta(days=1)):
-                found[feature].add(supplier)
+        for row in rows:
+            zones = {way.zone for way in ways.get(row.alternative_id, ())}
+            runs = not alive[row.alternative_id].why_not(self.on, self.on + timedelta(days=1))
+            if runs and not fails(row.feature, row.alternative, zones):
+                found[row.feature_id].add(row.alternative.model.publisher_id)
         return found
 
     @cached_property
@@ -722,7 +735,7 @@ class Exposure:
     def as_of(self, basis: Basis, spread: Spread) -> str:
         """Of what day or month a spread is, in words."""
         if basis != Basis.FEATURES:
-            return f"{spread.month:%b %Y}"
+            return formats.month(spread.month)
         return formats.day(next(day for day in reversed(self.days) if month_of(day) == spread.month))
 
     def _too_large(self) -> list[Finding]:
@@ -732,10 +745,10 @@ class Exposure:
             return []
         return [
             Finding(
-                word="Above",
+                word=marked("Above"),
                 tone="bad",
                 what=f"{self.name(pk)} has {formats.percent(share, ONE)} of spend",
-                rule=f"One supplier, not ourselves, above {formats.percent(limit, ONE, 0)}. {last.month:%b %Y}.",
+                rule=f"One supplier, not ourselves, above {formats.percent(limit, ONE, 0)}. {formats.month(last.month)}.",
                 about=Basis.SPEND.value,
             )
             for pk, share in last.shares.items()
@@ -748,7 +761,7 @@ class Exposure:
         if sole:
             found.append(
                 Finding(
-                    word="Sole-sourced",
+                    word=marked("Sole-sourced"),
                     tone="bad",
                     what=f"{_many(len(sole), 'feature')} of {_many(len(self.sourcing), 'feature', bare=True)}",
                     rule="All traffic with one supplier, and nothing of another bound or qualified.",
@@ -759,7 +772,7 @@ class Exposure:
         if single:
             found.append(
                 Finding(
-                    word="One supplier",
+                    word=marked("One supplier"),
                     tone="warn",
                     what=", ".join(each.product.name for each in single),
                     rule="All traffic of a product's features with one supplier.",

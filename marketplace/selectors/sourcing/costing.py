@@ -80,12 +80,15 @@ class PriceBook:
 
     def __init__(self, plan_ids: Iterable[int], first: date, end: date) -> None:
         wanted = set(plan_ids)
+        self._edges: dict[int, Sequence[date]] = {}
+        self._listed: dict[int, Sequence[PriceVersion]] = {}
         self._plans = {
             plan.pk: plan
             for plan in Plan.objects.filter(pk__in=wanted).select_related("offering__model_version__model")
         }
         self._versions: dict[int, list[PriceVersion]] = defaultdict(list)
-        for version in price_versions(wanted).filter(effective__overlap=(first, end), market=WORLD):
+        listed = price_versions(wanted).filter(effective__overlap=(first, end), market=WORLD)
+        for version in listed.defer("recorded_at", "superseded_at"):
             self._versions[version.plan_id].append(version)
         self._discounts: dict[int, list[SupplierAgreement]] = defaultdict(list)
         for agreement in SupplierAgreement.objects.filter(
@@ -138,23 +141,28 @@ class PriceBook:
     def _pieces(self, plan: Plan, month: date, end: date) -> list[tuple[date, date, PriceVersion | None]]:
         """The month cut wherever a price or a discount begins or ends."""
         versions = self._in_one_currency(plan)
-        spans = [
-            *(v.effective for v in versions),
-            *(a.effective for a in self._discounts.get(self._supplier(plan), ())),
-        ]
-        cuts = {month, end} | {
-            day for span in spans for day in (span.lower, span.upper) if day is not None and month < day < end
-        }
-        days = sorted(cuts)
+        days = [month, *(day for day in self._edges_of(plan) if month < day < end), end]
         return [
             (start, stop, next((v for v in versions if _holds(v.effective, start)), None))
             for start, stop in pairwise(days)
         ]
 
+    def _edges_of(self, plan: Plan) -> Sequence[date]:
+        """Days on which its price or its discount begins or ends, in order."""
+        if plan.pk not in self._edges:
+            spans = [
+                *(v.effective for v in self._in_one_currency(plan)),
+                *(a.effective for a in self._discounts.get(self._supplier(plan), ())),
+            ]
+            days = {day for span in spans for day in (span.lower, span.upper) if day is not None}
+            self._edges[plan.pk] = sorted(days)
+        return self._edges[plan.pk]
+
     def _in_one_currency(self, plan: Plan) -> Sequence[PriceVersion]:
-        found = self._versions.get(plan.pk, [])
-        usd = [version for version in found if version.currency_id == USD]
-        return usd or found
+        if plan.pk not in self._listed:
+            found = self._versions.get(plan.pk, [])
+            self._listed[plan.pk] = [version for version in found if version.currency_id == USD] or found
+        return self._listed[plan.pk]
 
     def _kept(self, plan: Plan, day: date) -> Fraction:
         """The part of the list price that is paid."""
@@ -203,6 +211,23 @@ def spend_lines(first: date, end: date) -> list[SpendLine]:
             )
         )
     return found
+
+
+class SpendLines:
+    """Lines of usage with their cost, read once for all that ask: a span within one that was read takes no query."""
+
+    def __init__(self) -> None:
+        self._span: tuple[date, date] | None = None
+        self._lines: list[SpendLine] = []
+
+    def __call__(self, first: date, end: date) -> list[SpendLine]:
+        if self._span is not None and self._span[0] <= first and end <= self._span[1]:
+            return [line for line in self._lines if first <= line.month < end]
+        span = (first, end)
+        if self._span is not None:
+            span = min(first, self._span[0]), max(end, self._span[1])
+        self._lines, self._span = spend_lines(*span), span
+        return [line for line in self._lines if first <= line.month < end]
 
 
 def _holds(span: object, day: date) -> bool:

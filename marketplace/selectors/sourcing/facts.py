@@ -47,7 +47,7 @@ def uses(facts: Sequence[PublicFact], *, sourcing: bool, bindings: bool) -> dict
         for risk in RiskEvent.objects.filter(superseded_at=None, fact__in=facts).select_related("company"):
             add(risk.fact_id, Use(f"Risk: {risk.company.name}", "company", (risk.company.slug,), "risks"))
         for plan in SpendPlan.objects.filter(superseded_at=None, fact__in=facts).select_related("supplier"):
-            add(plan.fact_id, Use(f"Spend plan: {plan.supplier.name}", "commitments", (), "plans"))
+            add(plan.fact_id, Use(f"Spend plan: {plan.supplier.name}", "spend-plans"))
     if bindings:
         for binding in (
             Binding.objects.filter(superseded_at=None, fact__in=facts)

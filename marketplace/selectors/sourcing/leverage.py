@@ -10,7 +10,7 @@ else to the other models that run there in proportion to their shares, else to t
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from fractions import Fraction
@@ -177,14 +177,14 @@ class Supplier:
         )
 
 
-def leverage(on: date) -> list[Supplier]:
+def leverage(on: date, read: Callable[[date, date], list[SpendLine]] = spend_lines) -> list[Supplier]:
     """Every supplier that we bought from in twelve months or run on, but ourselves: most switchable spend first. 23 queries at most.
 
     Of equal spend, whose notice is due sooner; then by name.
     """
     end = month_of(on)
     sheet = Standings(on)
-    spent = spend_lines(add_months(end, -YEAR), end)
+    spent = read(add_months(end, -YEAR), end)
     publishers = {line.supplier_id for line in spent} | {
         sheet.supplier(b.model_version_id) for held in sheet.bindings.values() for b in held
     }

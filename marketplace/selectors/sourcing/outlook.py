@@ -266,7 +266,7 @@ def _unassured(exposure: Exposure) -> Iterable[Task]:
 def _unstated(exposure: Exposure, standings: Iterable[commitments.Standing]) -> Iterable[Task]:
     lines = [line for line in exposure.lines if line.month == exposure.months[-1]]
     unpriced = sum(line.cost.amount is None for line in lines)
-    month = f"{exposure.months[-1]:%b %Y}"
+    month = formats.month(exposure.months[-1])
     if unpriced:
         yield Task(
             "warn",

@@ -7,11 +7,11 @@ from fractions import Fraction
 from itertools import groupby
 from typing import Any, Final
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from config.exports import Column, Table
 from marketplace.models import Binding, BindingRole, Feature, ModelVersion, Offering, Product
-from marketplace.selectors.sourcing.binding import bindings, lives
+from marketplace.selectors.sourcing.binding import bindings, features_on, lives
 
 ONE: Final = 1_000_000
 ROLE_ORDER: Final = {BindingRole.DEFAULT: 0, BindingRole.SELECTABLE: 1, BindingRole.FALLBACK: 2}
@@ -237,18 +237,14 @@ class Shown:
 
 
 def products_on(on: date, products: QuerySet[Product] | None = None) -> list[Shown]:
-    """Every product with its features and their mixes on a day. 6 queries, whatever their number."""
+    """Every product that has not ended by a day, with its features and their mixes on it. 6 queries, whatever their number."""
     every = list(
-        (products if products is not None else Product.objects.all())
+        (products if products is not None else Product.objects.filter(Q(ends_on=None) | Q(ends_on__gt=on)))
         .select_related("offering")
         .order_by("position", "name")
     )
     features: dict[int, list[Feature]] = {}
-    for feature in (
-        Feature.objects.filter(product__in=every)
-        .select_related("product", "task_area")
-        .order_by("position", "name")
-    ):
+    for feature in features_on(on).filter(product__in=every).order_by("position", "name"):
         features.setdefault(feature.product_id, []).append(feature)
     rows = list(bindings().filter(feature__product__in=every))
     stated = mixes_by_feature(rows)

@@ -1,7 +1,8 @@
 """A switch on paper: what moves make of cost, quality, concentration and commitments, beside what is bound and priced now.
 
 How it is reckoned
-- Volume: what each feature used in a month on average over the last three whole months, continued flat, on any model.
+- Volume: what each feature used in a month on average over the last three whole months, on any model; flat, or growing
+  from the present month on by so much a year, the same part every month.
 - Mix: the bindings in force on each day, announced ones included; the scenario's moves on top, in their order, from its
   first day on. Months are whole; days before the first day are the same on both sides.
 - Price: as usage is priced (costing): list prices by date, announced ones included, less the supplier's discount.
@@ -52,9 +53,9 @@ from marketplace.selectors.sourcing.scenario_mix import (
 Mixes = dict[int, list[Mix]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, which takes thrice the time: a page makes thousands
 class Line:
-    """One feature on one version and plan in one month.
+    """One feature on one version and plan in one month. Nobody changes it.
 
     minor   Cents; None is not known, and why says why not.
     held    At the last price of a version that has retired by then.
@@ -336,9 +337,11 @@ class Outcome:
         return found
 
 
-def evaluate(moves: Sequence[ScenarioMove], *, starts_on: date, months: int, on: date) -> Outcome:
+def evaluate(
+    moves: Sequence[ScenarioMove], *, starts_on: date, months: int, on: date, growth_ppm: int = 0
+) -> Outcome:
     """What *moves* make of the months from that of *starts_on* on. A constant number of queries; nothing is written."""
-    return outcome(Facts(moves, starts_on=starts_on, months=months, on=on), moves)
+    return outcome(Facts(moves, starts_on=starts_on, months=months, on=on, growth_ppm=growth_ppm), moves)
 
 
 def outcome(facts: Facts, moves: Sequence[ScenarioMove]) -> Outcome:
@@ -428,8 +431,10 @@ class _Moved:
             return
         did = False
         for feature_id in [move.feature_id] if move.feature_id is not None else list(self.mixes):
+            if feature_id not in self.mixes:  # it has ended by the first day
+                continue
             mixes, own = [], False
-            for mix in self.mixes.get(feature_id, []):
+            for mix in self.mixes[feature_id]:
                 plan = self.facts.plan_for(target, feature_id)
                 later = mix.start >= self.facts.starts_on
                 to = move_share(mix, source, target, part, plan) if later else mix
@@ -552,19 +557,19 @@ class _Pricing:
         self._terms: dict[tuple[int, int], list[_Term]] = {}
         self._numbers: dict[tuple[int, int, Fraction], int] = {}
         self._priced: list[tuple[PriceVersion | None, Fraction]] = []
-        self._months: dict[tuple[object, ...], tuple[Fraction | None, str]] = {}
+        self._months: dict[tuple[object, ...], tuple[tuple[int, int] | None, str]] = {}
         self._cents: dict[tuple[object, ...], tuple[int | None, str]] = {}
-        self._simple: dict[int, tuple[Fraction, Fraction, Fraction] | None] = {}
+        self._simple: dict[int, tuple[int, int, int, int] | None] = {}
 
     def lines(self, mixes: Mixes, *, moved: bool) -> list[Line]:
         """Of every feature that is used. moved: with the changed prices."""
         found: list[Line] = []
         for feature_id, own in mixes.items():
-            volume = self._facts.volumes.get(feature_id)
-            if volume is None or not volume.tokens:
+            if not (now := self._facts.volumes.get(feature_id)) or not now.tokens:
                 continue
             first = 0
             for number, month in enumerate(self._facts.months):
+                volume = self._facts.volume(feature_id, number) or now
                 while own[first].end <= month.start:
                     first += 1
                 stretches: dict[tuple[int, int | None], list[tuple[date, date, int]]] = {}
@@ -614,7 +619,7 @@ class _Pricing:
                 for term in terms
                 if term.start < end and start < term.end
             )
-        key = (feature_id, plan_id, days, pieces)
+        key = (feature_id, plan_id, days, pieces, volume.factor)
         if key not in self._cents:
             self._cents[key] = self._sum(feature_id, volume, plan_id, days, pieces)
         minor, why = self._cents[key]
@@ -623,24 +628,28 @@ class _Pricing:
     def _sum(
         self, feature_id: int, volume: Volume, plan_id: int, days: int, pieces: Sequence[_Piece]
     ) -> tuple[int | None, str]:
-        total = Fraction(0)
+        total, under = 0, 1  # a fraction, in whole numbers: this is done for every line of every month
         for part, share, number, cheaper in pieces:
             amount, why = self._whole_month(feature_id, volume, plan_id, share, number)
             if amount is None:
                 return None, why
-            amount *= self._priced[number][1] * Fraction(part, days)
-            total += amount * self._moved[plan_id] if cheaper else amount
-        return rounded(total * 100), ""
+            kept = self._priced[number][1]
+            if cheaper:
+                kept *= self._moved[plan_id]
+            above = amount[0] * kept.numerator * part
+            below = amount[1] * kept.denominator * days
+            total, under = (above, below) if not total else (total * below + above * under, under * below)
+        return _nearest(total * 100, under), ""
 
     def _whole_month(
         self, feature_id: int, volume: Volume, plan_id: int, share: int, number: int
-    ) -> tuple[Fraction | None, str]:
-        """What a month of this share would cost at the list price, in dollars."""
+    ) -> tuple[tuple[int, int] | None, str]:
+        """What a month of this share would cost at the list price, in dollars, as numerator and denominator."""
         version = self._priced[number][0]
         plan = self._facts.book.plan(plan_id)
         if version is None or plan is None:
             return None, NO_PRICE
-        key = (feature_id, plan_id, share, version.pk)
+        key = (feature_id, plan_id, share, version.pk, volume.factor)
         if key not in self._months:
             if version.currency_id != USD:
                 self._months[key] = (
@@ -648,19 +657,20 @@ class _Pricing:
                     f"Its price is in {version.currency_id}, which is not added to {USD}.",
                 )
             elif (rates := self._rates(version)) is not None:
-                usage = _usage(volume, share)
-                fresh = usage.input_tokens - usage.cached_input_tokens
-                self._months[key] = (
-                    fresh * rates[0] + usage.cached_input_tokens * rates[1] + usage.output_tokens * rates[2],
-                    "",
-                )
+                taken, cached, given, _asked = _tokens(volume, share)
+                dollars = (taken - cached) * rates[0] + cached * rates[1] + given * rates[2]
+                self._months[key] = (dollars, rates[3]), ""
             else:
                 found = monthly_cost([version], _usage(volume, share), plan, USD)
-                self._months[key] = found.total, found.why_unknown
+                total = found.total
+                self._months[key] = (
+                    (total.numerator, total.denominator) if total is not None else None,
+                    found.why_unknown,
+                )
         return self._months[key]
 
-    def _rates(self, version: PriceVersion) -> tuple[Fraction, Fraction, Fraction] | None:
-        """Dollars of a fresh, a cached and a written token where nothing else counts: what monthly_cost says, at a tenth of its time.
+    def _rates(self, version: PriceVersion) -> tuple[int, int, int, int] | None:
+        """What a fresh, a cached and a written token cost, over one denominator of dollars, where nothing else counts: what monthly_cost says, at a tenth of its time.
 
         None for a list with tiers, rates for long requests, other meters or an unknown price: that is left to it.
         """
@@ -674,9 +684,10 @@ class _Pricing:
                 )
             )
             each = {meter: Fraction(r.amount) / r.per for meter, r in rows.items() if r.amount is not None}
-            self._simple[version.pk] = (
-                (each[INPUT], each.get(CACHED, each[INPUT]), each[OUTPUT]) if plain else None
-            )
+            rates = (each[INPUT], each.get(CACHED, each[INPUT]), each[OUTPUT]) if plain else ()
+            under = math.lcm(*(rate.denominator for rate in rates))
+            over = [rate.numerator * (under // rate.denominator) for rate in rates]
+            self._simple[version.pk] = (over[0], over[1], over[2], under) if over else None
         return self._simple[version.pk]
 
     def _terms_of(self, plan_id: int, number: int) -> list[_Term]:
@@ -707,18 +718,26 @@ class _Pricing:
         return last if last is not None and last.effective.upper >= life.end else None
 
 
+def _nearest(above: int, below: int) -> int:
+    """A quotient that is not below zero, to the nearest whole; a half goes up."""
+    return (2 * above + below) // (2 * below)
+
+
+def _tokens(volume: Volume, share: int) -> tuple[int, int, int, int]:
+    """A share of a volume: tokens in, cached, out, and requests, each whole."""
+    taken = _nearest(volume.input_tokens * share, ONE)
+    cached = min(_nearest(volume.cached_tokens * share, ONE), taken)
+    return (
+        taken,
+        cached,
+        _nearest(volume.output_tokens * share, ONE),
+        _nearest(volume.requests * share, ONE),
+    )
+
+
 def _usage(volume: Volume, share: int) -> Usage:
-    """A share of a volume, in whole tokens."""
-    tokens_in, cached, tokens_out, requests = (
-        rounded(Fraction(amount * share, ONE))
-        for amount in (volume.input_tokens, volume.cached_tokens, volume.output_tokens, volume.requests)
-    )
-    return Usage(
-        input_tokens=tokens_in,
-        cached_input_tokens=min(cached, tokens_in),
-        output_tokens=tokens_out,
-        requests=requests,
-    )
+    taken, cached, given, asked = _tokens(volume, share)
+    return Usage(input_tokens=taken, cached_input_tokens=cached, output_tokens=given, requests=asked)
 
 
 def _suppliers(facts: Facts, before: Side, after: Side) -> list[SupplierRow]:

@@ -1,8 +1,9 @@
 """Everything that a scenario is worked out from, read once: live bindings, usage, prices, lives, evidence, decisions, plans."""
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from fractions import Fraction
 from typing import Final
@@ -14,12 +15,9 @@ from config.months import add_months, month_of, months_between
 from marketplace.models import (
     Binding,
     Company,
-    Feature,
     FeatureUsage,
     ModelVersion,
     Offering,
-    Plan,
-    PricingForm,
     Program,
     Relationship,
     RelationshipStatus,
@@ -31,16 +29,23 @@ from marketplace.models import (
 )
 from marketplace.models.sourcing.companies import MONEY_KINDS
 from marketplace.selectors.eligibility import Treatment, bulk_treatments
-from marketplace.selectors.sourcing.binding import Life, lives, plans_to_buy
+from marketplace.selectors.sourcing.binding import Life, features_on, lives, plans_to_buy
 from marketplace.selectors.sourcing.costing import PriceBook
 from marketplace.selectors.sourcing.judging import Entries, Key, comparable
+from marketplace.selectors.sourcing.requirements import context_met, modalities, ways_to_buy, zone_met
+from marketplace.selectors.sourcing.verdicts import Worksheet
 
+ONE: Final = 1_000_000
 LOOKED_BACK: Final = 3  # whole months whose mean is what is expected
 
 
 @dataclass(frozen=True, slots=True)
 class Volume:
-    """What a feature is expected to use in a month: tokens, whatever the model. months: how many its mean is made of; synthetic: made up."""
+    """What a feature is expected to use in a month: tokens, whatever the model.
+
+    months      How many its mean is made of. synthetic: made up.
+    factor      What it is of the mean, parts per million, where use grows.
+    """
 
     input_tokens: int
     cached_tokens: int
@@ -48,10 +53,34 @@ class Volume:
     requests: int
     months: int
     synthetic: bool = False
+    factor: int = ONE
 
     @property
     def tokens(self) -> int:
         return self.input_tokens + self.output_tokens
+
+    def times(self, factor: int) -> "Volume":
+        """factor: parts per million. In whole tokens."""
+        taken, cached, given, asked = (
+            rounded(Fraction(amount * factor, ONE))
+            for amount in (self.input_tokens, self.cached_tokens, self.output_tokens, self.requests)
+        )
+        return replace(
+            self,
+            input_tokens=taken,
+            cached_tokens=min(cached, taken),
+            output_tokens=given,
+            requests=asked,
+            factor=factor,
+        )
+
+
+def grown(growth_ppm: int, now: date, month: date) -> int:
+    """What a month's use is of the present month's, parts per million, where it grows by so much a year; never before now."""
+    ahead = (month.year - now.year) * 12 + month.month - now.month
+    if not growth_ppm or ahead <= 0:
+        return ONE
+    return round(ONE * math.pow(1 + growth_ppm / ONE, ahead / 12))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,23 +98,24 @@ class Month:
 class Facts:
     """Of all features over so many months from the month of a day on. A constant number of queries, then none."""
 
-    def __init__(self, moves: Sequence[ScenarioMove], *, starts_on: date, months: int, on: date) -> None:
-        self.starts_on, self.on = starts_on, on
+    def __init__(
+        self, moves: Sequence[ScenarioMove], *, starts_on: date, months: int, on: date, growth_ppm: int = 0
+    ) -> None:
+        self.starts_on, self.on, self.growth_ppm = starts_on, on, growth_ppm
         first = month_of(starts_on)
         self.end = add_months(first, months)
         self.months = [Month(m, add_months(m, 1)) for m in months_between(first, self.end)]
-        self.features = {
-            f.pk: f
-            for f in Feature.objects.select_related("product", "task_area").order_by(
-                "product__position", "product_id", "position", "pk"
-            )
-        }
+        self.features = {f.pk: f for f in features_on(starts_on)}
         self.bindings: dict[int, list[Binding]] = defaultdict(list)
-        for binding in Binding.objects.filter(
-            superseded_at=None, effective__overlap=(first, self.end)
-        ).order_by("effective", "pk"):
+        for binding in (
+            Binding.objects.filter(superseded_at=None, effective__overlap=(first, self.end))
+            .defer("made_at", "superseded_at")
+            .order_by("effective", "pk")
+        ):
             self.bindings[binding.feature_id].append(binding)
         self.volumes = _volumes(on)
+        self.factors = [grown(growth_ppm, month_of(on), month.start) for month in self.months]
+        self._grown: dict[tuple[int, int], Volume] = {}
         qualified = list(
             Substitution.objects.filter(superseded_at=None, state=SubstitutionState.QUALIFIED).order_by(
                 "decided_at", "pk"
@@ -106,10 +136,16 @@ class Facts:
         }
         self.lives: dict[int, Life] = lives(wanted)
         self.bought_as = plans_to_buy(wanted)
-        self._bought_in = _plans_in(wanted, {f.zone for f in self.features.values() if f.zone})
+        self._ways = ways_to_buy(wanted, self.starts_on)
+        self._bought_in: dict[tuple[int, str], int] = {}
+        for pk, ways in self._ways.items():
+            for way in ways:
+                if way.priced:
+                    self._bought_in.setdefault((pk, way.zone), way.pk)
         stated = {b.plan_id for found in self.bindings.values() for b in found if b.plan_id is not None}
         moved = {move.plan_id for move in moves if move.plan_id is not None}
-        bought = {*self.bought_as.values(), *self._bought_in.values()}
+        zones = {f.zone for f in self.features.values() if f.zone}
+        bought = {*self.bought_as.values(), *(p for (_, zone), p in self._bought_in.items() if zone in zones)}
         self.book = PriceBook(stated | moved | bought, self.months[0].start, self.end)
         named = defaultdict(set)
         for version in self.versions.values():
@@ -147,10 +183,26 @@ class Facts:
         )
 
     def _in_order(self, qualified: Sequence[Substitution]) -> dict[tuple[int, int], list[int]]:
-        """(feature id, replaced version id) to the versions that could take over: as they were decided."""
+        """(feature id, replaced version id) to the versions that could take over: the best first, as substitution ranks them.
+
+        13 more queries where several could take over from one.
+        """
         found: dict[tuple[int, int], list[int]] = defaultdict(list)
-        for substitution in qualified:
-            found[substitution.feature_id, substitution.replaced_id].append(substitution.alternative_id)
+        for each in qualified:
+            if each.feature_id in self.features:
+                found[each.feature_id, each.replaced_id].append(each.alternative_id)
+        several = {key: versions for key, versions in found.items() if len(versions) > 1}
+        if several:
+            named = {pk for (_, replaced), versions in several.items() for pk in (replaced, *versions)}
+            sheet = Worksheet(self.on, {feature for feature, _ in several}, named)
+            for (feature, replaced), versions in several.items():
+                versions.sort(
+                    key=lambda pk, f=feature, r=replaced: (  # type: ignore[misc]  # bound while the loop runs
+                        sheet.verdicts(f, r, pk).rank,
+                        self.versions[pk].model.name,
+                        pk,
+                    )
+                )
         return found
 
     def _read_evidence(self) -> None:
@@ -173,6 +225,16 @@ class Facts:
 
     # What is asked of it.
 
+    def volume(self, feature_id: int, number: int) -> Volume | None:
+        """What a feature is expected to use in a month of the horizon, by its number."""
+        volume, factor = self.volumes.get(feature_id), self.factors[number]
+        if volume is None or factor == ONE:
+            return volume
+        key = feature_id, factor
+        if key not in self._grown:
+            self._grown[key] = volume.times(factor)
+        return self._grown[key]
+
     def name(self, version_id: int) -> str:
         """Of the model, with its version where two of them are about."""
         return self._names[version_id]
@@ -192,38 +254,47 @@ class Facts:
     def plan_for(self, version_id: int, feature_id: int) -> int | None:
         """As what a feature would buy a version: in the zone that it asks for where it is sold there."""
         zone = self.features[feature_id].zone
-        return self._bought_in.get((version_id, zone)) or self.bought_as.get(version_id)
+        there = self._bought_in.get((version_id, zone)) if zone else None
+        return there or self.bought_as.get(version_id)
 
     def unmet(self, feature_id: int, version_id: int, plan_id: int | None) -> Iterator[tuple[str, bool, str]]:
         """What a feature asks and a version does not have: code, whether it fails (else it is not recorded), and words."""
         feature, version = self.features[feature_id], self.versions[version_id]
-        if feature.min_context:
-            asked = f"{whole(feature.min_context)} tokens of context are asked"
-            if version.context_window is None:
-                yield "context", False, f"has no context window on record; {asked}."
-            elif version.context_window < feature.min_context:
-                yield "context", True, f"holds {whole(version.context_window)} tokens; {asked}."
-        for has, asks, way in (
-            (version.modalities_in, feature.modalities_in, "reads"),
-            (version.modalities_out, feature.modalities_out, "writes"),
-        ):
-            if asks and has is None:
-                yield (
-                    "modalities",
-                    False,
-                    f"has nothing on record of what it {way}; {', '.join(asks)} is asked.",
-                )
-            elif missing := [each for each in asks if each not in (has or ())]:
-                yield "modalities", True, f"{way} no {' and no '.join(missing)}."
-        plan = self.book.plan(plan_id)
-        if feature.zone and (plan is None or not plan.zone):
-            yield "zone", False, f"has no zone on record; the feature runs in {feature.zone.upper()}."
-        elif feature.zone and plan is not None and plan.zone != feature.zone:
+        if not (met := context_met(feature, version)):
+            asked = f"{whole(feature.min_context or 0)} tokens of context are asked"
+            has = version.context_window
             yield (
-                "zone",
-                True,
-                f"is bought in {plan.zone.upper()}; the feature runs in {feature.zone.upper()}.",
+                "context",
+                met is False,
+                f"holds {whole(has)} tokens; {asked}."
+                if has is not None
+                else f"has no context window on record; {asked}.",
             )
+        found = modalities(feature, version)
+        for way, does, asks in (
+            ("in", "reads", feature.modalities_in),
+            ("out", "writes", feature.modalities_out),
+        ):
+            missing = [name for name, of in found.lacking if of == way]
+            if way in found.unknown:
+                said = f"has nothing on record of what it {does}; {', '.join(asks)} is asked."
+                yield "modalities", False, said
+            elif missing:
+                yield "modalities", True, f"{does} no {' and no '.join(missing)}."
+        zones = self._zones(version_id, plan_id)
+        if not (met := zone_met(feature.zone, zones)):
+            asked = f"the feature runs in {feature.zone.upper()}."
+            where = " and ".join(sorted(zone.upper() for zone in zones if zone))
+            text = f"is bought in {where}; {asked}" if met is False else f"has no zone on record; {asked}"
+            yield "zone", met is False, text
+
+    def _zones(self, version_id: int, plan_id: int | None) -> set[str]:
+        """Where it can be bought: on the plan that a binding names, else on any public one."""
+        plan = self.book.plan(plan_id)
+        ways = self._ways.get(version_id, ())
+        if plan is not None and plan.pk not in {way.pk for way in ways}:
+            return {plan.zone}
+        return {way.zone for way in ways}
 
     def able(self, feature_id: int, version_id: int) -> bool:
         """Whether it fails nothing that the feature asks."""
@@ -269,26 +340,6 @@ def _volumes(on: date) -> dict[int, Volume]:
         totals = row["tokens_in"], row["cached"], row["tokens_out"], 0 if row["silent"] else row["asked"]
         a, b, c, d = (rounded(Fraction(int(total or 0), row["seen"])) for total in totals)
         found[row["feature_id"]] = Volume(a, b, c, d, row["seen"], bool(row["made_up"]))
-    return found
-
-
-def _plans_in(version_ids: set[int], zones: set[str]) -> dict[tuple[int, str], int]:
-    """(version id, zone) to the first public plan by tokens there that has list prices. 1 query."""
-    found: dict[tuple[int, str], int] = {}
-    for version_id, zone, plan in (
-        Plan.objects.filter(
-            offering__model_version__in=version_ids,
-            zone__in=zones,
-            pricing_form=PricingForm.TOKENS,
-            is_public=True,
-            price_versions__superseded_at=None,
-            price_versions__private_offer=None,
-            price_versions__isnull=False,
-        )
-        .order_by("offering_id", "position", "id")
-        .values_list("offering__model_version", "zone", "pk")
-    ):
-        found.setdefault((version_id or 0, zone), plan)
     return found
 
 

@@ -7,13 +7,13 @@
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
 from typing import Final, Literal
 
-from django.db.models import Max, Min
+from django.db.models import Max, Min, QuerySet
 
 from config.formats import rounded
 from config.months import add_months, month_of, months_between
@@ -341,7 +341,14 @@ class RunRate:
         return None if self.trailing_minor is None else self.trailing_minor * (YEAR // QUARTER)
 
 
-def run_rate(on: date) -> list[RunRate]:
+def plans_ever() -> QuerySet[SpendPlan]:
+    """Every plan of spend, the superseded ones too: by supplier, the latest first. 1 query."""
+    return SpendPlan.objects.select_related("supplier", "currency", "fact", "recorded_by").order_by(
+        "supplier__name", "-effective", "-id"
+    )
+
+
+def run_rate(on: date, read: Callable[[date, date], list[SpendLine]] = spend_lines) -> list[RunRate]:
     """Every supplier that we spend with or plan to, the fastest first, as of a day. 13 queries at most, whatever their number."""
     now = month_of(on)
     plans = list(
@@ -350,7 +357,7 @@ def run_rate(on: date) -> list[RunRate]:
         .order_by("-effective", "id")
     )
     first = min([add_months(now, -YEAR), *(month_of(plan.effective.lower) for plan in plans)])
-    lines = spend_lines(first, now)
+    lines = read(first, now)
     amounts: dict[int, dict[date, int]] = defaultdict(lambda: defaultdict(int))
     unpriced: dict[int, Counter[date]] = defaultdict(Counter)
     newest: dict[int, Counter[int]] = defaultdict(Counter)

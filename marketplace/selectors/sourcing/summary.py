@@ -11,6 +11,7 @@ from marketplace.models import Company, Product, Relationship, RiskEvent, RiskSe
 from marketplace.selectors.sourcing import commitments, leverage, spend
 from marketplace.selectors.sourcing.companies import risk_events
 from marketplace.selectors.sourcing.concentration import Exposure, FeatureSourcing, Sourced, shares
+from marketplace.selectors.sourcing.costing import SpendLines
 from marketplace.selectors.sourcing.flows import in_force
 from marketplace.selectors.sourcing.outlook import Coming, MustMove, Task, coming, must_move, tasks
 
@@ -32,7 +33,8 @@ class Summary:
 
     def __init__(self, user: User, on: date, months: int = 24) -> None:
         self.on = on
-        self.exposure = Exposure(user, on, months)
+        self.spent = SpendLines()
+        self.exposure = Exposure(user, on, months, read=self.spent)
 
     @cached_property
     def operator(self) -> Company | None:
@@ -43,8 +45,9 @@ class Summary:
 
     @cached_property
     def rates(self) -> list[spend.RunRate]:
-        """11 queries."""
-        return spend.run_rate(self.on)
+        """8 queries besides the lines."""
+        _ = self.exposure.lines  # the widest span first
+        return spend.run_rate(self.on, self.spent)
 
     @property
     def run_rate(self) -> int | None:
@@ -61,8 +64,9 @@ class Summary:
 
     @cached_property
     def leverage(self) -> list[leverage.Supplier]:
-        """23 queries at most."""
-        return leverage.leverage(self.on)
+        """18 queries at most besides the lines."""
+        _ = self.exposure.lines
+        return leverage.leverage(self.on, self.spent)
 
     @property
     def switchable(self) -> tuple[int, int]:

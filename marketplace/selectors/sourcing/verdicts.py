@@ -18,8 +18,6 @@ from enum import StrEnum
 from fractions import Fraction
 from typing import Final
 
-from django.db.models import Exists, OuterRef
-
 from config import formats
 from config.months import add_months, month_of
 from marketplace.models import (
@@ -28,15 +26,13 @@ from marketplace.models import (
     Feature,
     FeatureUsage,
     ModelVersion,
-    Plan,
-    PriceVersion,
-    PricingForm,
 )
 from marketplace.selectors.costs import Usage
 from marketplace.selectors.recommender import TYPICAL
-from marketplace.selectors.sourcing.binding import Life, bindings_on, lives
+from marketplace.selectors.sourcing.binding import Life, bindings_on, features_on, lives
 from marketplace.selectors.sourcing.costing import USD, PriceBook, Priced, usage_between
 from marketplace.selectors.sourcing.judging import Entries, Key, Quality, chosen, comparable
+from marketplace.selectors.sourcing.requirements import context_met, modalities, ways_to_buy, zone_met
 
 MONTHS: Final = 3  # whole ones before the day, of whose use an average month is made
 HORIZON: Final = 12  # months that an alternative should still live
@@ -141,15 +137,6 @@ class Verdicts:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Way:
-    """A public plan as which a version can be bought."""
-
-    pk: int
-    zone: str
-    priced: bool
-
-
 class Worksheet:
     """What the verdicts on features and versions rest on, as on a day: read once in 13 queries at most, then none.
 
@@ -161,9 +148,7 @@ class Worksheet:
         self, on: date, feature_ids: Collection[int] | None = None, versions: Iterable[int] = ()
     ) -> None:
         self.on = on
-        features = Feature.objects.select_related("product", "task_area").order_by(
-            "product__position", "product_id", "position", "id"
-        )
+        features = features_on(on)
         held, used = bindings_on(on), usage_between(add_months(month_of(on), -MONTHS), month_of(on))
         if feature_ids is not None:
             features = features.filter(pk__in=feature_ids)
@@ -177,7 +162,7 @@ class Worksheet:
             for version in ModelVersion.objects.filter(pk__in=wanted).select_related("model__publisher")
         }
         self.lives: Mapping[int, Life] = lives(wanted)
-        self._ways = _ways(wanted, on)
+        self._ways = ways_to_buy(wanted, on)
         self._rankings: Mapping[int, Mapping[Key, Entries]] = comparable(
             wanted, {feature.task_area_id for feature in self.features.values()}, on=on
         )
@@ -285,17 +270,17 @@ class Worksheet:
         return Verdict(Need.EVIDENCE, grade, word, text), now, then
 
     def _zone(self, feature: Feature, version_id: int) -> Verdict:
-        ways = self._ways.get(version_id, ())
-        zones = sorted({way.zone for way in ways if way.zone})
+        zones = {way.zone for way in self._ways.get(version_id, ())}
+        met = zone_met(feature.zone, zones)
         if not feature.zone:
             return Verdict(Need.ZONE, Grade.GOOD, "Anywhere", "The feature may run anywhere.")
         wanted = feature.zone.upper()
-        if feature.zone in zones:
+        if met:
             return Verdict(Need.ZONE, Grade.GOOD, wanted, f"A public plan of it processes data in {wanted}.")
-        if not zones or any(not way.zone for way in ways):
+        if met is None:
             text = f"The feature has to run in {wanted}; no record says whether it can."
             return Verdict(Need.ZONE, Grade.UNKNOWN, "Unknown", text)
-        text = f"The feature has to run in {wanted}; its public plans run in {', '.join(z.upper() if len(z) < 3 else z for z in zones)}."
+        text = f"The feature has to run in {wanted}; its public plans run in {', '.join(z.upper() if len(z) < 3 else z for z in sorted(zones))}."
         return Verdict(Need.ZONE, Grade.FAILED, f"Not in {wanted}", text)
 
     def _lifecycle(self, version_id: int) -> Verdict:
@@ -346,21 +331,6 @@ def _average(
     return usage, {
         key: max(found.items(), key=lambda item: (item[1], -item[0]))[0] for key, found in plans.items()
     }
-
-
-def _ways(version_ids: Collection[int], on: date) -> dict[int, list[_Way]]:
-    """Public plans that may still be ordered, in the order in which the catalog shows them. 1 query."""
-    listed = PriceVersion.objects.filter(plan=OuterRef("pk"), superseded_at=None, private_offer=None)
-    found: dict[int, list[_Way]] = defaultdict(list)
-    for version, pk, zone, form, withdrawn, priced in (
-        Plan.objects.filter(offering__model_version__in=version_ids, is_public=True)
-        .annotate(priced=Exists(listed))
-        .order_by("offering_id", "position", "id")
-        .values_list("offering__model_version", "pk", "zone", "pricing_form", "withdrawn_on", "priced")
-    ):
-        if withdrawn is None or on < withdrawn:
-            found[version or 0].append(_Way(pk, zone, priced and form == PricingForm.TOKENS))
-    return found
 
 
 def _compared(now: Quality, then: Quality) -> tuple[Grade, str]:
@@ -422,31 +392,26 @@ def _context(feature: Feature, version: ModelVersion) -> Verdict:
     has, asked = version.context_window, feature.min_context
     if asked is None:
         return Verdict(Need.CONTEXT, Grade.GOOD, "Not asked", "The feature asks for no context length.")
-    wanted = formats.whole(asked)
-    if has is None:
+    wanted, met = formats.whole(asked), context_met(feature, version)
+    if met is None or has is None:
         text = f"The feature needs {wanted} tokens; how many it takes is not recorded."
         return Verdict(Need.CONTEXT, Grade.UNKNOWN, "Unknown", text)
     text = f"It takes {formats.whole(has)} tokens; the feature needs {wanted}."
-    if has < asked:
+    if not met:
         return Verdict(Need.CONTEXT, Grade.FAILED, f"Only {formats.whole(has)}", text)
     return Verdict(Need.CONTEXT, Grade.GOOD, formats.whole(has), text)
 
 
 def _modalities(feature: Feature, version: ModelVersion) -> Verdict:
-    asked = {"in": set(feature.modalities_in), "out": set(feature.modalities_out)}
+    asked = {"in": feature.modalities_in, "out": feature.modalities_out}
     if not any(asked.values()):
         return Verdict(Need.MODALITIES, Grade.GOOD, "Not asked", "The feature asks for no modality.")
-    has = {"in": version.modalities_in, "out": version.modalities_out}
-    lacking = [
-        f"{name} {way}"
-        for way, names in asked.items()
-        for name in sorted(names - set(has[way] or ()))
-        if has[way] is not None
-    ]
-    if lacking:
+    found = modalities(feature, version)
+    if found.lacking:
+        lacking = [f"{name} {way}" for name, way in found.lacking]
         text = f"It lacks {', '.join(lacking)}."
         return Verdict(Need.MODALITIES, Grade.FAILED, f"No {lacking[0]}", text)
-    if any(names and has[way] is None for way, names in asked.items()):
+    if found.unknown:
         return Verdict(
             Need.MODALITIES, Grade.UNKNOWN, "Unknown", "Which modalities it takes is not recorded."
         )

@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from config import formats
+from config import house as formats
 from marketplace.models import (
     ChangeItem,
     ChangeSet,

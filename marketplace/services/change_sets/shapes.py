@@ -12,6 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from config.language import marked
 from marketplace.models import (
     CommercialPath,
     OfferingKind,
@@ -486,74 +487,86 @@ def _choices(choices: Sequence[tuple[Any, Any]]) -> Choice:
 PRICE_ROW: Final = Members(
     (
         Field(
-            "meter", Pattern(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", "a word such as input-tokens", 40), "Meter", True
+            "meter",
+            Pattern(r"[a-z0-9]+(?:[-_][a-z0-9]+)*", "a word such as input-tokens", 40),
+            marked("Meter"),
+            True,
         ),
-        Field("per", Whole(1), "Per", True, help="How many units the amount buys."),
-        Field("unit", Text(20), "Unit", True),
-        Field("tier_from", Whole(0, 2**53), "Tier from", help="First unit of the month to which it applies."),
+        Field("per", Whole(1), marked("Per"), True, help=marked("How many units the amount buys.")),
+        Field("unit", Text(20), marked("Unit"), True),
+        Field(
+            "tier_from",
+            Whole(0, 2**53),
+            marked("Tier from"),
+            help=marked("First unit of the month to which it applies."),
+        ),
         Field(
             "above_context",
             Whole(0),
-            "Above context",
-            help="Applies to the whole of a request with more input tokens than this.",
+            marked("Above context"),
+            help=marked("Applies to the whole of a request with more input tokens than this."),
         ),
         Field(
             "amount",
             Amount(),
-            "Amount",
+            marked("Amount"),
             True,
             nullable=True,
             empty=UNKNOWN,
-            help="Null is unknown, 0 is free.",
+            help=marked("Null is unknown, 0 is free."),
         ),
     )
 )
 SPAN: Final = (
-    Field("start", Day(), "First day", True),
-    Field("end", Day(), "First day on which it no longer holds", nullable=True, empty="further notice"),
+    Field("start", Day(), marked("First day"), True),
+    Field(
+        "end", Day(), marked("First day on which it no longer holds"), nullable=True, empty="further notice"
+    ),
 )
-PRICE_ROWS: Final = Field("rows", Rows(PRICE_ROW, 1, 100), "Price rows", True)
-SOURCE: Final = Field("source", Text(200), "Source", True, help="Where the figures come from, and of when.")
+PRICE_ROWS: Final = Field("rows", Rows(PRICE_ROW, 1, 100), marked("Price rows"), True)
+SOURCE: Final = Field(
+    "source", Text(200), marked("Source"), True, help=marked("Where the figures come from, and of when.")
+)
 PRICE: Final = (
-    Field("market", MARKET, "Market"),
-    Field("currency", CURRENCY, "Currency", True),
+    Field("market", MARKET, marked("Market")),
+    Field("currency", CURRENCY, marked("Currency"), True),
     *SPAN,
     SOURCE,
     PRICE_ROWS,
 )
 PLAN: Final = (
-    Field("name", Text(120), "Plan", True),
-    Field("deployment", Text(30, blank=True), "Deployment"),
-    Field("processing_tier", TIER, "Processing tier"),
-    Field("zone", Pattern(r"[a-z0-9-]*", "such as global, eu or us", 10), "Zone"),
-    Field("regions", REGIONS, "Regions", nullable=True, empty=UNKNOWN),
-    Field("pricing_form", _choices(PricingForm.choices), "Pricing form", True),
-    Field("is_public", Flag(), "Public"),
+    Field("name", Text(120), marked("Plan"), True),
+    Field("deployment", Text(30, blank=True), marked("Deployment")),
+    Field("processing_tier", TIER, marked("Processing tier")),
+    Field("zone", Pattern(r"[a-z0-9-]*", "such as global, eu or us", 10), marked("Zone")),
+    Field("regions", REGIONS, marked("Regions"), nullable=True, empty=UNKNOWN),
+    Field("pricing_form", _choices(PricingForm.choices), marked("Pricing form"), True),
+    Field("is_public", Flag(), marked("Public")),
 )
 PLAN_SLUG: Final = Pattern(
     SLUG.pattern, "small letters, digits and single hyphens, at most 60 characters", 60
 )
 WHOLE_PLAN: Final = Members(
     (
-        Field("slug", PLAN_SLUG, "Plan's slug", True),
+        Field("slug", PLAN_SLUG, marked("Plan's slug"), True),
         *PLAN,
-        Field("prices", Rows(Members(PRICE), 0, 200), "Prices"),
+        Field("prices", Rows(Members(PRICE), 0, 200), marked("Prices")),
     )
 )
 VERSION_FACTS: Final = (
-    Field("context_window", Whole(1), "Context window", nullable=True, empty=UNKNOWN),
-    Field("max_output", Whole(1), "Most output tokens", nullable=True, empty=UNKNOWN),
-    Field("modalities_in", WORDS, "Reads", nullable=True, empty=UNKNOWN),
-    Field("modalities_out", WORDS, "Writes", nullable=True, empty=UNKNOWN),
-    Field("capabilities", Answers(), "Capabilities"),
-    Field("languages", WORDS, "Languages", nullable=True, empty=UNKNOWN),
-    Field("knowledge_cutoff", CUTOFF, "Knowledge cut-off", nullable=True, empty=UNKNOWN),
-    Field("released_on", Day(), "Released", nullable=True, empty=UNKNOWN),
+    Field("context_window", Whole(1), marked("Context window"), nullable=True, empty=UNKNOWN),
+    Field("max_output", Whole(1), marked("Most output tokens"), nullable=True, empty=UNKNOWN),
+    Field("modalities_in", WORDS, marked("Reads"), nullable=True, empty=UNKNOWN),
+    Field("modalities_out", WORDS, marked("Writes"), nullable=True, empty=UNKNOWN),
+    Field("capabilities", Answers(), marked("Capabilities")),
+    Field("languages", WORDS, marked("Languages"), nullable=True, empty=UNKNOWN),
+    Field("knowledge_cutoff", CUTOFF, marked("Knowledge cut-off"), nullable=True, empty=UNKNOWN),
+    Field("released_on", Day(), marked("Released"), nullable=True, empty=UNKNOWN),
 )
 MODEL_FACTS: Final = (
-    Field("name", Text(120), "Model", True),
-    Field("family", replace(SLUG, most=60), "Family", True),
-    Field("open_weights", Flag(), "Open weights", nullable=True, empty=UNKNOWN),
+    Field("name", Text(120), marked("Model"), True),
+    Field("family", replace(SLUG, most=60), marked("Family"), True),
+    Field("open_weights", Flag(), marked("Open weights"), nullable=True, empty=UNKNOWN),
 )
 
 
@@ -564,8 +577,8 @@ def optional(fields: tuple[Field, ...], *but: str) -> tuple[Field, ...]:
 
 MODEL: Final = Members(
     (
-        Field("slug", SLUG, "Model's slug", True),
-        Field("version", Text(80), "Version", True),
+        Field("slug", SLUG, marked("Model's slug"), True),
+        Field("version", Text(80), marked("Version"), True),
         *optional(MODEL_FACTS),
         *VERSION_FACTS,
     )
@@ -574,65 +587,77 @@ PUBLISHER: Final = SlugOrNew(
     KNOWN,
     Members(
         (
-            Field("slug", replace(SLUG, most=60), "Publisher's slug", True),
-            Field("name", Text(120), "Publisher's name", True),
-            Field("origin", _choices(Origin.choices), "Origin", True),
+            Field("slug", replace(SLUG, most=60), marked("Publisher's slug"), True),
+            Field("name", Text(120), marked("Publisher's name"), True),
+            Field("origin", _choices(Origin.choices), marked("Origin"), True),
         )
     ),
 )
 STAGES: Final = (
-    Field("preview_on", Day(), "In preview from", nullable=True),
-    Field("available_on", Day(), "Generally available from", nullable=True),
-    Field("legacy_on", Day(), "Legacy from", nullable=True),
-    Field("deprecated_on", Day(), "No new deals from", nullable=True),
-    Field("retires_on", Day(), "Retires on", nullable=True),
+    Field("preview_on", Day(), marked("In preview from"), nullable=True),
+    Field("available_on", Day(), marked("Generally available from"), nullable=True),
+    Field("legacy_on", Day(), marked("Legacy from"), nullable=True),
+    Field("deprecated_on", Day(), marked("No new deals from"), nullable=True),
+    Field("retires_on", Day(), marked("Retires on"), nullable=True),
 )
 OFFERING_FACTS: Final = (
-    Field("name", Text(120), "Name", True),
-    Field("family", replace(SLUG, most=60), "Family"),
-    Field("summary", Text(400, blank=True), "Summary"),
-    Field("commercial_path", _choices(CommercialPath.choices), "Commercial path", True),
-    Field("path_basis", Text(200, blank=True), "Basis of the path"),
-    Field("path_assumed", Flag(), "Path assumed"),
-    Field("billing_countries", COUNTRIES, "Billing countries", nullable=True, empty=EVERYWHERE),
+    Field("name", Text(120), marked("Name"), True),
+    Field("family", replace(SLUG, most=60), marked("Family")),
+    Field("summary", Text(400, blank=True), marked("Summary")),
+    Field("commercial_path", _choices(CommercialPath.choices), marked("Commercial path"), True),
+    Field("path_basis", Text(200, blank=True), marked("Basis of the path")),
+    Field("path_assumed", Flag(), marked("Path assumed")),
+    Field("billing_countries", COUNTRIES, marked("Billing countries"), nullable=True, empty=EVERYWHERE),
     *STAGES,
-    Field("replacement", KNOWN, "Replacement", nullable=True),
-    Field("task_areas", Several(KNOWN, 60), "Task areas"),
+    Field("replacement", KNOWN, marked("Replacement"), nullable=True),
+    Field("task_areas", Several(KNOWN, 60), marked("Task areas")),
 )
 ALIAS: Final = (
     Field(
-        "used_by", Pattern(r"[a-z0-9_-]*", "the slug of a source, or nothing", 40), "Used by", empty="people"
+        "used_by",
+        Pattern(r"[a-z0-9_-]*", "the slug of a source, or nothing", 40),
+        marked("Used by"),
+        empty="people",
     ),
-    Field("name", Text(200), "Name", True),
-    Field("start", Day(), "First day", True),
+    Field("name", Text(200), marked("Name"), True),
+    Field("start", Day(), marked("First day"), True),
 )
-OFFERING: Final = Field("offering", KNOWN, "Offering", True)
-OFFERING_SLUG: Final = Field("slug", KNOWN, "Offering", True)
-OF_PLAN: Final = Field("plan", KNOWN, "Plan", True)
+OFFERING: Final = Field("offering", KNOWN, marked("Offering"), True)
+OFFERING_SLUG: Final = Field("slug", KNOWN, marked("Offering"), True)
+OF_PLAN: Final = Field("plan", KNOWN, marked("Plan"), True)
 SCORE: Final = Amount(4, 10, negative=True)
 
 SHAPES: Final[Mapping[str, Members]] = {
     Operation.OFFERING_CREATE: Members(
         (
-            Field("slug", SLUG, "Offering's slug", True, help="The SKU. Never used again for anything else."),
-            Field("kind", _choices(OfferingKind.choices), "Kind", True),
-            Field("publisher", PUBLISHER, "Publisher"),
+            Field(
+                "slug",
+                SLUG,
+                marked("Offering's slug"),
+                True,
+                help=marked("The SKU. Never used again for anything else."),
+            ),
+            Field("kind", _choices(OfferingKind.choices), marked("Kind"), True),
+            Field("publisher", PUBLISHER, marked("Publisher")),
             *OFFERING_FACTS,
-            Field("model", MODEL, "Model", nullable=True),
-            Field("plans", Rows(WHOLE_PLAN, 0, 60), "Plans"),
-            Field("aliases", Rows(Members(ALIAS), 0, 60), "Aliases"),
+            Field("model", MODEL, marked("Model"), nullable=True),
+            Field("plans", Rows(WHOLE_PLAN, 0, 60), marked("Plans")),
+            Field("aliases", Rows(Members(ALIAS), 0, 60), marked("Aliases")),
         )
     ),
     Operation.OFFERING_UPDATE: Members((OFFERING_SLUG, *optional(OFFERING_FACTS))),
     Operation.OFFERING_PUBLISH: Members(
-        (OFFERING_SLUG, Field("on", Day(), "On sale from", nullable=True, empty="the day it is applied"))
+        (
+            OFFERING_SLUG,
+            Field("on", Day(), marked("On sale from"), nullable=True, empty="the day it is applied"),
+        )
     ),
-    Operation.OFFERING_STOP: Members((OFFERING_SLUG, Field("reason", Text(300), "Reason", True))),
+    Operation.OFFERING_STOP: Members((OFFERING_SLUG, Field("reason", Text(300), marked("Reason"), True))),
     Operation.OFFERING_RETIRE: Members(
         (
             OFFERING_SLUG,
-            Field("retires_on", Day(), "Retires on", True),
-            Field("replacement", KNOWN, "Replacement", nullable=True),
+            Field("retires_on", Day(), marked("Retires on"), True),
+            Field("replacement", KNOWN, marked("Replacement"), nullable=True),
         )
     ),
     Operation.PLAN_CREATE: Members((OFFERING, *WHOLE_PLAN.fields)),
@@ -641,7 +666,7 @@ SHAPES: Final[Mapping[str, Members]] = {
             OFFERING,
             OF_PLAN,
             *optional(PLAN),
-            Field("withdrawn_on", Day(), "No new orders from", nullable=True),
+            Field("withdrawn_on", Day(), marked("No new orders from"), nullable=True),
         )
     ),
     Operation.PRICE_ADD: Members(
@@ -652,23 +677,23 @@ SHAPES: Final[Mapping[str, Members]] = {
             Field(
                 "ends_previous",
                 Flag(),
-                "Ends the price before it",
-                help="On its own first day; that one is open, or ends on the same day.",
+                marked("Ends the price before it"),
+                help=marked("On its own first day; that one is open, or ends on the same day."),
             ),
         )
     ),
     Operation.PRICE_CORRECT: Members(
         (
             OFFERING,
-            Field("price_version", Whole(1, 2**63 - 1), "Price version", True),
+            Field("price_version", Whole(1, 2**63 - 1), marked("Price version"), True),
             SOURCE,
             PRICE_ROWS,
         )
     ),
     Operation.MODEL_UPDATE: Members(
         (
-            Field("model", KNOWN, "Model's slug", True),
-            Field("version", KNOWN, "Version", True),
+            Field("model", KNOWN, marked("Model's slug"), True),
+            Field("version", KNOWN, marked("Version"), True),
             *optional(MODEL_FACTS),
             *VERSION_FACTS,
         )
@@ -677,36 +702,36 @@ SHAPES: Final[Mapping[str, Members]] = {
         (
             *ALIAS,
             SPAN[1],
-            Field("offering", KNOWN, "Offering", nullable=True),
-            Field("plan", KNOWN, "Plan", nullable=True),
-            Field("model", KNOWN, "Model", nullable=True),
-            Field("version", KNOWN, "Version", nullable=True),
+            Field("offering", KNOWN, marked("Offering"), nullable=True),
+            Field("plan", KNOWN, marked("Plan"), nullable=True),
+            Field("model", KNOWN, marked("Model"), nullable=True),
+            Field("version", KNOWN, marked("Version"), nullable=True),
         )
     ),
     Operation.EVALUATION_ADD: Members(
         (
-            Field("task_area", KNOWN, "Task area", True),
-            Field("model", KNOWN, "Model", nullable=True, empty="not in the catalog"),
-            Field("version", KNOWN, "Version", nullable=True),
-            Field("subject", Text(120), "Subject", True),
-            Field("benchmark", Text(80), "Benchmark", True),
-            Field("benchmark_version", Text(40, blank=True), "Benchmark's version"),
-            Field("metric", Text(60, blank=True), "Metric"),
-            Field("higher_is_better", Flag(), "Higher is better"),
-            Field("harness", Text(80, blank=True), "Harness"),
-            Field("variant", Text(80, blank=True), "Variant"),
-            Field("sample_size", Whole(1), "Sample size", nullable=True, empty=UNKNOWN),
-            Field("score", SCORE, "Score", nullable=True, empty="no figure"),
-            Field("interval_low", SCORE, "Interval from", nullable=True, empty=UNKNOWN),
-            Field("interval_high", SCORE, "Interval to", nullable=True, empty=UNKNOWN),
-            Field("finding", Text(300, blank=True), "Finding"),
-            Field("cost_usd", Amount(4, 8), "Cost in USD", nullable=True, empty=UNKNOWN),
-            Field("latency_s", Amount(2, 8), "Latency in seconds", nullable=True, empty=UNKNOWN),
-            Field("dated", Day(), "Dated", nullable=True, empty=UNKNOWN),
-            Field("evaluator", Text(120, blank=True), "Evaluator"),
+            Field("task_area", KNOWN, marked("Task area"), True),
+            Field("model", KNOWN, marked("Model"), nullable=True, empty="not in the catalog"),
+            Field("version", KNOWN, marked("Version"), nullable=True),
+            Field("subject", Text(120), marked("Subject"), True),
+            Field("benchmark", Text(80), marked("Benchmark"), True),
+            Field("benchmark_version", Text(40, blank=True), marked("Benchmark's version")),
+            Field("metric", Text(60, blank=True), marked("Metric")),
+            Field("higher_is_better", Flag(), marked("Higher is better")),
+            Field("harness", Text(80, blank=True), marked("Harness")),
+            Field("variant", Text(80, blank=True), marked("Variant")),
+            Field("sample_size", Whole(1), marked("Sample size"), nullable=True, empty=UNKNOWN),
+            Field("score", SCORE, marked("Score"), nullable=True, empty="no figure"),
+            Field("interval_low", SCORE, marked("Interval from"), nullable=True, empty=UNKNOWN),
+            Field("interval_high", SCORE, marked("Interval to"), nullable=True, empty=UNKNOWN),
+            Field("finding", Text(300, blank=True), marked("Finding")),
+            Field("cost_usd", Amount(4, 8), marked("Cost in USD"), nullable=True, empty=UNKNOWN),
+            Field("latency_s", Amount(2, 8), marked("Latency in seconds"), nullable=True, empty=UNKNOWN),
+            Field("dated", Day(), marked("Dated"), nullable=True, empty=UNKNOWN),
+            Field("evaluator", Text(120, blank=True), marked("Evaluator")),
             SOURCE,
-            Field("licence", Text(60, blank=True), "Licence"),
-            Field("synthetic", Flag(), "Synthetic"),
+            Field("licence", Text(60, blank=True), marked("Licence")),
+            Field("synthetic", Flag(), marked("Synthetic")),
         )
     ),
 }

@@ -6,8 +6,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from config import formats
-from config.formats import iso
+from config import house as formats
+from config.house import iso
 from marketplace.importers import benchmarks, genai_prices, litellm, models_dev
 from marketplace.importers.providers import Place, Seller, maker_of, place_of, seller_of
 from marketplace.importers.rows import (

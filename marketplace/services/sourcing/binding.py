@@ -11,7 +11,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 
 from accounts.audit import acting
 from accounts.models import User
-from config.formats import day, percent
+from config.house import day, percent
 from config.refusals import Conflict, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import (
     Binding,
@@ -78,7 +78,7 @@ def set_mix(
              everything that is wrong: no_reason, too_long, no_models, too_many_models, shares_do_not_add_up,
              share_out_of_range, fallback_has_a_share, nothing_takes_the_traffic, version_twice, several_defaults,
              no_such_version, not_released, retired, no_such_plan, plan_of_another_version, plan_withdrawn,
-             no_such_evidence, evidence_of_another_version.
+             no_such_evidence, evidence_of_another_version, feature_ended.
     """
     must_lead_sourcing(by)
     reason, source = reason.strip(), source.strip()
@@ -92,13 +92,15 @@ def set_mix(
             "changed_since",
             "Somebody else changed what this feature runs on in the meantime. Look at it again, then say what you want.",
         )
-    refuse_if_any([*_text_problems(reason, source), *_problems(rows, from_day)])
+    refuse_if_any(
+        [*_text_problems(reason, source), *_end_problems(feature, from_day), *_problems(rows, from_day)]
+    )
     if _holds_already(stated, rows, from_day, reason):
         raise Conflict.of(
             "nothing_changes", f"The feature runs on exactly this mix on {day(from_day)} already."
         )
     acting(by=by, at=at, reason=reason)
-    until = _next_mix(stated, from_day)
+    until = _next_mix(stated, from_day) or feature.ends_on
     kept = []
     cut = [b for b in stated if _overlap(b, from_day, until)]
     for old in cut:
@@ -128,6 +130,18 @@ def set_mix(
     return new
 
 
+def end_mixes(*, feature_id: int, ends_on: date, by: User, at: datetime) -> None:
+    """From a day on the feature runs on nothing; called under its lock. 3 queries."""
+    cut = [
+        b
+        for b in Binding.objects.filter(feature=feature_id, superseded_at=None).order_by("effective", "id")
+        if _overlap(b, ends_on, None)
+    ]
+    kept = [_part(old, span, by=by, at=at) for old in cut for span in _outside(old, ends_on, None)]
+    Binding.objects.filter(pk__in=[old.pk for old in cut]).update(superseded_at=at)
+    Binding.objects.bulk_create(kept)
+
+
 def last_stated(feature_id: int) -> int:
     """What a form shows of a feature is as of this binding; 0 where there is none. 1 query."""
     return (
@@ -144,6 +158,15 @@ def _text_problems(reason: str, source: str) -> Iterator[Problem]:
     for text, longest, name in ((reason, LONGEST_REASON, "reason"), (source, LONGEST_SOURCE, "source")):
         if len(text) > longest or "\x00" in text:
             yield Problem("too_long", f"Keep the {name} under {longest} characters of text.", f"/{name}")
+
+
+def _end_problems(feature: Feature, from_day: date) -> Iterator[Problem]:
+    if feature.ends_on is not None and from_day >= feature.ends_on:
+        yield Problem(
+            "feature_ended",
+            f"The feature ends on {day(feature.ends_on)}: it runs on nothing from then on.",
+            "/from_day",
+        )
 
 
 def _problems(rows: Sequence[MixRow], from_day: date) -> list[Problem]:

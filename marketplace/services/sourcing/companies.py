@@ -16,7 +16,7 @@ from django.utils.text import slugify
 
 from accounts.audit import acting
 from accounts.models import User
-from config import formats
+from config import house as formats
 from config.clock import day_of
 from config.locks import one_at_a_time
 from config.months import add_months

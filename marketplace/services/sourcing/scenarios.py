@@ -18,7 +18,7 @@ from django.db.models.functions import Lower
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, User
-from config.formats import day
+from config.house import day, percent
 from config.months import add_months, month_of, months_between
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, Refusal, Stale, refuse_if_any
@@ -44,6 +44,7 @@ LONGEST_NOTE: Final = 500
 LONGEST_DECISION: Final = 300
 MOST_MOVES: Final = 40
 MOST_MONTHS: Final = 60
+SHRINKS, GROWS = -900_000, 10 * ONE  # a year
 DEAREST: Final = 10 * ONE  # a price that rises to more than eleven times itself is a slip of the pen
 WANTED: Final = {
     MoveKind.SHARE: ("feature_id", "source_id", "target_id", "share_ppm"),
@@ -83,7 +84,10 @@ class MoveDraft:
 
 @dataclass(frozen=True, slots=True)
 class ScenarioDraft:
-    """What somebody wants to look at: moves from a day on, over so many months."""
+    """What somebody wants to look at: moves from a day on, over so many months.
+
+    growth_ppm   By how much use grows in a year; 0 keeps it as it is.
+    """
 
     name: str
     starts_on: date
@@ -91,6 +95,7 @@ class ScenarioDraft:
     note: str = ""
     shared: bool = False
     moves: Sequence[MoveDraft] = ()
+    growth_ppm: int = 0
 
 
 def unsaved(moves: Sequence[MoveDraft]) -> list[ScenarioMove]:
@@ -110,6 +115,7 @@ def make_scenario(*, draft: ScenarioDraft, on: date, by: User, at: datetime) -> 
         note=draft.note.strip(),
         starts_on=draft.starts_on,
         months=draft.months,
+        growth_ppm=draft.growth_ppm,
         shared=draft.shared,
         made_by=by,
         made_at=at,
@@ -135,6 +141,7 @@ def revise_scenario(
     refuse_if_any([*_problems(draft), *start, *_move_problems(draft.moves)])
     found.name, found.note = draft.name.strip(), draft.note.strip()
     found.starts_on, found.months, found.shared = draft.starts_on, draft.months, draft.shared
+    found.growth_ppm = draft.growth_ppm
     if [draft_of(move) for move in moves_of(found)] != list(draft.moves):
         found.moves.all().delete()
         _write_moves(found, draft.moves)
@@ -193,6 +200,7 @@ def copy_scenario(*, scenario_id: int, on: date, by: User, at: datetime) -> Scen
             name=f"Copy of {found.name}"[:LONGEST_NAME],
             starts_on=max(found.starts_on, on),
             months=found.months,
+            growth_ppm=found.growth_ppm,
             note=found.note,
             moves=[draft_of(move) for move in moves_of(found)],
         ),
@@ -311,11 +319,13 @@ def _promotable(scenario: Scenario, on: date) -> tuple[Outcome, Outcome]:
     moves, start = moves_of(scenario), first_day(scenario, on)
     if not moves:
         raise Conflict(Problem("no_moves", "It moves nothing yet: add a move first."))
-    found = whole = evaluate(moves, starts_on=start, months=scenario.months, on=on)
+    found = whole = evaluate(
+        moves, starts_on=start, months=scenario.months, on=on, growth_ppm=scenario.growth_ppm
+    )
     latest = Binding.objects.filter(superseded_at=None).aggregate(last=Max(Lower("effective")))["last"]
     if latest is not None and latest >= found.facts.end:
         months = len(months_between(month_of(start), add_months(latest, 1)))
-        whole = evaluate(moves, starts_on=start, months=months, on=on)
+        whole = evaluate(moves, starts_on=start, months=months, on=on, growth_ppm=scenario.growth_ppm)
     if against := found.obstacles or whole.obstacles:
         raise Conflict(*(Problem(each.code, each.text) for each in against))
     if not whole.changed(since=start):
@@ -458,6 +468,14 @@ def _problems(draft: ScenarioDraft) -> list[Problem]:
             )
     if not 1 <= draft.months <= MOST_MONTHS:
         found.append(Problem("out_of_range", f"Look ahead 1 to {MOST_MONTHS} months.", "/months"))
+    if not SHRINKS <= draft.growth_ppm <= GROWS:
+        found.append(
+            Problem(
+                "growth_out_of_range",
+                f"Use grows by {percent(SHRINKS, ONE, 0)} to {percent(GROWS, ONE, 0)} a year.",
+                "/growth",
+            )
+        )
     return found
 
 

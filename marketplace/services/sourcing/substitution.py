@@ -16,7 +16,7 @@ from django.db import transaction
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import Role, User
-from config import formats
+from config import house as formats
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, refuse_if_any
 from marketplace.models import (

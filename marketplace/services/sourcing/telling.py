@@ -6,7 +6,7 @@ from typing import Final
 from accounts.handlers import NOTIFY
 from accounts.models import Role, User
 from config.clock import day_of
-from config.formats import day as day_text
+from config.house import day as day_text
 from config.outbox import promise
 from marketplace.extension import Change, listen
 from marketplace.models import Binding, ModelVersion, Offering

@@ -21,7 +21,7 @@ from accounts.audit import acting
 from accounts.models import User
 from config import bulk
 from config.clock import day_of
-from config.formats import day, whole
+from config.house import day, whole
 from config.locks import one_at_a_time
 from config.months import add_months
 from config.names import fold

@@ -4,7 +4,6 @@ A form only turns what was typed into the body of an item, and shows what valida
 there is one mechanism that knows what is right, whether a change comes from here, from REST or from a spreadsheet.
 """
 
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -12,6 +11,7 @@ from typing import Any, Final
 from django.http import QueryDict
 
 from config import formats
+from config.language import _, later, marked, spoken, spoken_choices
 from marketplace.services.change_sets.shapes import (
     Amount,
     Answers,
@@ -40,13 +40,26 @@ BEGUN: Final = frozenset(
         *("processing_tier", "pricing_form", "is_public"),
     }
 )
-_ONE: Final = {"Plans": "Plan", "Prices": "Price", "Price rows": "Row", "Aliases": "Alias"}
-_OF_JSON: Final = (('a decimal in a string, such as "3.00",', "an amount, such as 3.00,"), ("null", "empty"))
+_ONE: Final = {
+    "Plans": marked("Plan"),
+    "Prices": marked("Price"),
+    "Price rows": marked("Row"),
+    "Aliases": marked("Alias"),
+}
+_ADD: Final = {
+    "Plans": marked("Add a plan"),
+    "Prices": marked("Add a price"),
+    "Price rows": marked("Add a row"),
+    "Aliases": marked("Add an alias"),
+}
+_OF_JSON: Final = (
+    (later('a decimal in a string, such as "3.00",'), later("an amount, such as 3.00,")),
+    ("null", "empty"),
+)
 # Shorter than in a list of differences, where they stand without their field.
-_LABELS: Final = {"end": "Until, that day not included"}
-GROUPED: Final = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]+)?")
+_LABELS: Final = {"end": later("Until, that day not included")}
 METERS: Final = (("input-tokens", 1_000_000, "token"), ("output-tokens", 1_000_000, "token"))
-KNOWN_ANSWERS: Final = (("", "Unknown"), ("yes", "Yes"), ("no", "No"))
+KNOWN_ANSWERS: Final = (("", later("Unknown")), ("yes", later("Yes")), ("no", later("No")))
 LONG: Final = 160  # characters from which on a text gets several lines
 
 
@@ -80,7 +93,12 @@ class Box:
 
     @property
     def described_by(self) -> str:
-        return " ".join([*([f"{self.id}-help"] if self.help else []), f"{self.id}-found"])
+        return " ".join(
+            [
+                *([f"{self.id}-help"] if self.help else []),
+                f"{self.id}-found",
+            ]
+        )
 
 
 @dataclass
@@ -107,7 +125,11 @@ class RowsPart:
     @property
     def one(self) -> str:
         """What one of them is called."""
-        return _ONE.get(self.label, self.label)
+        return spoken(_ONE.get(self.label, self.label))
+
+    @property
+    def add(self) -> str:
+        return spoken(_ADD.get(self.label, "")) or _("Add to the list")
 
     @property
     def table(self) -> bool:
@@ -179,8 +201,8 @@ class ItemForm:
         given = list(value) if isinstance(value, list | tuple) else []
         extra = self.spare.get(path, SPARE_ROWS if isinstance(kind.each.fields[-1].kind, Amount) else 0)
         given += [{}] * extra
-        part = RowsPart(path, one.label, help=one.help)
-        part.heads = [(f.label, f.help) for f in kind.each.fields]
+        part = RowsPart(path, one.label, help=spoken(one.help))
+        part.heads = [(spoken(f.label), spoken(f.help)) for f in kind.each.fields]
         for number, row in enumerate(given[:MOST_ROWS]):
             part.rows.append(
                 self._part(kind.each.fields, _mapping(row), f"{path}-{number}-", f"{where}/{number}")
@@ -205,15 +227,24 @@ class ItemForm:
         plain = "/".join(p for p in where.split("/") if not p.isdigit())
         options = self.known.options.get(plain, ())
         box = Box(
-            path, where, _LABELS.get(one.name, one.label), _look(one), value, options, one.help, one.needed
+            path,
+            where,
+            _LABELS.get(one.name) or spoken(one.label),
+            _look(one),
+            value,
+            options,
+            spoken(one.help),
+            one.needed,
         )
         box.listed = self.known.lists.get(plain, "")
         match one.kind:
             case Choice():
                 none = (
-                    () if one.needed and value else (("", "Choose" if one.needed else _capital(one.empty)),)
+                    ()
+                    if one.needed and value
+                    else (("", _("Choose") if one.needed else _capital(one.empty)),)
                 )
-                box.options = (*none, *one.kind.choices)
+                box.options = (*none, *spoken_choices(one.kind.choices))
             case Several() if options:
                 box.look = "ticks"
                 box.value = [str(v) for v in value] if isinstance(value, list | tuple) else []
@@ -227,15 +258,17 @@ class ItemForm:
                 return box
             case Several():
                 box.help = box.help or (
-                    f"Separated by commas. Empty: {one.empty}." if one.nullable else "Separated by commas."
+                    _("Separated by commas. Empty: %(empty)s.") % {"empty": one.empty}
+                    if one.nullable
+                    else _("Separated by commas.")
                 )
             case _ if options:
                 box.look = "choice"
-                box.options = (("", "Choose" if one.needed else _capital(one.empty)), *options)
+                box.options = (("", _("Choose") if one.needed else _capital(one.empty)), *options)
         whole = isinstance(one.kind, Whole) and isinstance(value, int) and not isinstance(value, bool)
         box.value = formats.whole(value) if whole else written(value)
         if one.nullable and not box.help and one.empty != "none" and box.look != "choice":
-            box.help = f"Empty: {one.empty}."
+            box.help = _("Empty: %(empty)s.") % {"empty": one.empty}
         return box
 
     # --- what was typed
@@ -360,7 +393,7 @@ def _value(one: Field, data: QueryDict, path: str) -> Any:
                 several = [word.upper() for word in several]
             return several or (None if one.nullable else [])
         case Whole():
-            digits = _ungrouped(typed)
+            digits = formats.whole_typed(typed)
             return (
                 int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 30 else typed or None
             )
@@ -372,8 +405,11 @@ def _value(one: Field, data: QueryDict, path: str) -> Any:
 
 
 def _ungrouped(typed: str) -> str:
-    """1,234.50 as 1234.50; a comma anywhere else stays, so that 2,50 is refused and never read as 250."""
-    return typed.replace(",", "") if GROUPED.fullmatch(typed) else typed
+    """1,234.50 as 1234.50; what cannot be read for certain stays, so that 2,50 is refused and never read as 250."""
+    try:
+        return formats.typed(typed)
+    except formats.Unreadable:
+        return typed
 
 
 def _typed(row: Mapping[str, Any], begun: frozenset[str] = BEGUN) -> bool:
@@ -419,5 +455,5 @@ def below(found: Iterable[Found], item: int) -> list[Found]:
 def _to_a_reader(message: str) -> str:
     """What is said about JSON, as it is said about a field."""
     for said, meant in _OF_JSON:
-        message = message.replace(said, meant)
+        message = message.replace(str(said), str(meant))
     return message

@@ -8,6 +8,7 @@ from typing import Any, Final
 from django.db.models import QuerySet
 from django.http import Http404
 
+from config.language import later
 from marketplace.models import (
     Currency,
     ModelVersion,
@@ -24,7 +25,7 @@ from marketplace.services.change_sets.desk import raw, raw_rows
 from marketplace.views.console.boxes import METERS, ItemForm, Known
 
 Body = dict[str, Any]
-ROWS_HELP: Final = (
+ROWS_HELP: Final = later(
     "An empty amount is an unknown price, 0 is free. A row without a meter and an amount is left out."
 )
 
@@ -166,128 +167,136 @@ def _new_offering(_subject: Subject) -> Body:
     }
 
 
-PLAN_GROUPS: Final = (("The plan", "How it is bought: where it runs, how fast, how it is charged.", ()),)
-PRICE_GROUPS: Final = (("The price", ROWS_HELP, ()),)
+PLAN_GROUPS: Final = (
+    (later("The plan"), later("How it is bought: where it runs, how fast, how it is charged."), ()),
+)
+PRICE_GROUPS: Final = ((later("The price"), ROWS_HELP, ()),)
 FORMS: Final[Mapping[str, Form]] = {
     Operation.OFFERING_CREATE: Form(
-        "New offering",
-        "It becomes part of the catalog once a reviewer has approved it, and is on sale once it is published.",
+        later("New offering"),
+        later(
+            "It becomes part of the catalog once a reviewer has approved it, and is on sale once it is published."
+        ),
         lambda _subject: {},
         _new_offering,
         groups=(
-            ("What it is", "", ("slug", "name", "kind", "family", "summary", "task_areas")),
+            (later("What it is"), "", ("slug", "name", "kind", "family", "summary", "task_areas")),
             (
-                "The model",
-                "An existing version by its slug and version; or a new one with its facts. Empty for a seat, an agent or a service.",
+                later("The model"),
+                later(
+                    "An existing version by its slug and version; or a new one with its facts. Empty for a seat, an agent or a service."
+                ),
                 ("model",),
             ),
             (
-                "How it is sold",
+                later("How it is sold"),
                 "",
                 ("commercial_path", "path_basis", "path_assumed", "billing_countries"),
             ),
             (
-                "Lifecycle",
+                later("Lifecycle"),
                 "",
                 (*(f.name for f in shapes.STAGES), "replacement"),
             ),
-            ("Plans and prices", ROWS_HELP, ("plans",)),
-            ("Other names", "What a price file or an older page calls it.", ("aliases",)),
+            (later("Plans and prices"), ROWS_HELP, ("plans",)),
+            (later("Other names"), later("What a price file or an older page calls it."), ("aliases",)),
         ),
         hidden=("publisher",),
         spare={"aliases": 1},
     ),
     Operation.OFFERING_UPDATE: Form(
-        "Change the offering",
-        "Only what you change goes into the change set.",
+        later("Change the offering"),
+        later("Only what you change goes into the change set."),
         _slug,
         offering_facts,
         changes=True,
         groups=(
-            ("Facts", "", ("name", "family", "summary", "task_areas")),
+            (later("Facts"), "", ("name", "family", "summary", "task_areas")),
             (
-                "How it is sold",
+                later("How it is sold"),
                 "",
                 ("commercial_path", "path_basis", "path_assumed", "billing_countries"),
             ),
             (
-                "Lifecycle",
-                "A retirement needs 120 days' notice: legacy 30 days, then 90 days without new deals.",
+                later("Lifecycle"),
+                later("A retirement needs 120 days' notice: legacy 30 days, then 90 days without new deals."),
                 (*(f.name for f in shapes.STAGES), "replacement"),
             ),
         ),
     ),
     Operation.OFFERING_PUBLISH: Form(
-        "Publish",
-        "It goes on sale on that day, once the change set is approved.",
+        later("Publish"),
+        later("It goes on sale on that day, once the change set is approved."),
         _slug,
-        groups=(("When", "", ()),),
+        groups=((later("When"), "", ()),),
     ),
     Operation.OFFERING_STOP: Form(
-        "Take it off sale",
-        "Deals that name it stay; new ones are refused.",
+        later("Take it off sale"),
+        later("Deals that name it stay; new ones are refused."),
         _slug,
-        groups=(("Why", "", ()),),
+        groups=((later("Why"), "", ()),),
     ),
     Operation.OFFERING_RETIRE: Form(
-        "Retire",
-        "Legacy 120 days before, no new deals 90 days before. Customers and open deals are told.",
+        later("Retire"),
+        later("Legacy 120 days before, no new deals 90 days before. Customers and open deals are told."),
         _slug,
         lambda subject: {"replacement": offering_facts(subject)["replacement"]},
-        groups=(("When, and what instead", "", ()),),
+        groups=((later("When, and what instead"), "", ()),),
     ),
     Operation.PLAN_CREATE: Form(
-        "New plan",
-        "Nobody can buy it before it has a price in effect.",
+        later("New plan"),
+        later("Nobody can buy it before it has a price in effect."),
         _offering,
         _new_plan,
         groups=PLAN_GROUPS,
     ),
     Operation.PLAN_UPDATE: Form(
-        "Change the plan",
-        "Only what you change goes into the change set.",
+        later("Change the plan"),
+        later("Only what you change goes into the change set."),
         _plan,
         _plan_facts,
         changes=True,
         groups=PLAN_GROUPS,
     ),
     Operation.PRICE_ADD: Form(
-        "New price",
-        "From its first day on; it ends the price before it, which stays on record.",
+        later("New price"),
+        later("From its first day on; it ends the price before it, which stays on record."),
         _plan,
         _new_price,
         groups=PRICE_GROUPS,
     ),
     Operation.PRICE_CORRECT: Form(
-        "Correct a price",
-        "For the same days, in place of what was wrong; deals keep naming the one they were quoted.",
+        later("Correct a price"),
+        later("For the same days, in place of what was wrong; deals keep naming the one they were quoted."),
         _price,
         _corrected,
         groups=PRICE_GROUPS,
     ),
     Operation.MODEL_UPDATE: Form(
-        "Change facts of the model",
-        "Only what you change goes into the change set. Unknown stays empty; it is never 0.",
+        later("Change facts of the model"),
+        later("Only what you change goes into the change set. Unknown stays empty; it is never 0."),
         _model,
         _model_facts,
         changes=True,
-        groups=(("Facts", "", ()),),
+        groups=((later("Facts"), "", ()),),
     ),
     Operation.ALIAS_ADD: Form(
-        "New alias",
-        "Another name of this offering, for a span of days. On any day a name means one thing.",
+        later("New alias"),
+        later("Another name of this offering, for a span of days. On any day a name means one thing."),
         _offering,
-        groups=(("The name", "", ()),),
+        groups=((later("The name"), "", ()),),
         hidden=("model", "version"),
     ),
     Operation.EVALUATION_ADD: Form(
-        "New evaluation result",
-        "One result of one benchmark with one harness, or a finding without figures. Missing is not zero.",
+        later("New evaluation result"),
+        later(
+            "One result of one benchmark with one harness, or a finding without figures. Missing is not zero."
+        ),
         _model,
         lambda _subject: {"higher_is_better": True},
         groups=(
             (
-                "What was measured",
+                later("What was measured"),
                 "",
                 (
                     *("task_area", "subject", "benchmark", "benchmark_version", "metric"),
@@ -295,14 +304,14 @@ FORMS: Final[Mapping[str, Form]] = {
                 ),
             ),
             (
-                "The result",
+                later("The result"),
                 "",
                 (
                     *("score", "interval_low", "interval_high", "sample_size", "finding"),
                     *("cost_usd", "latency_s"),
                 ),
             ),
-            ("Where it comes from", "", ("dated", "evaluator", "source", "licence", "synthetic")),
+            (later("Where it comes from"), "", ("dated", "evaluator", "source", "licence", "synthetic")),
         ),
     ),
 }

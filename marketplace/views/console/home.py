@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 from accounts.scopes import Scope
 from config import clock
 from config.calls import call
+from config.language import _, spoken
 from marketplace.models import ChangeSetState, Publication
 from marketplace.selectors import console
 from marketplace.selectors.visibility import SEES_EVERYTHING
@@ -81,41 +82,43 @@ def developers(request: HttpRequest) -> HttpResponse:
     if offering is None and not at_desk.own:
         raise Http404
     slug = offering.slug if offering else "your-offering"
-    items = [{"operation": "offering.update", "body": {"slug": slug, "summary": "What it is good for."}}]
+    items = [{"operation": "offering.update", "body": {"slug": slug, "summary": _("What it is good for.")}}]
     sets = "/api/v1/change-sets/"
     context = {
         "seat": at_desk,
         "tab": "developers",
-        "scopes": [(s.value, s.label) for s in Scope if s in SCOPES],
+        "scopes": [(s.value, spoken(s.label)) for s in Scope if s in SCOPES],
         "calls": [
             (
                 "check",
-                "Check without keeping anything",
-                "Every wrong field comes back at once, each with its JSON pointer.",
+                _("Check without keeping anything"),
+                _("Every wrong field comes back at once, each with its JSON pointer."),
                 call(request, "POST", f"{sets}validate/", {"items": items}),
             ),
             (
                 "create",
-                "Make a draft",
-                "Send an Idempotency-Key: repeated with the same key and body, the first answer comes back and nothing is made twice.",
+                _("Make a draft"),
+                _(
+                    "Send an Idempotency-Key: repeated with the same key and body, the first answer comes back and nothing is made twice."
+                ),
                 call(
                     request,
                     "POST",
                     sets,
-                    {"title": "New summary", "items": items},
+                    {"title": _("New summary"), "items": items},
                     key="7d5f6c1e-new-summary",
                 ),
             ),
             (
                 "submit",
-                "Submit it for review",
-                "If-Match takes the ETag you read last; 412 says that it has changed since.",
+                _("Submit it for review"),
+                _("If-Match takes the ETag you read last; 412 says that it has changed since."),
                 call(request, "POST", f"{sets}ID/submit/", key="7d5f6c1e-submit"),
             ),
             (
                 "poll",
-                "Ask how it stands",
-                "Or let a webhook tell you: change_set.decided.",
+                _("Ask how it stands"),
+                _("Or let a webhook tell you: change_set.decided."),
                 call(request, "GET", f"{sets}ID/"),
             ),
         ],

@@ -11,7 +11,8 @@ from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
-from config import clock
+from config import clock, locales
+from config.language import _
 from config.refusals import NotFound, Refusal
 from marketplace.models import ChangeItem, ChangeSet, ChangeSetState, ModelVersion
 from marketplace.selectors.console import EDITABLE, open_drafts, sets_of
@@ -148,7 +149,9 @@ def _posted(request: HttpRequest, task: Task) -> HttpResponse:
     if checked := request.POST.get("check", ""):
         return _one(request, task, form, checked)
     if task.form.changes and kept == task.fixed:
-        rest.append(Found("", "nothing_changed", "Nothing is different yet: change something, then add it."))
+        rest.append(
+            Found("", "nothing_changed", _("Nothing is different yet: change something, then add it."))
+        )
     elif not any(f.stops for f in below(found, where)) or do == "keep":
         try:
             kept_in, at = put_item(
@@ -168,20 +171,21 @@ def _posted(request: HttpRequest, task: Task) -> HttpResponse:
         verb = "mended" if task.existing else "added"
         messages.success(
             request,
-            f"{task.form.title}: {verb} in {kept_in.reference}. Nothing changes until it is approved.",
+            _("%(form_title)s: %(verb)s in %(kept_in_reference)s. Nothing changes until it is approved.")
+            % {"form_title": task.form.title, "verb": verb, "kept_in_reference": kept_in.reference},
         )
-        return HttpResponseRedirect(reverse("marketplace:console-set", args=[kept_in.pk]) + f"#item-{at}")
+        return HttpResponseRedirect(reverse("marketplace:console-set", args=[kept_in.pk]) + (f"#item-{at}"))
     return _page(request, task, form, rest, status=422, refused=True)
 
 
 def _reshaped(request: HttpRequest, task: Task, body: dict[str, Any], do: str) -> HttpResponse:
     """One row more, or one less; what was typed stays."""
-    verb, _, rest = do.partition(":")
+    verb, _rest, rest = do.partition(":")
     spare: dict[str, int] = {}
     if verb == "add":
         spare[rest] = 2 if rest.endswith("rows") else 1
     else:
-        path, _, number = rest.rpartition(":")
+        path, _rest, number = rest.rpartition(":")
         rows = _rows_at(body, path)
         place = _number(number)
         if rows is not None and place is not None and place < len(rows):
@@ -248,16 +252,21 @@ def _about(task: Task) -> str:
 
 
 def _title(task: Task) -> str:
-    about = _about(task)
-    if not about and task.operation == "offering.create":
-        return task.form.title
-    return f"{task.form.title}: {about}"[:200] if about else task.form.title
+    """Of the change set: a record, and so in the house's language."""
+    with locales.house():
+        about, title = _about(task), str(task.form.title)
+    return f"{title}: {about}"[:200] if about else title
 
 
 def _remembered(form: ItemForm, change_set: ChangeSet, place: int | None) -> None:
     """What is still to be mended in the item, beside its fields."""
     found = [
-        Found(f.pointer, f.code, f"Reviewer: {f.message}" if f.by_id else f.message, f.severity)
+        Found(
+            f.pointer,
+            f.code,
+            _("Reviewer: %(message)s") % {"message": f.message} if f.by_id else f.message,
+            f.severity,
+        )
         for f in change_set.findings.filter(resolved_at=None).order_by("id")
     ]
     form.place(below(found, place or 0))

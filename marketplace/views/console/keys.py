@@ -12,6 +12,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from config import clock
 from config.calls import call
+from config.language import _, spoken
 from config.refusals import NotFound, Refusal
 from marketplace.selectors import console
 from marketplace.services.publisher_keys import OVERLAP, SCOPES, make_key, revoke_key, rotate_key
@@ -37,7 +38,7 @@ def keys(request: HttpRequest) -> HttpResponse:
         last = date.fromisoformat(entered["last_day"]) if entered["last_day"] else None
     except ValueError:
         return _page(
-            request, at_desk, entered, {"last_day": ["Write a day, such as 2027-06-30."]}, status=422
+            request, at_desk, entered, {"last_day": [_("Write a day, such as 2027-06-30.")]}, status=422
         )
     try:
         row, key = make_key(
@@ -73,7 +74,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
             return _page(request, at_desk, made=rotate_key(**chosen), status=201)
         if action == "revoke":
             revoke_key(**chosen)
-            messages.success(request, "The key is revoked. Requests with it are refused from now on.")
+            messages.success(request, _("The key is revoked. Requests with it are refused from now on."))
             return HttpResponseRedirect(at_desk.to("console-keys"))
     except NotFound:
         raise Http404 from None
@@ -99,7 +100,7 @@ def _page(
         "seat": at_desk,
         "tab": "keys",
         "lines": console.keys_of(at_desk.publisher, now),
-        "scopes": [(scope.value, scope.label) for scope in SCOPES],
+        "scopes": [(scope.value, spoken(scope.label)) for scope in SCOPES],
         "entered": entered or fresh,
         "wrong": wrong or {},
         "made": made,

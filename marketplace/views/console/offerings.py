@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from config.calls import call
+from config.language import spoken
 from marketplace.models import (
     Alias,
     ChangeItem,
@@ -73,11 +74,11 @@ def offering(request: HttpRequest, slug: str) -> HttpResponse:
         "insiders": insiders(at_desk.publisher),
         "stage": found.lifecycle_on(on),
         "on": on,
-        "stages": [(f.label, getattr(found, f.name)) for f in STAGES],
+        "stages": [(spoken(f.label), getattr(found, f.name)) for f in STAGES],
         "plans": _plans(found, on),
         "hold": hold,
         "hold_is_own": hold is not None and hold.change_set.publisher_id == at_desk.publisher.pk,
-        "under_way": [(item, Operation(item.operation).label) for item in under_way],
+        "under_way": [(item, spoken(Operation(item.operation).label)) for item in under_way],
         "aliases": Alias.objects.filter(offering=found).order_by("name"),
         "results": Evaluation.objects.filter(model_version=found.model_version).count()
         if found.model_version_id

@@ -14,6 +14,7 @@ from rest_framework.exceptions import ParseError
 
 from config import clock
 from config.calls import call
+from config.language import _, ngettext
 from config.refusals import Forbidden, Invalid, NotFound, Problem, Refusal
 from config.rest.problems import TooLarge
 from config.rest.representation import ExactJson
@@ -118,7 +119,9 @@ def _described(request: HttpRequest) -> dict[str, Any]:
         try:
             given["apply_on"] = day_or_none(request.POST["apply_on"])
         except ValueError:
-            raise Invalid(Problem("no_such_day", "Write a day, such as 2026-10-01.", "/apply_on")) from None
+            raise Invalid(
+                Problem("no_such_day", _("Write a day, such as 2026-10-01."), "/apply_on")
+            ) from None
     return given
 
 
@@ -221,7 +224,12 @@ def upload(request: HttpRequest) -> HttpResponse:
             count = made.items.count()
             messages.success(
                 request,
-                f"{made.reference} holds {count} change{'' if count == 1 else 's'}. Check it, then submit it.",
+                ngettext(
+                    "%(set)s holds %(count)s change. Check it, then submit it.",
+                    "%(set)s holds %(count)s changes. Check it, then submit it.",
+                    count,
+                )
+                % {"set": made.reference, "count": count},
             )
             return HttpResponseRedirect(reverse("marketplace:console-set", args=[made.pk]) + "?check=1")
     context = {
@@ -242,28 +250,30 @@ def _from_file(request: HttpRequest, at_desk: Seat) -> ChangeSet:
     """Raises Invalid with one message for a file that cannot be read, with every wrong place for one that can."""
     given = request.FILES.get("file")
     if given is None:
-        raise Invalid(Problem("no_file", "Choose a file."))
+        raise Invalid(Problem("no_file", _("Choose a file.")))
     if given.size is None or given.size > LARGEST_FILE:
         raise Invalid(
             Problem(
                 "too_large",
-                f"The file is larger than {LARGEST_FILE / 1_000_000:.1f} MB. Split it, or send it by the API.",
+                _("The file is larger than %(LARGEST_FILE)s MB. Split it, or send it by the API.")
+                % {"LARGEST_FILE": f"{LARGEST_FILE / 1000000:.1f}"},
             )
         )
     if given.size == 0:
-        raise Invalid(Problem("empty_file", "The file is empty."))
+        raise Invalid(Problem("empty_file", _("The file is empty.")))
     content = given.read().removeprefix(b"\xef\xbb\xbf")
     if content[:4] == b"PK\x03\x04":
         raise Invalid(
             Problem(
-                "not_json", "This is a spreadsheet or an archive. Spreadsheets have an upload of their own."
+                "not_json",
+                _("This is a spreadsheet or an archive. Spreadsheets have an upload of their own."),
             )
         )
     try:
         read = ExactJson().parse(BytesIO(content))
     except (ParseError, TooLarge) as failure:
         raise Invalid(Problem("not_json", str(failure.detail))) from failure
-    title: Any = f"Upload of {given.name}"[:200]
+    title: Any = (_("Upload of %(given_name)s") % {"given_name": given.name})[:200]
     note: Any = ""
     apply_on, items = None, read
     if isinstance(read, dict):
@@ -272,7 +282,7 @@ def _from_file(request: HttpRequest, at_desk: Seat) -> ChangeSet:
             raise Invalid(
                 Problem(
                     "not_items",
-                    "The file is a list of items, or an object with items, title, note and apply_on.",
+                    _("The file is a list of items, or an object with items, title, note and apply_on."),
                 )
             )
         items, title, note = read["items"], read.get("title") or title, read.get("note") or ""
@@ -280,10 +290,10 @@ def _from_file(request: HttpRequest, at_desk: Seat) -> ChangeSet:
             apply_on = day_or_none(str(read.get("apply_on") or ""))
         except ValueError:
             raise Invalid(
-                Problem("no_such_day", "apply_on is a day, such as 2026-10-01.", "/apply_on")
+                Problem("no_such_day", _("apply_on is a day, such as 2026-10-01."), "/apply_on")
             ) from None
     if not isinstance(items, list) or not items:
-        raise Invalid(Problem("not_items", "The file holds no list of items.", "/items"))
+        raise Invalid(Problem("not_items", _("The file holds no list of items."), "/items"))
     drafts, problems = [], []
     for place, one in enumerate(items):
         if (
@@ -294,7 +304,7 @@ def _from_file(request: HttpRequest, at_desk: Seat) -> ChangeSet:
             problems.append(
                 Problem(
                     "invalid",
-                    "An item has operation, body and, if you like, expected_revision.",
+                    _("An item has operation, body and, if you like, expected_revision."),
                     f"/items/{place}",
                 )
             )
@@ -303,7 +313,7 @@ def _from_file(request: HttpRequest, at_desk: Seat) -> ChangeSet:
     if problems:
         raise Invalid(*problems)
     if not isinstance(title, str) or not isinstance(note, str):
-        raise Invalid(Problem("invalid", "title and note are texts.", "/title"))
+        raise Invalid(Problem("invalid", _("title and note are texts."), "/title"))
     try:
         return draft_change_set(
             title=title,

@@ -18,6 +18,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from accounts.models import User
 from config import clock
+from config.language import _, later, spoken_choices
 from config.refusals import NotFound, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -34,23 +35,23 @@ class EndpointForm(forms.Form):
 
     use_required_attribute = False
     url = forms.CharField(
-        label="Address",
+        label=later("Address"),
         max_length=500,
-        help_text="https, on the public internet. Redirects are not followed.",
+        help_text=later("https, on the public internet. Redirects are not followed."),
         widget=forms.TextInput(attrs={"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
     )
     about = forms.CharField(
-        label="What it is for",
+        label=later("What it is for"),
         max_length=200,
         required=False,
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
     kinds = forms.MultipleChoiceField(
-        label="What it hears of",
+        label=later("What it hears of"),
         required=False,
         choices=[(kind, f"{kind}: {said}") for kind, said in KINDS.items()],
         widget=forms.CheckboxSelectMultiple,
-        help_text="None chosen is all of them, also those that come later.",
+        help_text=later("None chosen is all of them, also those that come later."),
     )
 
 
@@ -107,7 +108,7 @@ def endpoint(request: HttpRequest, pk: int) -> HttpResponse:
         except Refusal as refused:
             _into(form, refused)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return HttpResponseRedirect(reverse("marketplace:webhook", args=[pk]))
     state = request.GET.get("state", "")
     log = deliveries_for(user).filter(endpoint=pk)
@@ -125,7 +126,7 @@ def endpoint(request: HttpRequest, pk: int) -> HttpResponse:
         "previous": previous,
         "next": following,
         "state": state if state in DeliveryState.values else "",
-        "states": DeliveryState.choices,
+        "states": spoken_choices(DeliveryState.choices),
         "given_up": found.deliveries.filter(state=DeliveryState.GIVEN_UP, replay_of=None).count(),
         "today": clock.today(),
         "all_kinds": KINDS,
@@ -159,7 +160,7 @@ def replay(request: HttpRequest, pk: int) -> HttpResponse:
     except Refusal as refused:
         messages.error(request, str(refused))
         return HttpResponseRedirect(reverse("marketplace:webhook-delivery", args=[pk]))
-    messages.success(request, "It is sent again, under the same webhook-id.")
+    messages.success(request, _("It is sent again, under the same webhook-id."))
     return HttpResponseRedirect(reverse("marketplace:webhook-delivery", args=[again.pk]))
 
 
@@ -182,7 +183,7 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
 
 def _ping(request: HttpRequest, user: User, pk: int) -> HttpResponse:
     sent = webhooks.ping(endpoint_id=pk, by=user, at=clock.now())
-    messages.success(request, "A ping is on its way: look again in a moment.")
+    messages.success(request, _("A ping is on its way: look again in a moment."))
     return HttpResponseRedirect(reverse("marketplace:webhook-delivery", args=[sent.pk]))
 
 
@@ -197,13 +198,13 @@ def _rotate(request: HttpRequest, user: User, pk: int) -> HttpResponse:
 
 def _disable(request: HttpRequest, user: User, pk: int) -> HttpResponse:
     webhooks.disable_endpoint(endpoint_id=pk, by=user, at=clock.now(), reason=request.POST.get("reason", ""))
-    messages.success(request, "Disabled: nothing is sent to it.")
+    messages.success(request, _("Disabled: nothing is sent to it."))
     return HttpResponseRedirect(reverse("marketplace:webhook", args=[pk]))
 
 
 def _enable(request: HttpRequest, user: User, pk: int) -> HttpResponse:
     webhooks.enable_endpoint(endpoint_id=pk, by=user, at=clock.now())
-    messages.success(request, "Enabled: it hears of what happens from now on.")
+    messages.success(request, _("Enabled: it hears of what happens from now on."))
     return HttpResponseRedirect(reverse("marketplace:webhook", args=[pk]))
 
 
@@ -211,7 +212,7 @@ def _remove(request: HttpRequest, user: User, pk: int) -> HttpResponse:
     webhooks.remove_endpoint(
         endpoint_id=pk, by=user, at=clock.now(), expected_revision=_number(request.POST.get("revision"))
     )
-    messages.success(request, "Removed.")
+    messages.success(request, _("Removed."))
     return HttpResponseRedirect(reverse("marketplace:webhooks"))
 
 
@@ -219,12 +220,14 @@ def _replay_failed(request: HttpRequest, user: User, pk: int) -> HttpResponse:
     try:
         day = datetime.fromisoformat(request.POST.get("since", "")).date()
     except ValueError:
-        messages.error(request, "Choose a day.")
+        messages.error(request, _("Choose a day."))
         return HttpResponseRedirect(reverse("marketplace:webhook", args=[pk]))
     since = datetime.combine(day, time(), ZoneInfo(settings.TIME_ZONE))
     count = webhooks.replay_failed(endpoint_id=pk, since=since, by=user, at=clock.now())
     said = (
-        f"{count} sent again." if count else "Nothing was given up since then that has not been sent again."
+        _("%(count)s sent again.") % {"count": count}
+        if count
+        else _("Nothing was given up since then that has not been sent again.")
     )
     messages.success(request, said)
     return HttpResponseRedirect(reverse("marketplace:webhook", args=[pk]))

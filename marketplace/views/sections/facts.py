@@ -6,19 +6,20 @@ from datetime import date
 from typing import Any, Final
 
 from accounts.models import User
-from config import clock
+from config import clock, formats
+from config.language import _, later, spoken
 from marketplace.models import Offering, OfferingKind
 from marketplace.selectors.history import known_as, reading_on
 from marketplace.selectors.resources import offering_body
 
 CAPABILITIES: Final = {
-    "reasoning": "Reasoning",
-    "tool_call": "Tool calls",
-    "structured_output": "Structured output",
-    "attachment": "Attachments",
-    "temperature": "Temperature can be set",
+    "reasoning": later("Reasoning"),
+    "tool_call": later("Tool calls"),
+    "structured_output": later("Structured output"),
+    "attachment": later("Attachments"),
+    "temperature": later("Temperature can be set"),
 }
-UNKNOWN: Final = "Unknown"
+UNKNOWN: Final = later("Unknown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,10 @@ def facts_section(offering: Offering, user: User, on: date) -> dict[str, Any]:
     reading = reading_on(offering, on) if on < clock.today() else None
     body = offering_body(offering) if reading is None else reading.body
     return {
-        "facts": [*_facts(offering, body), ("Path known from", body.get("path_basis") or "Not recorded")],
+        "facts": [
+            *_facts(offering, body),
+            (_("Path known from"), body.get("path_basis") or _("Not recorded")),
+        ],
         "reading": reading,
         "names": [
             OtherName(
@@ -52,13 +56,13 @@ def facts_section(offering: Offering, user: User, on: date) -> dict[str, Any]:
 
 def _meaning(alias: Any) -> str:
     if alias.plan_id is not None:
-        return f"the plan {alias.plan.name}"
-    return "the model" if alias.model_version_id is not None else ""
+        return _("the plan %(plan_name)s") % {"plan_name": alias.plan.name}
+    return _("the model") if alias.model_version_id is not None else ""
 
 
 def _span(lower: date | None, upper: date | None) -> str:
-    since = f"since {lower:%-d %b %Y}" if lower else ""
-    until = f"until before {upper:%-d %b %Y}" if upper else ""
+    since = _("since %(lower)s") % {"lower": formats.day(lower)} if lower else ""
+    until = _("until before %(upper)s") % {"upper": formats.day(upper)} if upper else ""
     return ", ".join(part for part in (since, until) if part)
 
 
@@ -67,8 +71,8 @@ def _facts(offering: Offering, body: Mapping[str, Any]) -> list[tuple[str, str]]
     kind = str(body.get("kind", offering.kind))
     facts = [
         ("SKU", offering.slug),
-        ("Kind", str(dict(OfferingKind.choices).get(kind, kind))),
-        ("Family", str(body.get("family", offering.family))),
+        (_("Kind"), spoken(dict(OfferingKind.choices).get(kind, kind))),
+        (_("Family"), str(body.get("family", offering.family))),
     ]
     model = body.get("model")
     if not model:
@@ -76,20 +80,23 @@ def _facts(offering: Offering, body: Mapping[str, Any]) -> list[tuple[str, str]]
     capabilities = model.get("capabilities") or {}
     return [
         *facts,
-        ("Model", f"{model['name']}, version {model['version']}"),
-        ("Context", _tokens(model.get("context_window"))),
-        ("Longest output", _tokens(model.get("max_output"))),
-        ("Takes in", ", ".join(model.get("modalities_in") or ()) or UNKNOWN),
-        ("Gives out", ", ".join(model.get("modalities_out") or ()) or UNKNOWN),
-        *((label, _said(capabilities.get(name), "Yes", "No")) for name, label in CAPABILITIES.items()),
-        ("Languages", ", ".join(model.get("languages") or ()) or UNKNOWN),
-        ("Knowledge up to", model.get("knowledge_cutoff") or UNKNOWN),
-        ("Weights", _said(model.get("open_weights"), "Open", "Not published")),
+        (
+            _("Model"),
+            _("%(model)s, version %(version)s") % {"model": model["name"], "version": model["version"]},
+        ),
+        (_("Context"), _tokens(model.get("context_window"))),
+        (_("Longest output"), _tokens(model.get("max_output"))),
+        (_("Takes in"), ", ".join(model.get("modalities_in") or ()) or UNKNOWN),
+        (_("Gives out"), ", ".join(model.get("modalities_out") or ()) or UNKNOWN),
+        *((label, _said(capabilities.get(name), _("Yes"), _("No"))) for name, label in CAPABILITIES.items()),
+        (_("Languages"), ", ".join(model.get("languages") or ()) or UNKNOWN),
+        (_("Knowledge up to"), model.get("knowledge_cutoff") or UNKNOWN),
+        (_("Weights"), _said(model.get("open_weights"), _("Open"), _("Not published"))),
     ]
 
 
 def _tokens(number: int | None) -> str:
-    return f"{number:,} tokens" if number else UNKNOWN
+    return _("%(number)s tokens") % {"number": formats.whole(number)} if number else UNKNOWN
 
 
 def _said(value: Any, yes: str, no: str) -> str:

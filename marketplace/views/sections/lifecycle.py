@@ -5,18 +5,20 @@ from datetime import date
 from typing import Any, Final
 
 from accounts.models import Role, User
+from config import formats
 from config.charts import Tone
+from config.language import _, later, spoken
 from config.timelines import Stretch, timeline
 from marketplace.models import Lifecycle, Offering
 from marketplace.selectors.on_sale import named_replacement
 from marketplace.selectors.visibility import offerings_for
 
 NOTES: Final[dict[str, tuple[str, Tone]]] = {
-    Lifecycle.PREVIEW: ("May be sold; terms may still change.", "c2"),
-    Lifecycle.GENERALLY_AVAILABLE: ("May be sold.", "good"),
-    Lifecycle.LEGACY: ("30 days' notice: may still be sold.", "warn"),
-    Lifecycle.DEPRECATED: ("No new deals for the last 90 days.", "bad"),
-    Lifecycle.RETIRED: ("No longer answers.", "muted"),
+    Lifecycle.PREVIEW: (later("May be sold; terms may still change."), "c2"),
+    Lifecycle.GENERALLY_AVAILABLE: (later("May be sold."), "good"),
+    Lifecycle.LEGACY: (later("30 days' notice: may still be sold."), "warn"),
+    Lifecycle.DEPRECATED: (later("No new deals for the last 90 days."), "bad"),
+    Lifecycle.RETIRED: (later("No longer answers."), "muted"),
 }
 
 
@@ -45,7 +47,14 @@ def lifecycle_section(offering: Offering, user: User, on: date) -> dict[str, Any
         "drawing": timeline(
             [Stretch(s.label, s.day, s.tone) for s in stages],
             on=on,
-            label=f"The life of {offering.name}: {', '.join(f'{s.label} from {s.day:%-d %b %Y}' for s in stages)}",
+            label=_("The life of %(offering)s: %(stages)s")
+            % {
+                "offering": offering.name,
+                "stages": ", ".join(
+                    _("%(stage)s from %(day)s") % {"stage": s.label, "day": formats.day(s.day)}
+                    for s in stages
+                ),
+            },
         ),
         "next": next((s for s in stages if not s.past), None),
         "replacement": named_replacement(offering),
@@ -66,7 +75,7 @@ def stages_of(offering: Offering, on: date) -> list[Stage]:
     )
     current = offering.lifecycle_on(on)
     found = [
-        Stage(str(stage.label), day, *NOTES[stage], day <= on, stage == current, (day - on).days)
+        Stage(spoken(stage.label), day, *NOTES[stage], day <= on, stage == current, (day - on).days)
         for stage, day in dated
         if day is not None
     ]

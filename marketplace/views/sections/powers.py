@@ -4,6 +4,7 @@ from datetime import date
 from typing import Any
 
 from accounts.models import User
+from config.language import _
 from marketplace.models import Binding, Offering
 from marketplace.selectors.sourcing.access import reads_bindings
 from marketplace.selectors.sourcing.products import features_run_by, must_move
@@ -28,12 +29,12 @@ def powers_section(offering: Offering, user: User, on: date) -> dict[str, Any]:
 
 def _said(binding: Binding) -> str:
     if binding.role == "fallback":
-        return "Fallback"
-    return "not stated" if binding.share_ppm is None else share_text(binding.share_ppm)
+        return _("Fallback")
+    return _("not stated") if binding.share_ppm is None else share_text(binding.share_ppm)
 
 
 def _when(binding: Binding, on: date) -> str:
     lower, upper = binding.effective.lower, binding.effective.upper
     if on < lower:
-        return "To come"
-    return "Runs on it" if upper is None or on < upper else "Ran on it"
+        return _("To come")
+    return _("Runs on it") if upper is None or on < upper else _("Ran on it")

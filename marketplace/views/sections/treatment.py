@@ -6,6 +6,7 @@ from datetime import date
 from typing import Any
 
 from accounts.models import User
+from config.language import spoken
 from marketplace.models import EligibilityDecision, Offering, Plan, Program
 from marketplace.selectors.decisions import about
 from marketplace.selectors.eligibility import Treatment, reaching, treatments_by_plan
@@ -53,7 +54,7 @@ def treatment_section(offering: Offering, user: User, on: date) -> dict[str, Any
     )
     return {
         "on": on,
-        "programs": [program.label for program in Program],
+        "programs": [spoken(program.label) for program in Program],
         "rows": rows,
         "alike": alike,
         "plans": len(plans),
@@ -90,7 +91,7 @@ def _reasons(rows: Iterable[Row], known: Iterable[EligibilityDecision], on: date
             named = ", ".join(row.plan.name for row in its if row.plan is not None)
             found.append(
                 Reason(
-                    program=program.label,
+                    program=spoken(program.label),
                     text=cell.decision.reason if cell.decision else cell.why,
                     value=cell.value,
                     decision=with_names[cell.decision.pk] if cell.decision else None,
@@ -101,7 +102,7 @@ def _reasons(rows: Iterable[Row], known: Iterable[EligibilityDecision], on: date
             )
         found.extend(
             Reason(
-                program=program.label,
+                program=spoken(program.label),
                 text=decision.reason,
                 value=Treatment(program, decision.rate_ppm, "").value,
                 decision=decision,

@@ -9,6 +9,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from config import clock, formats
+from config.language import _, later, ngettext, spoken
 from marketplace.models import PublicFact, Relationship, RelationshipKind, RiskSeverity
 from marketplace.selectors.sourcing.concentration import ONE, Basis, Exposure
 from marketplace.selectors.sourcing.flows import amount_text
@@ -22,12 +23,12 @@ MOST_TIES: Final = 6
 MOST_LEVERS: Final = 3
 MOST_DATES: Final = 6
 MOST_RISKS: Final = 2
-GRADES: Final = ("High", "Moderate")  # said in the table already
+GRADES: Final = (later("High"), later("Moderate"))  # said in the table already
 SAYS: Final = {
-    RelationshipKind.SPEND: "spends with",
-    RelationshipKind.COMPUTE_COMMITMENT: "commits to buy compute of",
-    RelationshipKind.EQUITY: "invests in",
-    RelationshipKind.INFRASTRUCTURE: "buys infrastructure of",
+    RelationshipKind.SPEND: later("spends with"),
+    RelationshipKind.COMPUTE_COMMITMENT: later("commits to buy compute of"),
+    RelationshipKind.EQUITY: later("invests in"),
+    RelationshipKind.INFRASTRUCTURE: later("buys infrastructure of"),
 }
 
 
@@ -79,14 +80,14 @@ def brief(request: HttpRequest) -> HttpResponse:
         ],
     }
     if any(line.synthetic for line in exposure.lines):
-        notes.number("Usage, and with it spend, tokens and their concentration, is made up for the demo.")
+        notes.number(_("Usage, and with it spend, tokens and their concentration, is made up for the demo."))
     return render(
         request,
         "marketplace/sourcing/brief.html",
         {
             "on": on,
             "today": clock.today(),
-            "last_month": f"{exposure.months[-1]:%b %Y}",
+            "last_month": formats.month(exposure.months[-1]),
             "switchable": _share(*found.switchable),
             "findings": [each for each in exposure.findings if each.word not in GRADES][:2],
             **context,
@@ -96,15 +97,18 @@ def brief(request: HttpRequest) -> HttpResponse:
 
 
 def _share(part: int, whole: int) -> str:
-    return percent(part, whole) if whole else "Unknown"
+    return percent(part, whole) if whole else _("Unknown")
 
 
 def said_of(fact: PublicFact | None, source: str) -> str:
     """A public statement by its paragraph and reference numbers; else where it is known from."""
     if fact is None:
         return f"{source}."
-    cited = f", references {', '.join(map(str, fact.cited))}" if fact.cited else ""
-    return f"Public statement, paragraph {fact.paragraph}{cited}."
+    cited = _(", references %(str)s") % {"str": ", ".join(map(str, fact.cited))} if fact.cited else ""
+    return _("Public statement, paragraph %(paragraph)s%(cited)s.") % {
+        "paragraph": fact.paragraph,
+        "cited": cited,
+    }
 
 
 def _product(mix: ProductMix, exposure: Exposure, notes: Notes) -> dict[str, Any]:
@@ -120,26 +124,35 @@ def _product(mix: ProductMix, exposure: Exposure, notes: Notes) -> dict[str, Any
         "sole": mix.sole,
         "mix": [(exposure.name(pk), formats.percent(share, ONE, 0)) for pk, share in mix.votes.items()],
         "unknown": formats.percent(mix.unknown, ONE, 0) if mix.unknown else "",
-        "note": notes.number("Model versions, shares of traffic or dates that are not public are assumed.")
+        "note": notes.number(_("Model versions, shares of traffic or dates that are not public are assumed."))
         if any(binding.assumed for binding in held)
         else 0,
     }
 
 
 def _rate_said(found: Summary) -> str:
-    unpriced = f"; {_many(found.unpriced)} in no figure" if found.unpriced else ""
-    return f"Run-rate is {found.exposure.months[-1]:%b %Y} times twelve, at the prices in effect less agreed discounts{unpriced}."
-
-
-def _many(lines: int) -> str:
-    return "1 line without a price is" if lines == 1 else f"{formats.whole(lines)} lines without a price are"
+    unpriced = (
+        ngettext(
+            "; %(lines)s line without a price is in no figure",
+            "; %(lines)s lines without a price are in no figure",
+            found.unpriced,
+        )
+        % {"lines": formats.whole(found.unpriced)}
+        if found.unpriced
+        else ""
+    )
+    return _(
+        "Run-rate is %(months)s times twelve, at the prices in effect less agreed discounts%(unpriced)s."
+    ) % {"months": formats.month(found.exposure.months[-1]), "unpriced": unpriced}
 
 
 def _supplier(found: Summary, rate: Any, notes: Notes) -> dict[str, Any]:
     row = supplier(rate, found.exposure)
     note = 0
     if rate.plan is not None:
-        note = notes.number(f"Plan: {said_of(rate.plan.plan.fact, rate.plan.plan.source)}")
+        note = notes.number(
+            _("Plan: %(fact)s") % {"fact": said_of(rate.plan.plan.fact, rate.plan.plan.source)}
+        )
     return {**row, "note": note}
 
 
@@ -149,7 +162,12 @@ def _index(exposure: Exposure, basis: Basis, notes: Notes) -> dict[str, Any]:
     gap = unknown_in_words(basis, last) if last is not None else ""
     return {
         **row,
-        "note": notes.number(f"{basis.label}, {row['as_of']}: {gap}, in no share.") if gap else 0,
+        "note": notes.number(
+            _("%(basis)s, %(row)s: %(gap)s, in no share.")
+            % {"basis": spoken(basis.label), "row": row["as_of"], "gap": gap}
+        )
+        if gap
+        else 0,
     }
 
 
@@ -170,17 +188,21 @@ def _tie(tie: Relationship, found: Summary, notes: Notes) -> dict[str, Any]:
     row = next((standing(each) for each in found.standings if each.relationship.pk == tie.pk), None)
     said = []
     if row is not None:
-        said = [f"{row['drawn']} drawn", f"shortfall {row['shortfall']}", row["term"].lower()]
+        said = [
+            _("%(row)s drawn") % {"row": row["drawn"]},
+            _("shortfall %(row)s") % {"row": row["shortfall"]},
+            row["term"].lower(),
+        ]
     return {
         "payer": tie.payer.name,
         "says": SAYS[RelationshipKind(tie.kind)],
         "payee": tie.payee.name,
         "amount": amount_text(tie),
-        "status": tie.get_status_display().lower() if tie.status else "status not stated",
+        "status": spoken(tie.get_status_display()).lower() if tie.status else _("status not stated"),
         "said": "; ".join([part for part in said if part]),
-        "stake": f"{formats.percent(tie.stake_ppm, ONE, 1)} held"
+        "stake": _("%(stake_ppm)s held") % {"stake_ppm": formats.percent(tie.stake_ppm, ONE, 1)}
         if tie.stake_ppm is not None
-        else "per cent unknown"
+        else _("per cent unknown")
         if tie.kind == RelationshipKind.EQUITY
         else "",
         "qualifier": tie.note,
@@ -192,6 +214,8 @@ def _lever(each: Any, notes: Notes) -> dict[str, Any]:
     return {
         **sheet_row(each),
         "note": notes.number(
-            "Switchable: what a fallback, another bound model or a qualified alternative could take over today."
+            _(
+                "Switchable: what a fallback, another bound model or a qualified alternative could take over today."
+            )
         ),
     }

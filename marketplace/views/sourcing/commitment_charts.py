@@ -7,6 +7,7 @@ from django.utils.safestring import SafeString
 
 from config import charts, formats
 from config.charts import Landing
+from config.language import _
 from config.months import add_months, month_of, months_between
 from marketplace.selectors.sourcing.commitments import Standing
 
@@ -48,7 +49,8 @@ def burn_down(found: Standing) -> SafeString:
         else None,
         ticks=_ticks(axis),
         write=lambda minor: formats.money(minor, code, exponent, compact=True, trim=True),
-        label=f"What is left of the commitment by month, from {first:%B %Y} to {formats.day(term.end)}",
+        label=_("What is left of the commitment by month, from %(first)s to %(end)s")
+        % {"first": formats.month_long(first), "end": formats.day(term.end)},
     )
 
 
@@ -67,7 +69,8 @@ def drawn_so_far(found: Standing) -> SafeString:
         length=len(axis) - 1,
         ticks=_ticks(axis),
         write=lambda minor: formats.money(minor, code, exponent, compact=True, trim=True),
-        label=f"Drawn in all, from {first:%B %Y} to the end of {found.months[-1].draw.month:%B %Y}",
+        label=_("Drawn in all, from %(first)s to the end of %(month)s")
+        % {"first": formats.month_long(first), "month": formats.month_long(found.months[-1].draw.month)},
     )
 
 
@@ -75,4 +78,4 @@ def _ticks(axis: Sequence[date]) -> list[tuple[int, str]]:
     """A handful, evenly; the year alone where the months are many."""
     step = max(1, -(-(len(axis) - 1) // YEAR_TICKS))
     places = list(range(0, len(axis), step))
-    return [(at, f"{axis[at]:%b %Y}") for at in places]
+    return [(at, formats.month(axis[at])) for at in places]

@@ -15,6 +15,7 @@ from accounts.models import Role
 from config import charts, exporting, formats
 from config.exports import Amount as Cell
 from config.exports import Column, Table
+from config.language import _
 from config.months import month_of
 from marketplace.models import SpendPlan
 from marketplace.selectors.sourcing import commitments as known
@@ -51,7 +52,7 @@ class Shown:
     def drawn_share(self) -> str:
         """Of an exact amount its share; and up to when it is known."""
         total, last = self.standing.total, self.standing.months[-1].draw.month
-        until = f"to the end of {last:%b %Y}"
+        until = _("to the end of %(last)s") % {"last": formats.month(last)}
         if total.exact and total.high:
             return f"{formats.percent(self.standing.drawn, total.high)} {until}"
         return until.capitalize()
@@ -63,10 +64,20 @@ class Shown:
     @property
     def remaining_sub(self) -> str:
         if self.standing.over:
-            return f"Drawn beyond it: {self._text(Amount(self.standing.over, self.standing.over))}"
+            return _("Drawn beyond it: %(over)s") % {
+                "over": self._text(Amount(self.standing.over, self.standing.over))
+            }
         if self.standing.pace is None:
-            return "No pace without a term" if self.standing.term is None else "No pace before the first bill"
-        return f"{self.needed} a month to draw it all" if self.standing.pace.needed else "The term is over"
+            return (
+                _("No pace without a term")
+                if self.standing.term is None
+                else _("No pace before the first bill")
+            )
+        return (
+            _("%(needed)s a month to draw it all") % {"needed": self.needed}
+            if self.standing.pace.needed
+            else _("The term is over")
+        )
 
     @property
     def shortfall(self) -> str:
@@ -84,7 +95,7 @@ class Shown:
     @property
     def needed(self) -> str:
         pace = self.standing.pace
-        return self._text(pace.needed) if pace and pace.needed is not None else "the term is over"
+        return self._text(pace.needed) if pace and pace.needed is not None else _("the term is over")
 
 
 def behind_words(found: Standing) -> tuple[str, str]:
@@ -94,10 +105,14 @@ def behind_words(found: Standing) -> tuple[str, str]:
         return "unknown", "muted"
     behind = found.pace.behind
     if behind.low is not None and behind.low > 0:
-        return f"{behind.text(currency.code, currency.exponent)} behind even pace", "warn"
+        return _("%(currency_code)s behind even pace") % {
+            "currency_code": behind.text(currency.code, currency.exponent)
+        }, "warn"
     if behind.high is not None and behind.high <= 0:
-        return f"{(-behind).text(currency.code, currency.exponent)} ahead of even pace", "good"
-    return "behind or ahead: the amount is a bound", "muted"
+        return _("%(currency_code)s ahead of even pace") % {
+            "currency_code": (-behind).text(currency.code, currency.exponent)
+        }, "good"
+    return _("behind or ahead: the amount is a bound"), "muted"
 
 
 def shown(found: Standing) -> Shown:
@@ -136,11 +151,11 @@ def _twin(found: Standing) -> SafeString:
         ).text(code, exponent)
 
     return charts.table_twin(
-        "Drawn by month",
-        ["End of", "Drawn in the month", "Drawn in all", "Left"],
+        _("Drawn by month"),
+        [_("End of"), _("Drawn in the month"), _("Drawn in all"), _("Left")],
         [
             (
-                f"{month.draw.month:%b %Y}",
+                formats.month(month.draw.month),
                 formats.money(month.draw.amount_minor, code, exponent, compact=True),
                 formats.money(month.total, code, exponent, compact=True),
                 left(month.total),

@@ -21,6 +21,7 @@ from accounts.models import User
 from config import clock, exporting, formats
 from config.charts import Tone
 from config.exports import Column, Table
+from config.language import _
 from config.months import add_months
 from config.refusals import Refusal
 from marketplace.models import Company, Currency, Offering, RiskEvent, RiskSeverity, SupplierAgreement
@@ -107,7 +108,7 @@ def share_text(share: Fraction | None) -> str:
 
 def spend_text(ours: Ours) -> str:
     """The share of our spend; what has no price at all has no share, and not a share of zero."""
-    return "Unpriced" if ours.unpriced and not ours.spend_minor else share_text(ours.spend_share)
+    return _("Unpriced") if ours.unpriced and not ours.spend_minor else share_text(ours.spend_share)
 
 
 @require_safe
@@ -130,6 +131,7 @@ def companies(request: HttpRequest) -> HttpResponseBase:
         "marketplace/sourcing/companies.html",
         {
             "lines": chosen,
+            "related": known.RELATED,
             "roles": sorted({_word(each) for line in lines for each in line.roles}),
             "role": role,
             "on": on,
@@ -229,6 +231,7 @@ class Agreed:
     row: SupplierAgreement
     state: str
     tone: Tone
+    in_effect: bool
     deadline: Deadline | None
     notice_by: date | None
     passed: bool
@@ -244,7 +247,7 @@ def company(request: HttpRequest, slug: str) -> HttpResponse:
     depends = known.dependence(on)
     ours = depends.on(found)
     agreements = [_agreed(row, on) for row in known.stated_agreements().filter(supplier=found)]
-    in_effect = [each.row for each in agreements if each.state == "In effect"]
+    in_effect = [each.row for each in agreements if each.in_effect]
     us = known.operator()
     roles = known.roles_of(found, ties, us, known.supplier_bases(ours, in_effect))
     facts = known.facts_of(found)
@@ -255,7 +258,7 @@ def company(request: HttpRequest, slug: str) -> HttpResponse:
         if found.publisher_id is not None
         else Offering.objects.none()
     )
-    deadlines = [each.deadline for each in agreements if each.state == "In effect" and each.deadline]
+    deadlines = [each.deadline for each in agreements if each.in_effect and each.deadline]
     theirs = [
         tie
         for tie in ties
@@ -312,36 +315,40 @@ def position_texts(position: Position) -> tuple[str, str, str]:
 
 def _shares(depends: Dependence, ours: Ours | None) -> dict[str, str]:
     """What hangs on the company in words; unknown where there is nothing to divide by."""
-    span = f"{depends.first:%b} to {add_months(depends.end, -1):%b %Y}"
+    span = _("%(first)s to %(end)s") % {
+        "first": formats.month_name(depends.first),
+        "end": formats.month(add_months(depends.end, -1)),
+    }
     ours = ours or Ours()
     spend_sub = f"{formats.money(ours.spend_minor, compact=True)}, {span}"
     return {
-        "spend": spend_text(ours) if ours.tokens else "0%" if depends.spent else "Unknown",
-        "spend_sub": spend_sub if depends.spent else "No use has a price",
+        "spend": spend_text(ours) if ours.tokens else "0%" if depends.spent else _("Unknown"),
+        "spend_sub": spend_sub if depends.spent else _("No use has a price"),
         "unpriced": formats.whole(ours.unpriced) if ours.unpriced else "",
         "tokens": share_text(ours.tokens_share)
         if ours.tokens_share is not None
         else "0%"
         if depends.used
-        else "Unknown",
-        "span": span if depends.used else "No use is recorded",
+        else _("Unknown"),
+        "span": span if depends.used else _("No use is recorded"),
         "features": formats.whole(len(ours.features)),
-        "features_sub": f"of {formats.whole(depends.features)}"
-        + (f"; {ours.sole} on nobody else's" if ours.sole else ""),
+        "features_sub": (_("of %(features)s") % {"features": formats.whole(depends.features)})
+        + (_("; %(sole)s on nobody else's") % {"sole": ours.sole} if ours.sole else ""),
     }
 
 
 def _agreed(row: SupplierAgreement, on: date) -> Agreed:
     lower, upper = row.effective.lower, row.effective.upper
-    state, tone = "In effect", "good"
+    state, tone = _("In effect"), "good"
     if lower is not None and on < lower:
-        state, tone = "To come", "accent"
+        state, tone = _("To come"), "accent"
     elif upper is not None and on >= upper:
-        state, tone = "Ended", "muted"
+        state, tone = _("Ended"), "muted"
     return Agreed(
         row,
         state,
         tone,  # type: ignore[arg-type]  # one of those above
+        tone == "good",
         known.next_deadline(row, on),
         known.notice_by(row),
         known.notice_passed(row, on),
@@ -394,9 +401,12 @@ def new(request: HttpRequest) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
         else:
-            messages.success(request, f"{made.name} is recorded: say what ties it to others.")
+            messages.success(
+                request,
+                _("%(made_name)s is recorded: say what ties it to others.") % {"made_name": made.name},
+            )
             return redirect("marketplace:company", made.slug)
-    return form_page(request, form, title="Record a company", back=reverse("marketplace:companies"))
+    return form_page(request, form, title=_("Record a company"), back=reverse("marketplace:companies"))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -423,13 +433,19 @@ def agreement(request: HttpRequest, slug: str) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
         else:
-            messages.success(request, f"{made.name} with {supplier.name} is recorded.")
+            messages.success(
+                request,
+                _("%(made_name)s with %(supplier_name)s is recorded.")
+                % {"made_name": made.name, "supplier_name": supplier.name},
+            )
             return redirect("marketplace:company", supplier.slug)
     return form_page(
         request,
         form,
         rows=AGREEMENT_ROWS,
-        title=f"Correct {old.name}" if old is not None else f"Agreement with {supplier.name}",
+        title=_("Correct %(old_name)s") % {"old_name": old.name}
+        if old is not None
+        else _("Agreement with %(supplier_name)s") % {"supplier_name": supplier.name},
         back=reverse("marketplace:company", args=[supplier.slug]),
         more={"company": supplier},
     )
@@ -468,13 +484,13 @@ def risk(request: HttpRequest, slug: str) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
         else:
-            messages.success(request, "The event is recorded.")
+            messages.success(request, _("The event is recorded."))
             return redirect("marketplace:company", about.slug)
     return form_page(
         request,
         form,
         rows=(("title",), ("dated", "severity"), ("detail",), ("fact", "source")),
-        title=f"Risk event of {about.name}",
+        title=_("Risk event of %(about_name)s") % {"about_name": about.name},
         back=reverse("marketplace:company", args=[about.slug]),
         more={"company": about},
     )
@@ -494,7 +510,7 @@ def withdraw_risk(request: HttpRequest, pk: int) -> HttpResponse:
         except Refusal as refused:
             messages.error(request, str(refused))
         else:
-            messages.success(request, f"Withdrawn: {found.title}.")
+            messages.success(request, _("Withdrawn: %(found_title)s.") % {"found_title": found.title})
     else:
-        messages.error(request, "Say why it is withdrawn.")
+        messages.error(request, _("Say why it is withdrawn."))
     return redirect("marketplace:company", found.company.slug)

@@ -1,6 +1,7 @@
 """Forms of companies and what binds them. What a service refuses stands beside the field that it is about."""
 
 import re
+from contextlib import suppress
 from datetime import date
 from decimal import Decimal
 from typing import Any, ClassVar, Final
@@ -8,6 +9,8 @@ from typing import Any, ClassVar, Final
 from django import forms
 from django.http import QueryDict
 
+from config import formats
+from config.language import _, later, spoken_choices
 from config.refusals import Refusal
 from marketplace.models import (
     Bound,
@@ -19,10 +22,12 @@ from marketplace.models import (
     RelationshipKind,
     RelationshipStatus,
     RiskSeverity,
+    SpendPlan,
     SupplierAgreement,
 )
 from marketplace.selectors.public_facts import citation
 from marketplace.services.sourcing.companies import AgreementDraft, RelationshipDraft
+from marketplace.services.sourcing.plans import PlanDraft
 
 _TIMES: Final = {"": 0, "k": 3, "m": 6, "b": 9, "bn": 9, "t": 12}
 _AMOUNT: Final = re.compile(r"(\d{1,18}(?:\.\d{1,9})?)\s*(k|m|bn?|t)?", re.IGNORECASE)
@@ -41,12 +46,15 @@ class AmountField(forms.CharField):
         )
 
     def clean(self, value: Any) -> Any:
-        text = re.sub(r"[,\s$€£¥]", "", super().clean(value))
+        try:
+            text = formats.typed(re.sub(r"[\s$€£¥]", "", super().clean(value)))
+        except formats.Unreadable as unreadable:
+            raise forms.ValidationError(str(unreadable)) from unreadable
         if not text:
             return None
         found = _AMOUNT.fullmatch(text)
         if found is None:
-            raise forms.ValidationError("Write an amount such as 500M, 30B or 1,250.50, not below zero.")
+            raise forms.ValidationError(_("Write an amount such as 500M, 30B or 1,250.50, not below zero."))
         return Decimal(found[1]).scaleb(_TIMES[(found[2] or "").lower()])
 
 
@@ -65,8 +73,10 @@ class ShareField(forms.CharField):
         text = super().clean(value).strip().rstrip("%").strip()
         if not text:
             return None
+        with suppress(formats.Unreadable):
+            text = formats.typed(text, most=100)
         if not _SHARE.fullmatch(text) or Decimal(text) > 100:
-            raise forms.ValidationError("Enter a number from 0 to 100, with at most four decimals.")
+            raise forms.ValidationError(_("Enter a number from 0 to 100, with at most four decimals."))
         return int(Decimal(text) * 10_000)
 
 
@@ -75,27 +85,32 @@ def day_field(label: str, *, required: bool = False, help_text: str = "") -> for
         label=label,
         required=required,
         help_text=help_text,
-        error_messages={"required": "Enter the day.", "invalid": "Enter a day, such as 2026-08-14."},
+        error_messages={
+            "required": later("Enter the day."),
+            "invalid": later("Enter a day, such as 2026-08-14."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
 
 
-def reason_field(help_text: str = "It stands in the trail beside what you change.") -> forms.CharField:
+def reason_field(help_text: str = later("It stands in the trail beside what you change.")) -> forms.CharField:
     return forms.CharField(
-        label="Reason",
+        label=later("Reason"),
         max_length=300,
         help_text=help_text,
-        error_messages={"required": "Say why."},
+        error_messages={"required": later("Say why.")},
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
 
 
 def source_field() -> forms.CharField:
     return forms.CharField(
-        label="Known from",
+        label=later("Known from"),
         max_length=200,
-        help_text="A document with its place, or a person with the day. Never a guess: that is an assumption.",
-        error_messages={"required": "Say where it is known from."},
+        help_text=later(
+            "A document with its place, or a person with the day. Never a guess: that is an assumption."
+        ),
+        error_messages={"required": later("Say where it is known from.")},
     )
 
 
@@ -118,7 +133,7 @@ class Refusable(forms.Form):
             return None
         scaled = amount.scaleb(currency.exponent if currency is not None else 2)
         if scaled != scaled.to_integral_value():
-            self.add_error(name, "That has more digits after the point than the currency.")
+            self.add_error(name, _("That has more digits after the point than the currency."))
             return None
         return int(scaled)
 
@@ -128,10 +143,13 @@ class CompanyChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # its ow
         super().__init__(
             Company.objects.order_by("name", "id"),
             to_field_name="slug",
-            empty_label="Choose one",
+            empty_label=later("Choose one"),
             label=label,
             help_text=help_text,
-            error_messages={"required": "Choose the company.", "invalid_choice": "There is no such company."},
+            error_messages={
+                "required": later("Choose the company."),
+                "invalid_choice": later("There is no such company."),
+            },
         )
 
 
@@ -141,9 +159,9 @@ class CurrencyChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
             Currency.objects.order_by("code"),
             to_field_name="code",
             required=required,
-            empty_label="None",
-            label="Currency",
-            error_messages={"invalid_choice": "That currency is not known here."},
+            empty_label=later("None"),
+            label=later("Currency"),
+            error_messages={"invalid_choice": later("That currency is not known here.")},
         )
 
     def label_from_instance(self, obj: Any) -> str:
@@ -158,25 +176,32 @@ class FactChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
             PublicFact.objects.order_by("paragraph", "id"),
             to_field_name="slug",
             required=False,
-            empty_label="None",
-            label="Public fact",
-            help_text="The statement that it repeats.",
+            empty_label=later("None"),
+            label=later("Public fact"),
+            help_text=later("The statement that it repeats."),
         )
 
     def label_from_instance(self, obj: Any) -> str:
-        return f"{obj.subject}, {obj.counterpart}: {obj.kind.replace('_', ' ')} (paragraph {obj.paragraph})"
+        return _("%(subject)s, %(counterpart)s: %(kind)s (paragraph %(paragraph)s)") % {
+            "subject": obj.subject,
+            "counterpart": obj.counterpart,
+            "kind": obj.kind.replace("_", " "),
+            "paragraph": obj.paragraph,
+        }
 
 
 class CompanyForm(Refusable):
-    name = forms.CharField(max_length=120, error_messages={"required": "Enter the name."})
-    about = forms.CharField(label="What it does", max_length=300, required=False)
+    name = forms.CharField(
+        max_length=120, error_messages={"required": later("Enter the name.")}, label=later("Name")
+    )
+    about = forms.CharField(label=later("What it does"), max_length=300, required=False)
     publisher = forms.ModelChoiceField(
         Publisher.objects.filter(company=None).order_by("name"),
         to_field_name="slug",
         required=False,
-        empty_label="It sells nothing here",
-        label="Publisher",
-        help_text="As whom it sells in the catalog.",
+        empty_label=later("It sells nothing here"),
+        label=later("Publisher"),
+        help_text=later("As whom it sells in the catalog."),
     )
 
 
@@ -184,33 +209,43 @@ class RelationshipForm(Refusable):
     """One tie; every field that is empty is not stated."""
 
     kind = forms.ChoiceField(
-        label="Kind",
-        choices=[("", "Choose one"), *RelationshipKind.choices],
-        error_messages={"required": "Choose the kind."},
+        label=later("Kind"),
+        choices=[("", later("Choose one")), *spoken_choices(RelationshipKind.choices)],
+        error_messages={"required": later("Choose the kind.")},
     )
-    payer = CompanyChoice("Who pays", "Of dependence: who depends.")
-    payee = CompanyChoice("Who is paid", "Of dependence: on whom.")
-    amount = AmountField(label="Amount", help_text="Such as 30B or 500M. Empty is unknown, never zero.")
+    payer = CompanyChoice(later("Who pays"), later("Of dependence: who depends."))
+    payee = CompanyChoice(later("Who is paid"), later("Of dependence: on whom."))
+    amount = AmountField(
+        label=later("Amount"), help_text=later("Such as 30B or 500M. Empty is unknown, never zero.")
+    )
     currency = CurrencyChoice()
     bound = forms.ChoiceField(
-        label="The amount is", choices=Bound.choices, initial=Bound.UNKNOWN, required=False
+        label=later("The amount is"),
+        choices=spoken_choices(Bound.choices),
+        initial=Bound.UNKNOWN,
+        required=False,
     )
     per = forms.ChoiceField(
-        label="Paid", choices=[("", "Once"), ("year", "Every year"), ("month", "Every month")], required=False
+        label=later("Paid"),
+        choices=[("", later("Once")), ("year", later("Every year")), ("month", later("Every month"))],
+        required=False,
     )
     status = forms.ChoiceField(
-        label="Status", choices=[("", "Not stated"), *RelationshipStatus.choices], required=False
+        label=later("Status"),
+        choices=[("", later("Not stated")), *spoken_choices(RelationshipStatus.choices)],
+        required=False,
     )
-    starts_on = day_field("Starts on", help_text="Empty is not stated.")
-    ends_on = day_field("Ends before", help_text="The first day after it. Empty is not stated.")
+    starts_on = day_field(later("Starts on"), help_text=later("Empty is not stated."))
+    ends_on = day_field(later("Ends before"), help_text=later("The first day after it. Empty is not stated."))
     stake = ShareField(
-        label="Share", help_text="Of equity: held. Of dependence: of their business. Empty is unknown."
+        label=later("Share"),
+        help_text=later("Of equity: held. Of dependence: of their business. Empty is unknown."),
     )
     note = forms.CharField(
-        label="The source's words",
+        label=later("The source's words"),
         max_length=300,
         required=False,
-        help_text="Its qualifier: on track, up to, upwards of.",
+        help_text=later("Its qualifier: on track, up to, upwards of."),
     )
     fact = FactChoice()
     source = source_field()
@@ -251,7 +286,9 @@ def initial_of(row: Relationship) -> dict[str, Any]:
     """A tie as its form shows it."""
     amount = ""
     if row.amount_minor is not None and row.currency is not None:
-        amount = f"{Decimal(row.amount_minor).scaleb(-row.currency.exponent).normalize():,f}"
+        amount = formats.entered(
+            Decimal(row.amount_minor).scaleb(-row.currency.exponent).normalize(), grouped=True
+        )
     return {
         "kind": row.kind,
         "payer": row.payer.slug,
@@ -271,7 +308,7 @@ def initial_of(row: Relationship) -> dict[str, Any]:
 
 
 def percent_text(ppm: int | None) -> str:
-    return "" if ppm is None else f"{(Decimal(ppm) / 10_000).normalize():f}"
+    return "" if ppm is None else formats.entered((Decimal(ppm) / 10_000).normalize())
 
 
 def source_of(fact: PublicFact | None) -> str:
@@ -279,16 +316,18 @@ def source_of(fact: PublicFact | None) -> str:
 
 
 class EndForm(Refusable):
-    ends_on = day_field("Ends before", required=True, help_text="The first day on which it no longer holds.")
+    ends_on = day_field(
+        later("Ends before"), required=True, help_text=later("The first day on which it no longer holds.")
+    )
     reason = reason_field()
 
 
 class TermForm(Refusable):
     """A term that is taken for granted."""
 
-    starts_on = day_field("From", required=True)
-    ends_on = day_field("To before", required=True, help_text="The first day after the term.")
-    reason = reason_field("It is named wherever a figure rests on it.")
+    starts_on = day_field(later("From"), required=True)
+    ends_on = day_field(later("To before"), required=True, help_text=later("The first day after the term."))
+    reason = reason_field(later("It is named wherever a figure rests on it."))
 
 
 class WithdrawForm(Refusable):
@@ -301,21 +340,21 @@ class DrawForm(Refusable):
     places: ClassVar[dict[str, str]] = {}
 
     month = forms.CharField(
-        label="Month",
+        label=later("Month"),
         max_length=10,
-        help_text="Such as 2026-07. It has to be over.",
-        error_messages={"required": "Enter the month."},
+        help_text=later("Such as 2026-07. It has to be over."),
+        error_messages={"required": later("Enter the month.")},
         widget=forms.TextInput(attrs={"type": "month", "placeholder": "2026-07"}),
     )
     amount = AmountField(
-        label="Drawn",
+        label=later("Drawn"),
         required=True,
-        help_text="Such as 310M, credit notes taken off.",
-        error_messages={"required": "Enter what the month took."},
+        help_text=later("Such as 310M, credit notes taken off."),
+        error_messages={"required": later("Enter what the month took.")},
     )
     source = source_field()
     replacing = forms.BooleanField(
-        label="It takes the place of what is recorded for that month", required=False
+        label=later("It takes the place of what is recorded for that month"), required=False
     )
 
     def __init__(self, data: QueryDict | None = None, *, currency: Currency | None, **options: Any) -> None:
@@ -327,7 +366,7 @@ class DrawForm(Refusable):
         try:
             return date.fromisoformat(f"{text[:7]}-01")
         except ValueError:
-            raise forms.ValidationError("Enter a month, such as 2026-07.") from None
+            raise forms.ValidationError(_("Enter a month, such as 2026-07.")) from None
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or {}
@@ -338,40 +377,47 @@ class DrawForm(Refusable):
 class AgreementForm(Refusable):
     """What is agreed with a supplier; text that is empty is not stated."""
 
-    name = forms.CharField(max_length=120, error_messages={"required": "Enter the name."})
-    starts_on = day_field("From", required=True)
-    ends_on = day_field("To before", help_text="The first day after it. Empty: until further notice.")
+    name = forms.CharField(
+        max_length=120, error_messages={"required": later("Enter the name.")}, label=later("Name")
+    )
+    starts_on = day_field(later("From"), required=True)
+    ends_on = day_field(
+        later("To before"), help_text=later("The first day after it. Empty: until further notice.")
+    )
     access = forms.CharField(
         max_length=300,
         required=False,
-        help_text="To which models, since when, in which order.",
+        help_text=later("To which models, since when, in which order."),
         widget=forms.Textarea(attrs={"rows": 2}),
+        label=later("Access"),
     )
-    pricing = forms.CharField(max_length=300, required=False)
+    pricing = forms.CharField(max_length=300, required=False, label=later("Pricing"))
     discount = ShareField(
-        label="Discount",
-        help_text="Off the list prices of its plans; spend is worked out with it. Empty is none.",
+        label=later("Discount"),
+        help_text=later("Off the list prices of its plans; spend is worked out with it. Empty is none."),
     )
-    exclusivity = forms.CharField(max_length=300, required=False)
+    exclusivity = forms.CharField(max_length=300, required=False, label=later("Exclusivity"))
     roadmap_asks = forms.CharField(
-        label="Roadmap asks",
+        label=later("Roadmap asks"),
         max_length=500,
         required=False,
-        help_text="What we have asked for, and what was said.",
+        help_text=later("What we have asked for, and what was said."),
         widget=forms.Textarea(attrs={"rows": 2}),
     )
-    renews_on = day_field("Renews on", help_text="Empty is unknown.")
+    renews_on = day_field(later("Renews on"), help_text=later("Empty is unknown."))
     renews_by_itself = forms.NullBooleanField(
-        label="Renews by itself",
+        label=later("Renews by itself"),
         required=False,
-        widget=forms.Select(choices=[("", "Not stated"), ("true", "Yes"), ("false", "No")]),
+        widget=forms.Select(
+            choices=[("", later("Not stated")), ("true", later("Yes")), ("false", later("No"))]
+        ),
     )
     notice_days = forms.IntegerField(
-        label="Notice, days",
+        label=later("Notice, days"),
         required=False,
         min_value=0,
         max_value=3660,
-        help_text="Before the renewal. Empty is unknown.",
+        help_text=later("Before the renewal. Empty is unknown."),
         widget=forms.TextInput(attrs={"inputmode": "numeric", "class": "num-in"}),
     )
     source = source_field()
@@ -420,14 +466,89 @@ def agreement_initial(row: SupplierAgreement) -> dict[str, Any]:
 
 class RiskForm(Refusable):
     title = forms.CharField(
-        label="What happened, or is expected",
+        label=later("What happened, or is expected"),
         max_length=160,
-        error_messages={"required": "Say what happened."},
+        error_messages={"required": later("Say what happened.")},
     )
-    dated = day_field("Day", help_text="A day ahead is expected. Empty is not stated.")
+    dated = day_field(later("Day"), help_text=later("A day ahead is expected. Empty is not stated."))
     severity = forms.ChoiceField(
-        choices=RiskSeverity.choices, initial=RiskSeverity.MEDIUM, help_text="Our own judgement."
+        choices=spoken_choices(RiskSeverity.choices),
+        initial=RiskSeverity.MEDIUM,
+        help_text=later("Our own judgement."),
+        label=later("Severity"),
     )
-    detail = forms.CharField(max_length=500, required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    detail = forms.CharField(
+        max_length=500, required=False, widget=forms.Textarea(attrs={"rows": 2}), label=later("Detail")
+    )
     fact = FactChoice()
     source = source_field()
+
+
+class PlanForm(Refusable):
+    """What is planned to be spent with a supplier over a span."""
+
+    supplier = CompanyChoice(later("Supplier"))
+    starts_on = day_field(later("From"), required=True)
+    ends_on = day_field(later("To before"), required=True, help_text=later("The first day after the plan."))
+    amount = AmountField(
+        label=later("Amount"),
+        required=True,
+        help_text=later("Of the whole span, such as 500M. It counts evenly by days."),
+        error_messages={"required": later("Enter the amount.")},
+    )
+    currency = CurrencyChoice(required=True)
+    bound = forms.ChoiceField(
+        label=later("The amount is"),
+        choices=spoken_choices(choice for choice in Bound.choices if choice[0] != Bound.UNKNOWN),
+        initial=Bound.EXACT,
+    )
+    fact = FactChoice()
+    source = source_field()
+    reason = reason_field()
+
+    def __init__(self, data: QueryDict | None = None, *, correcting: bool = False, **options: Any) -> None:
+        super().__init__(data, **options)
+        suppliers = Company.objects.exclude(publisher=None).order_by("name", "id")
+        self.fields["supplier"].queryset = suppliers  # type: ignore[attr-defined]
+        self.fields["currency"].error_messages["required"] = _("An amount needs its currency, such as USD.")
+        # A public statement is its own source.
+        self.fields["source"].required = data is None or not data.get("fact")
+        if correcting:
+            self.fields["supplier"].disabled = True
+        else:
+            del self.fields["reason"]
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or {}
+        self.minor = self.to_minor(given.get("amount"), given.get("currency"))
+        given["source"] = given.get("source") or source_of(given.get("fact"))
+        return given
+
+    def draft(self) -> PlanDraft:
+        given = self.cleaned_data
+        fact = given["fact"]
+        return PlanDraft(
+            supplier_id=given["supplier"].pk,
+            starts_on=given["starts_on"],
+            ends_on=given["ends_on"],
+            amount_minor=self.minor,
+            currency=given["currency"].code,
+            source=given["source"],
+            bound=given["bound"],
+            fact_id=fact.pk if fact else None,
+        )
+
+
+def plan_initial(row: SpendPlan) -> dict[str, Any]:
+    """A plan as its form shows it."""
+    amount = Decimal(row.amount_minor).scaleb(-row.currency.exponent).normalize()
+    return {
+        "supplier": row.supplier.slug,
+        "starts_on": row.effective.lower,
+        "ends_on": row.effective.upper,
+        "amount": formats.entered(amount, grouped=True),
+        "currency": row.currency_id,
+        "bound": row.bound,
+        "fact": row.fact.slug if row.fact is not None else None,
+        "source": row.source,
+    }

@@ -19,6 +19,7 @@ from config import charts, clock, exporting, formats, month_charts
 from config.charts import Bin, Share, Tone
 from config.exports import Amount, Column, Table
 from config.formats import rounded
+from config.language import _, later, ngettext, spoken
 from config.month_charts import Limit, Mark, Part
 from config.months import add_months, month_of
 from marketplace.extension import buyers_between
@@ -52,12 +53,18 @@ STATES: Final[dict[Sourced, tuple[Tone, str]]] = {
     Sourced.UNBOUND: ("muted", "circle-minus"),
 }
 MEANS: Final = {
-    Basis.SPEND: "What our own usage cost by the price in effect, less agreed discounts. Lines without a price are in no share.",
-    Basis.FEATURES: "Each feature that runs on something has one vote, split by the shares of its traffic on the last day of the"
-    " month; in the running month, on the day itself.",
-    Basis.TOKENS: "Tokens in and out that our own features used.",
-    Basis.DEALS: "What was sold of each offering, by close date, in USD: the sums that you may read. An offering without a model"
-    " counts for its publisher.",
+    Basis.SPEND: later(
+        "What our own usage cost by the price in effect, less agreed discounts. Lines without a price are in no share."
+    ),
+    Basis.FEATURES: later(
+        "Each feature that runs on something has one vote, split by the shares of its traffic on the last day of the"
+        " month; in the running month, on the day itself."
+    ),
+    Basis.TOKENS: later("Tokens in and out that our own features used."),
+    Basis.DEALS: later(
+        "What was sold of each offering, by close date, in USD: the sums that you may read. An offering without a model"
+        " counts for its publisher."
+    ),
 }
 
 
@@ -91,14 +98,16 @@ def unknown_in_words(basis: Basis, spread: Spread) -> str:
         return ""
     if basis == Basis.FEATURES:
         votes = (amount(basis, unknown), formats.whole(rounded(Fraction(spread.total + unknown, ONE))))
-        return f"{votes[0]} of {votes[1]} votes not stated"
+        return _("%(unstated)s of %(votes)s votes not stated") % {"unstated": votes[0], "votes": votes[1]}
     if basis == Basis.DEALS:
-        return f"{_many(unknown, 'sum')} in a currency without a rate"
-    return f"{_many(unknown, 'line')} unpriced, {formats.percent(spread.gap_ppm or 0, ONE)} of tokens"
-
-
-def _many(number: int, word: str) -> str:
-    return f"{formats.whole(number)} {word}{'' if number == 1 else 's'}"
+        return ngettext(
+            "%(sums)s sum in a currency without a rate", "%(sums)s sums in a currency without a rate", unknown
+        ) % {"sums": formats.whole(unknown)}
+    return ngettext(
+        "%(lines)s line unpriced, %(share)s of tokens",
+        "%(lines)s lines unpriced, %(share)s of tokens",
+        unknown,
+    ) % {"lines": formats.whole(unknown), "share": formats.percent(spread.gap_ppm or 0, ONE)}
 
 
 # --- the page -----------------------------------------------------------------------------------------------------
@@ -144,7 +153,7 @@ def concentration(request: HttpRequest) -> HttpResponseBase:
             "features": [feature_row(found, each) for each in found.sourcing],
             "sole": len(found.sole),
             "products": _products(found),
-            "shown_months": [f"{month:%b}" for month in _latest(found)],
+            "shown_months": [formats.month_name(month) for month in _latest(found)],
             "hosted": _hosted(found),
             "hosted_twin": _hosted_twin(found),
             "events": _events(found, whole=request.GET.get("events") == "all"),
@@ -172,18 +181,20 @@ def card(found: Exposure, basis: Basis, *, current: bool = False) -> dict[str, A
     largest = next(iter(last.shares.items()), None) if last else None
     return {
         "basis": basis,
-        "label": f"HHI by {basis.label.lower()}",
-        "value": formats.whole(last.hhi or 0) if last else "Unknown",
+        "label": _("HHI by %(basis)s") % {"basis": spoken(basis.label).lower()},
+        "value": formats.whole(last.hhi or 0) if last else _("Unknown"),
         "sub": f"{found.name(largest[0])} {formats.percent(largest[1], ONE)}" if largest else "",
-        "spark": charts.sparkline(values, label=f"HHI by {basis.label.lower()} by month")
+        "spark": charts.sparkline(
+            values, label=_("HHI by %(basis)s by month") % {"basis": spoken(basis.label).lower()}
+        )
         if len(values) > 1
         else "",
         "word": graded.word,
         "tone": graded.tone,
         "rule": graded.rule,
         "change": formats.whole(change, signed=True) if change is not None else "",
-        "since": f"since {before.month:%b %Y}" if before is not None else "",
-        "as_of": found.as_of(basis, last) if last else "nothing is known of these months",
+        "since": _("since %(month)s") % {"month": formats.month(before.month)} if before is not None else "",
+        "as_of": found.as_of(basis, last) if last else _("nothing is known of these months"),
         "current": current,
         "gap": unknown_in_words(basis, last) if last else "",
         "sound": last is None or last.sound,
@@ -199,7 +210,10 @@ def runs(months: Sequence[date]) -> str:
         else:
             found.append([month])
     return ", ".join(
-        f"{run[0]:%b %Y}" if len(run) == 1 else f"{run[0]:%b %Y} to {run[-1]:%b %Y}" for run in found
+        formats.month(run[0])
+        if len(run) == 1
+        else _("%(first)s to %(last)s") % {"first": formats.month(run[0]), "last": formats.month(run[-1])}
+        for run in found
     )
 
 
@@ -208,15 +222,20 @@ def rules() -> list[str]:
     limits = settings.SOURCING_THRESHOLDS
     return [
         (
-            f"HHI: the sum of the squared shares in per cent, 0 to 10,000; moderate from {formats.whole(limits['hhi_moderate'])},"
-            f" high from {formats.whole(limits['hhi_high'])} on."
+            _(
+                "HHI: the sum of the squared shares in per cent, 0 to 10,000; moderate from %(moderate)s, high from %(high)s on."
+            )
+            % {"moderate": formats.whole(limits["hhi_moderate"]), "high": formats.whole(limits["hhi_high"])}
         ),
-        f"One supplier, not ourselves, above {formats.percent(limits['largest_supplier_ppm'], ONE, 0)} of spend.",
+        _("One supplier, not ourselves, above %(share)s of spend.")
+        % {"share": formats.percent(limits["largest_supplier_ppm"], ONE, 0)},
         (
-            "A sole-sourced feature: all its traffic goes to models of one supplier, and nothing of another supplier is bound to it"
-            " as a fallback or without traffic, or qualified for it."
+            _(
+                "A sole-sourced feature: all its traffic goes to models of one supplier, and nothing of another supplier is bound to it"
+                " as a fallback or without traffic, or qualified for it."
+            )
         ),
-        "A product whose features all run on one supplier's models.",
+        _("A product whose features all run on one supplier's models."),
     ]
 
 
@@ -226,12 +245,12 @@ def tones(order: Sequence[int]) -> dict[int, Tone]:
 
 def _charts(found: Exposure, series: Series) -> dict[str, Any]:
     basis, spreads = series.basis, series.spreads
-    names = [f"{spread.month:%b %y}" for spread in spreads]
+    names = [formats.month_short(spread.month) for spread in spreads]
     limits = settings.SOURCING_THRESHOLDS
     place = {spread.month: at for at, spread in enumerate(spreads)}
     order = series.suppliers
     tone = tones(order)
-    head = ["Month", "HHI", *[found.name(pk) for pk in order], "In no share", "What happened"]
+    head = [_("Month"), "HHI", *[found.name(pk) for pk in order], _("In no share"), _("What happened")]
     happened = {
         month: "; ".join(event.what for event in found.events if month_of(event.day) == month)
         for month in place
@@ -239,12 +258,19 @@ def _charts(found: Exposure, series: Series) -> dict[str, Any]:
     return {
         "trend": month_charts.trend(
             [spread.hhi for spread in spreads],
-            label=f"HHI by {basis.label.lower()}, by month, against its thresholds",
+            label=_("HHI by %(basis)s, by month, against its thresholds")
+            % {"basis": spoken(basis.label).lower()},
             names=names,
             limits=[
-                Limit(limits["hhi_high"], f"High from {formats.whole(limits['hhi_high'])}", "bad"),
                 Limit(
-                    limits["hhi_moderate"], f"Moderate from {formats.whole(limits['hhi_moderate'])}", "warn"
+                    limits["hhi_high"],
+                    _("High from %(limits)s") % {"limits": formats.whole(limits["hhi_high"])},
+                    "bad",
+                ),
+                Limit(
+                    limits["hhi_moderate"],
+                    _("Moderate from %(limits)s") % {"limits": formats.whole(limits["hhi_moderate"])},
+                    "warn",
                 ),
             ],
             marks=[
@@ -269,23 +295,23 @@ def _charts(found: Exposure, series: Series) -> dict[str, Any]:
                 ]
                 for spread in spreads
             ],
-            label=f"Shares by {basis.label.lower()}, by month and supplier",
+            label=_("Shares by %(basis)s, by month and supplier") % {"basis": spoken(basis.label).lower()},
             names=names,
             unsure=[bool(spread.total) and not spread.sound for spread in spreads],
             write=lambda value, total: formats.percent(value, total),
         ),
         "twin": charts.table_twin(
-            f"HHI and shares by {basis.label.lower()}, by month",
+            _("HHI and shares by %(basis)s, by month") % {"basis": spoken(basis.label).lower()},
             head,
             [
                 [
-                    f"{spread.month:%b %Y}",
+                    formats.month(spread.month),
                     formats.whole(spread.hhi) if spread.hhi is not None else "unknown",
                     *(
                         formats.percent(spread.share(pk), ONE) if spread.total else formats.NO_VALUE
                         for pk in order
                     ),
-                    unknown_in_words(basis, spread) or "nothing",
+                    unknown_in_words(basis, spread) or _("nothing"),
                     happened[spread.month] or formats.NO_VALUE,
                 ]
                 for spread in spreads
@@ -327,13 +353,13 @@ def feature_row(found: Exposure, each: FeatureSourcing) -> dict[str, Any]:
         "shares": [
             (
                 found.name(pk),
-                formats.percent(each.votes[pk], ONE, 0) if pk in each.votes else "share not stated",
+                formats.percent(each.votes[pk], ONE, 0) if pk in each.votes else _("share not stated"),
             )
             for pk in each.carriers
         ],
         "unknown": formats.percent(each.unknown, ONE, 0) if each.unknown else "",
         "ready": found.names(each.ready),
-        "word": each.state.label,
+        "word": spoken(each.state.label),
         "tone": tone,
         "icon": picture,
         "own": own,
@@ -347,7 +373,7 @@ def _feature_url(slug: str) -> str:
 
 def _latest(found: Exposure) -> list[date]:
     """The months that the table of products has room for."""
-    months = [month for month, _ in found.products[0].months] if found.products else []
+    months = [month for month, _rest in found.products[0].months] if found.products else []
     return months[-12:]
 
 
@@ -357,10 +383,10 @@ def _products(found: Exposure) -> list[dict[str, Any]]:
             "product": each.product,
             "now": found.names(each.now),
             "count": len(each.now),
-            "since": f"{each.several_since:%b %Y}" if each.several_since else "",
+            "since": formats.month(each.several_since) if each.several_since else "",
             "earlier": each.several_since == each.months[0][0] if each.months else False,
             "months": [
-                (f"{month:%b %Y}", len(suppliers), found.names(suppliers) or "nothing bound")
+                (formats.month(month), len(suppliers), found.names(suppliers) or _("nothing bound"))
                 for month, suppliers in each.months[-12:]
             ],
             "url": reverse("marketplace:product", args=[each.product.slug]),
@@ -379,9 +405,9 @@ def _hosted(found: Exposure) -> list[dict[str, Any]]:
 
 def _hosting(found: Exposure) -> list[tuple[str, str, Sequence[Hosted], Any]]:
     return [
-        ("Models", "Model versions that features are bound to", found.hosted_models, formats.whole),
-        ("Usage", "Tokens, as the usage says where they ran", found.hosted_usage, _tokens),
-        ("Deal value", "Of offerings with a model, in USD", found.hosted_deals, _usd),
+        (_("Models"), _("Model versions that features are bound to"), found.hosted_models, formats.whole),
+        (_("Usage"), _("Tokens, as the usage says where they ran"), found.hosted_usage, _tokens),
+        (_("Deal value"), _("Of offerings with a model, in USD"), found.hosted_deals, _usd),
     ]
 
 
@@ -398,15 +424,16 @@ def _bar(title: str, rows: Sequence[Hosted], write: Any) -> dict[str, Any]:
     if last is None:
         return {"bar": "", "legend": "", "month": "", "apart": ""}
     parts: list[tuple[str, int, Tone]] = [
-        ("With us", last.ours, "c3"),
-        ("Elsewhere", last.elsewhere, "c1"),
-        ("Not known where", last.unknown, "muted"),
+        (_("With us"), last.ours, "c3"),
+        (_("Elsewhere"), last.elsewhere, "c1"),
+        (_("Not known where"), last.unknown, "muted"),
     ]
     return {
-        "month": f"{last.month:%b %Y}",
+        "month": formats.month(last.month),
         "share": formats.percent(last.ours, last.total),
         "bar": charts.share_bar(
-            [Share(text, value, tone) for text, value, tone in parts if value], label=f"{title} hosted"
+            [Share(text, value, tone) for text, value, tone in parts if value],
+            label=_("%(title)s hosted") % {"title": title},
         ),
         "legend": charts.legend(
             (text, f"{write(value)}, {formats.percent(value, last.total)}", tone)
@@ -426,9 +453,12 @@ def _hosted_twin(found: Exposure) -> SafeString:
                 line[2 * at] = formats.percent(row.ours, row.total)
                 line[2 * at + 1] = formats.percent(row.unknown, row.total)
     return charts.table_twin(
-        "Share hosted by us, by month",
-        ["Month", *(head for title in ("Models", "Usage", "Deals") for head in (title, "Not known"))],
-        [[f"{month:%b %Y}", *line] for month, line in sorted(by_month.items())],
+        _("Share hosted by us, by month"),
+        [
+            _("Month"),
+            *(head for title in (_("Models"), _("Usage"), _("Deals")) for head in (title, _("Not known"))),
+        ],
+        [[formats.month(month), *line] for month, line in sorted(by_month.items())],
     )
 
 
@@ -436,7 +466,7 @@ def _events(found: Exposure, *, whole: bool) -> list[dict[str, Any]]:
     return [
         {
             "event": event,
-            "kind": "Mix" if event.kind == "binding" else "Decision",
+            "kind": _("Mix") if event.kind == "binding" else _("Decision"),
             "tone": "c1" if event.kind == "binding" else "c4",
             "url": _feature_url(event.feature)
             if event.feature
@@ -466,7 +496,7 @@ def _table(found: Exposure, series: Series) -> Table:
         for spread in series.spreads:
             said = unknown_in_words(basis, spread) or None
             if not spread.total:
-                yield (spread.month, None, None, None, None, said or "Nothing is known.")
+                yield (spread.month, None, None, None, None, said or _("Nothing is known."))
             for pk, share in spread.shares.items():
                 value = spread.amounts[pk]
                 yield (
@@ -515,7 +545,7 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
         )
     page = _page(request.GET, len(found))
     bands = buying.bands(every)
-    values = {number: sum(row.value for row in every if row.band == number) for number, _ in bands}
+    values = {number: sum(row.value for row in every if row.band == number) for number, _rest in bands}
     total = sum(values.values())
     return render(
         request,
@@ -533,13 +563,13 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
             "sort": sort,
             "chart": charts.histogram(
                 [Bin(_band(number), count) for number, count in bands],
-                label="Accounts by the number of publishers they buy from",
+                label=_("Accounts by the number of publishers they buy from"),
             )
             if every
             else "",
             "twin": charts.table_twin(
-                "Accounts by the number of publishers they buy from",
-                ["Publishers", "Accounts", "Share of accounts", "Spend", "Share of spend"],
+                _("Accounts by the number of publishers they buy from"),
+                [_("Publishers"), _("Accounts"), _("Share of accounts"), _("Spend"), _("Share of spend")],
                 [
                     [
                         _band(number),
@@ -562,17 +592,18 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
 
 
 def _band(number: int) -> str:
-    return f"{number} or more" if number == buying.MANY else str(number)
+    return _("%(number)s or more") % {"number": number} if number == buying.MANY else str(number)
 
 
 def _buyer(row: buying.Row) -> dict[str, Any]:
     return {
         "buyer": row.buyer,
-        "names": ", ".join(row.names[:4]) + (f" and {len(row.names) - 4} more" if len(row.names) > 4 else ""),
+        "names": ", ".join(row.names[:4])
+        + (_(" and %(names)s more") % {"names": len(row.names) - 4} if len(row.names) > 4 else ""),
         "value": formats.money(row.value, USD, 2, compact=True),
         "largest": formats.percent(row.largest, row.value, 0),
         "first": row.names[0] if row.names else "",
-        "others": ", ".join(f"{code} apart" for code in row.others),
+        "others": ", ".join(_("%(code)s apart") % {"code": code} for code in row.others),
     }
 
 

@@ -14,27 +14,34 @@ from django.views.decorators.http import require_safe
 
 from config import exporting, formats
 from config.exports import Column, Table
+from config.language import _, later, marked
 from marketplace.models import PublicFact
 from marketplace.selectors.sourcing.access import reads_bindings, reads_sourcing
 from marketplace.selectors.sourcing.facts import Use, uses
 from marketplace.views import signed_in
 
 KINDS: Final = {
-    "spend": "Spend",
-    "compute_commitment": "Compute commitments",
-    "equity": "Equity",
-    "infrastructure": "Infrastructure",
-    "relationship": "Relationships",
-    "structure": "Relationships",
-    "feature_binding": "Products and the models they run on",
-    "incentive_policy": "Sales incentives",
-    "catalog_policy": "Catalog",
-    "task_evaluation": "Findings per task",
-    "strategy": "Strategy",
-    "vertical_integration": "Strategy",
-    "market": "Market",
+    "spend": marked("Spend"),
+    "compute_commitment": marked("Compute commitments"),
+    "equity": marked("Equity"),
+    "infrastructure": marked("Infrastructure"),
+    "relationship": marked("Relationships"),
+    "structure": marked("Relationships"),
+    "feature_binding": marked("Products and the models they run on"),
+    "incentive_policy": marked("Sales incentives"),
+    "catalog_policy": marked("Catalog"),
+    "task_evaluation": marked("Findings per task"),
+    "strategy": marked("Strategy"),
+    "vertical_integration": marked("Strategy"),
+    "market": marked("Market"),
 }
-BOUNDS: Final = {"about": "About", "at most": "At most", "at least": "At least", "exact": "", "": ""}
+BOUNDS: Final = {
+    "about": later("About"),
+    "at most": later("At most"),
+    "at least": later("At least"),
+    "exact": "",
+    "": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +117,7 @@ def _addresses(found: Sequence[Use]) -> list[tuple[str, str]]:
 def amount_of(fact: PublicFact) -> str:
     """The amount with its bound in words; a bound is part of the figure."""
     if fact.amount is None:
-        return "Unknown" if fact.bound == "unknown" else formats.NO_VALUE
+        return _("Unknown") if fact.bound == "unknown" else formats.NO_VALUE
     amount = formats.money(
         int(fact.amount * Decimal(100)), fact.currency or "USD", 2, compact=True, trim=True
     )

@@ -14,6 +14,7 @@ from config import charts, exporting
 from config.charts import Arrow, Node, Tone
 from config.exports import Amount as Cell
 from config.exports import Column, Table
+from config.language import _, spoken
 from marketplace.models import Company, Currency, Relationship, RelationshipKind
 from marketplace.selectors.sourcing import flows as known
 from marketplace.selectors.sourcing.companies import operator
@@ -56,7 +57,9 @@ def flows(request: HttpRequest) -> HttpResponseBase:
             "us": us,
             "ties": [(tie, amount_text(tie), TONES[tie.kind]) for tie in ties],
             "picture": picture(ties, us),
-            "kinds": [(RelationshipKind(kind).label, tone) for kind, tone in TONES.items() if kind in kinds],
+            "kinds": [
+                (spoken(RelationshipKind(kind).label), tone) for kind, tone in TONES.items() if kind in kinds
+            ],
             "unknown": any(tie.amount_minor is None for tie in ties),
             "cycles": known.cycles(ties, us.pk if us is not None else None),
             "positions": [
@@ -82,7 +85,7 @@ def picture(ties: Sequence[Relationship], us: Company | None) -> SafeString:
         Arrow(
             str(tie.payer_id),
             str(tie.payee_id),
-            (tie.get_kind_display(), amount_text(tie)),
+            (spoken(tie.get_kind_display()), amount_text(tie)),
             tie.amount_minor,
             TONES[tie.kind],
         )
@@ -90,13 +93,21 @@ def picture(ties: Sequence[Relationship], us: Company | None) -> SafeString:
         if tie.payer_id in kept and tie.payee_id in kept
     ]
     said = "; ".join(
-        f"{tie.payer.name} to {tie.payee.name}, {tie.get_kind_display().lower()}, {amount_text(tie)}"
+        _("%(payer)s to %(payee)s, %(kind)s, %(amount)s")
+        % {
+            "payer": tie.payer.name,
+            "payee": tie.payee.name,
+            "kind": spoken(tie.get_kind_display()).lower(),
+            "amount": amount_text(tie),
+        }
         for tie in ties
     )
     return charts.network(
         [Node(str(pk), companies[pk].name, "accent" if pk == first else "muted") for pk in kept],
         arrows,
-        label=f"Who pays whom: {said}" if said else "Who pays whom: nothing is recorded",
+        label=_("Who pays whom: %(said)s") % {"said": said}
+        if said
+        else _("Who pays whom: nothing is recorded"),
     )
 
 
@@ -126,7 +137,7 @@ def _table(ties: Sequence[Relationship]) -> Table:
                 if tie.amount_minor is not None and currency is not None
                 else None,
                 tie.get_per_display() if tie.per else "once",
-                tie.get_status_display() if tie.status else "not stated",
+                tie.get_status_display() if tie.status else _("not stated"),
                 tie.note,
                 tie.source,
                 tie.synthetic,

@@ -21,6 +21,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.exports import Column, Table
+from config.language import _, later
 from config.refusals import Refusal
 from marketplace.models import Answer, ModelVersion, SuiteCase, TaskSuite, VotingRound
 from marketplace.selectors.evidence import source_name
@@ -111,9 +112,9 @@ def vote(request: HttpRequest, slug: str) -> HttpResponse:
     found = rounds.open_round(slug)
     if found is None:
         if request.method == "POST":
-            messages.error(request, "The round is closed: votes count no more.")
+            messages.error(request, _("The round is closed: votes count no more."))
         else:
-            messages.info(request, "No round of this suite is open.")
+            messages.info(request, _("No round of this suite is open."))
         return redirect("marketplace:suite", slug)
     if request.method == "POST":
         return _voted(request, slug, found, user)
@@ -142,10 +143,10 @@ def vote(request: HttpRequest, slug: str) -> HttpResponse:
 
 # Value, words, key, and what the button looks like.
 CHOICES: Final = (
-    (judge_services.LEFT, "A is better", "1", "primary"),
-    (judge_services.RIGHT, "B is better", "2", "primary"),
-    ("tie", "Equally good", "3", ""),
-    ("neither", "Neither will do", "4", ""),
+    (judge_services.LEFT, later("A is better"), "1", "primary"),
+    (judge_services.RIGHT, later("B is better"), "2", "primary"),
+    ("tie", later("Equally good"), "3", ""),
+    ("neither", later("Neither will do"), "4", ""),
 )
 
 
@@ -167,7 +168,7 @@ def _voted(request: HttpRequest, slug: str, found: VotingRound, user: User) -> H
         _told(request, refused)
     else:
         if not cast.new:
-            messages.info(request, "You had voted on that pair already; your first vote stands.")
+            messages.info(request, _("You had voted on that pair already; your first vote stands."))
     return redirect("marketplace:vote", slug)
 
 
@@ -192,8 +193,8 @@ def _unit(value: Decimal, top: Decimal = ONE) -> float:
 
 def span_text(low: Decimal | None, high: Decimal | None, scale: int = 1) -> str:
     if low is None or high is None:
-        return "interval not known"
-    return f"{score_text(low, scale)} to {score_text(high, scale)}"
+        return _("interval not known")
+    return _("%(low)s to %(high)s") % {"low": score_text(low, scale), "high": score_text(high, scale)}
 
 
 def score_text(value: Decimal, scale: int = 1) -> str:
@@ -227,7 +228,7 @@ def bars_of(entries: Sequence[tuple[ModelVersion, Quality]]) -> tuple[list[Bar],
             )
         n = formats.whole(found.n) if found.n else ""
         bars.append(Bar(name, version.label, score, span, bar, n))
-    return bars, f"0 to {formats.decimal(top)}" if drawn else ""
+    return bars, _("0 to %(top)s") % {"top": formats.decimal(top)} if drawn else ""
 
 
 @require_safe
@@ -253,7 +254,7 @@ def suite(request: HttpRequest, slug: str) -> HttpResponse:
         "suite": found,
         "versions": TaskSuite.objects.filter(slug=slug).order_by("-id").values_list("version", flat=True),
         "cases": [
-            {"label": f"Case {case.number}", "blocks": blocks(case.prompt)}
+            {"label": _("Case %(number)s") % {"number": case.number}, "blocks": blocks(case.prompt)}
             for case in SuiteCase.objects.filter(suite=found).order_by("number")
         ],
         "runs": [
@@ -322,7 +323,7 @@ def open_a_round(request: HttpRequest, slug: str) -> HttpResponse:
     except Refusal as refused:
         _told(request, refused)
     else:
-        messages.success(request, "The round is open: engineers can vote.")
+        messages.success(request, _("The round is open: engineers can vote."))
     return redirect("marketplace:suite", slug)
 
 
@@ -337,12 +338,12 @@ def end_a_round(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     try:
         if action == "close":
             runs = judge_services.close_round(round_id=pk, by=user, at=clock.now())
-            messages.success(request, f"Closed: {len(runs)} runs are recorded.")
+            messages.success(request, _("Closed: %(runs)s runs are recorded.") % {"runs": len(runs)})
         elif action == "call-off":
             judge_services.call_off_round(
                 round_id=pk, reason=request.POST.get("reason", ""), by=user, at=clock.now()
             )
-            messages.success(request, "Called off: its votes stay and count for nothing.")
+            messages.success(request, _("Called off: its votes stay and count for nothing."))
         else:
             raise Http404
     except Refusal as refused:
@@ -357,29 +358,39 @@ class RunForm(forms.Form):
     """The interval may stay empty for a rate."""
 
     model_version = forms.ModelChoiceField(
-        ModelVersion.objects.none(), label="Model version", empty_label="Choose one"
+        ModelVersion.objects.none(), label=later("Model version"), empty_label=later("Choose one")
     )
-    dated = forms.DateField(label="Run on", widget=forms.DateInput(attrs={"type": "date"}))
+    dated = forms.DateField(label=later("Run on"), widget=forms.DateInput(attrs={"type": "date"}))
     metric = forms.CharField(
-        max_length=60, help_text="Such as pass rate or accuracy. Rates are fractions of 0 to 1."
+        max_length=60,
+        help_text=later("Such as pass rate or accuracy. Rates are fractions of 0 to 1."),
+        label=later("Metric"),
     )
-    higher_is_better = forms.BooleanField(label="Higher is better", required=False, initial=True)
+    higher_is_better = forms.BooleanField(label=later("Higher is better"), required=False, initial=True)
     harness = forms.CharField(
-        max_length=80, help_text="What ran it, with its version. Another harness is another ranking."
+        max_length=80,
+        help_text=later("What ran it, with its version. Another harness is another ranking."),
+        label=later("Harness"),
     )
-    sample_size = forms.IntegerField(label="Cases", min_value=1, max_value=100_000_000)
-    score = forms.DecimalField(max_digits=14, decimal_places=4)
+    sample_size = forms.IntegerField(label=later("Cases"), min_value=1, max_value=100_000_000)
+    score = forms.DecimalField(max_digits=14, decimal_places=4, label=later("Score"))
     interval_low = forms.DecimalField(
-        label="Interval from",
+        label=later("Interval from"),
         max_digits=14,
         decimal_places=4,
         required=False,
-        help_text="95 %. Of a rate it is worked out from the number of cases where you leave it empty.",
+        help_text=later(
+            "95 %. Of a rate it is worked out from the number of cases where you leave it empty."
+        ),
     )
-    interval_high = forms.DecimalField(label="Interval to", max_digits=14, decimal_places=4, required=False)
-    cost_usd = forms.DecimalField(label="Cost in USD", max_digits=12, decimal_places=4, required=False)
-    latency_s = forms.DecimalField(label="Seconds a case", max_digits=10, decimal_places=2, required=False)
-    evaluator = forms.CharField(max_length=120, help_text="Who ran it.")
+    interval_high = forms.DecimalField(
+        label=later("Interval to"), max_digits=14, decimal_places=4, required=False
+    )
+    cost_usd = forms.DecimalField(label=later("Cost in USD"), max_digits=12, decimal_places=4, required=False)
+    latency_s = forms.DecimalField(
+        label=later("Seconds a case"), max_digits=10, decimal_places=2, required=False
+    )
+    evaluator = forms.CharField(max_length=120, help_text=later("Who ran it."), label=later("Evaluator"))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -424,7 +435,11 @@ def new_run(request: HttpRequest, slug: str) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
         else:
-            messages.success(request, f"Recorded: {version.model.name}, {score_text(run.score)}.")
+            messages.success(
+                request,
+                _("Recorded: %(model_name)s, %(score)s.")
+                % {"model_name": version.model.name, "score": score_text(run.score)},
+            )
             return redirect("marketplace:suite", slug)
     return render(
         request,

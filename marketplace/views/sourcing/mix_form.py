@@ -7,7 +7,9 @@ from typing import Any, Final
 from django import forms
 from django.http import QueryDict
 
+from config import formats
 from config.formats import day as day_text
+from config.language import _, later, spoken_choices
 from config.refusals import Refusal, Stale
 from marketplace.models import (
     BindingRole,
@@ -46,7 +48,7 @@ class ShareField(forms.CharField):
 
     def __init__(self) -> None:
         super().__init__(
-            label="Share",
+            label=later("Share"),
             required=False,
             max_length=12,
             widget=forms.TextInput(attrs={"inputmode": "decimal", "autocomplete": "off"}),
@@ -57,13 +59,15 @@ class ShareField(forms.CharField):
         if not text:
             return None
         try:
-            percent = Decimal(text)
-        except InvalidOperation:
+            percent = Decimal(formats.typed(text, most=100))
+        except (InvalidOperation, formats.Unreadable):
             percent = Decimal("NaN")
         ppm = percent * 10_000 if percent.is_finite() and abs(percent) < 10_000 else None
         if ppm is None or not 0 <= ppm <= ONE or ppm != int(ppm):
             raise forms.ValidationError(
-                "Enter a number from 0 to 100, with at most four decimals; or nothing where it is not stated."
+                _(
+                    "Enter a number from 0 to 100, with at most four decimals; or nothing where it is not stated."
+                )
             )
         return int(ppm)
 
@@ -99,17 +103,21 @@ class RowForm(forms.Form):
     use_required_attribute = False
 
     model = forms.CharField(
-        label="Model",
+        label=later("Model"),
         required=False,
         max_length=220,
         widget=forms.TextInput(attrs={"list": "versions", "autocomplete": "off"}),
     )
-    role = forms.ChoiceField(label="Role", choices=BindingRole.choices, initial=BindingRole.SELECTABLE)
+    role = forms.ChoiceField(
+        label=later("Role"), choices=spoken_choices(BindingRole.choices), initial=BindingRole.SELECTABLE
+    )
     share = ShareField()
-    plan = forms.TypedChoiceField(label="Bought as", required=False, coerce=int, empty_value=None)
-    evidence = forms.ChoiceField(label="Justified by", required=False)
-    fact = forms.TypedChoiceField(label="Public statement", required=False, coerce=int, empty_value=None)
-    assumed = forms.BooleanField(label="Version, share or day is assumed", required=False)
+    plan = forms.TypedChoiceField(label=later("Bought as"), required=False, coerce=int, empty_value=None)
+    evidence = forms.ChoiceField(label=later("Justified by"), required=False)
+    fact = forms.TypedChoiceField(
+        label=later("Public statement"), required=False, coerce=int, empty_value=None
+    )
+    assumed = forms.BooleanField(label=later("Version, share or day is assumed"), required=False)
 
     def __init__(self, *args: Any, versions: Versions, **options: Any) -> None:
         super().__init__(*args, **options)
@@ -123,16 +131,16 @@ class RowForm(forms.Form):
         self, plans: list[tuple[int, str]], evidence: list[tuple[str, str]], facts: list[tuple[int, str]]
     ) -> None:
         """What may be chosen for this row's model."""
-        self.fields["plan"].choices = [("", "The first plan by tokens with a price"), *plans]  # type: ignore[attr-defined]
-        self.fields["evidence"].choices = [("", "Nothing yet"), *evidence]  # type: ignore[attr-defined]
-        self.fields["fact"].choices = [("", "None"), *facts]  # type: ignore[attr-defined]
+        self.fields["plan"].choices = [("", _("The first plan by tokens with a price")), *plans]  # type: ignore[attr-defined]
+        self.fields["evidence"].choices = [("", _("Nothing yet")), *evidence]  # type: ignore[attr-defined]
+        self.fields["fact"].choices = [("", _("None")), *facts]  # type: ignore[attr-defined]
 
     def clean_model(self) -> str:
         text: str = self.cleaned_data["model"]
         if not text.strip() and not self.is_blank:
-            raise forms.ValidationError("Say whose share this is, or take the share away.")
+            raise forms.ValidationError(_("Say whose share this is, or take the share away."))
         if text.strip() and self.version is None:
-            raise forms.ValidationError("There is no such model: choose one from the list.")
+            raise forms.ValidationError(_("There is no such model: choose one from the list."))
         return text
 
     @property
@@ -184,21 +192,28 @@ class MixForm(forms.Form):
     use_required_attribute = False
 
     from_day = forms.DateField(
-        label="From",
-        help_text="The first day of this mix. It may lie ahead, or in the past where history was stated wrongly.",
-        error_messages={"required": "Say from when on.", "invalid": "Enter a day, such as 2026-08-14."},
+        label=later("From"),
+        help_text=later(
+            "The first day of this mix. It may lie ahead, or in the past where history was stated wrongly."
+        ),
+        error_messages={
+            "required": later("Say from when on."),
+            "invalid": later("Enter a day, such as 2026-08-14."),
+        },
         widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
     )
     reason = forms.CharField(
         max_length=LONGEST_REASON,
-        help_text="It stands beside the mix for everybody who works here.",
-        error_messages={"required": "Say why: it stands beside the mix."},
+        help_text=later("It stands beside the mix for everybody who works here."),
+        error_messages={"required": later("Say why: it stands beside the mix.")},
         widget=forms.Textarea(attrs={"rows": 2}),
+        label=later("Reason"),
     )
     source = forms.CharField(
         max_length=LONGEST_SOURCE,
         required=False,
-        help_text="Where it is known from, if somebody published it.",
+        help_text=later("Where it is known from, if somebody published it."),
+        label=later("Source"),
     )
     seen = forms.IntegerField(widget=forms.HiddenInput, min_value=0)
 
@@ -279,7 +294,7 @@ class MixForm(forms.Form):
     def clean_from_day(self) -> date:
         day: date = self.cleaned_data["from_day"]
         if not self._today.year - 20 <= day.year <= self._today.year + 10:
-            raise forms.ValidationError("That day is too far away: check the year.")
+            raise forms.ValidationError(_("That day is too far away: check the year."))
         return day
 
     def is_valid(self) -> bool:
@@ -289,9 +304,20 @@ class MixForm(forms.Form):
         return [mixed for row in self.rows if (mixed := row.row) is not None]
 
     def settle(self) -> None:
-        """Before it is shown: each row is checked, and its first fields are not called optional, though a blank row is."""
+        """Before it is shown: each row is checked, and its first fields are not called optional, though a blank row is.
+
+        Where it does not say any more which mix it was made over, whoever sends it is told, and decides over what is there now.
+        """
+        if self.is_bound and "seen" in self.errors:
+            self.add_error(
+                None,
+                _(
+                    "This page no longer says which mix it was made over. Look at the mix again, then state it."
+                ),
+            )
+            self._see_anew()
         for row in self.rows:
-            _ = row.errors
+            _rest = row.errors
             for name in ("model", "share"):
                 row.fields[name].required = True
 
@@ -307,10 +333,13 @@ class MixForm(forms.Form):
                     path[0] if len(path) == 1 and path[0] in self.fields else None, problem.message
                 )
         if isinstance(refused, Stale):
-            data = QueryDict(mutable=True)
-            data.update(self.data)
-            data["seen"] = str(last_stated(self._feature.pk))
-            self.data = data
+            self._see_anew()
+
+    def _see_anew(self) -> None:
+        data = QueryDict(mutable=True)
+        data.update(self.data)
+        data["seen"] = str(last_stated(self._feature.pk))
+        self.data = data
 
     def total(self) -> dict[str, Any]:
         """What the shares written so far come to: sum, and in words what is missing, with its tone and icon."""
@@ -329,15 +358,15 @@ class MixForm(forms.Form):
                 is_open = is_open or share is None
         left = share_text(ONE - known) if known <= ONE else ""
         if wrong:
-            text, tone, icon = "A share cannot be read", "bad", "circle-x"
+            text, tone, icon = _("A share cannot be read"), "bad", "circle-x"
         elif known > ONE:
-            text, tone, icon = f"{share_text(known - ONE)} too much", "bad", "circle-x"
+            text, tone, icon = _("%(known)s too much") % {"known": share_text(known - ONE)}, "bad", "circle-x"
         elif known == ONE:
-            text, tone, icon = "Adds up", "good", "circle-check"
+            text, tone, icon = _("Adds up"), "good", "circle-check"
         elif is_open:
-            text, tone, icon = f"{left} not stated", "muted", "circle-question-mark"
+            text, tone, icon = _("%(left)s not stated") % {"left": left}, "muted", "circle-question-mark"
         else:
-            text, tone, icon = f"{left} missing", "warn", "triangle-alert"
+            text, tone, icon = _("%(left)s missing") % {"left": left}, "warn", "triangle-alert"
         return {"sum": share_text(known), "text": text, "tone": tone, "icon": icon}
 
 

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_safe
 
 from config import clock, formats
 from config.charts import Tone
+from config.language import _, later, ngettext
 from marketplace.selectors.sourcing import commitments, leverage, spend
 from marketplace.selectors.sourcing.concentration import ONE, Basis
 from marketplace.selectors.sourcing.costing import USD
@@ -20,17 +21,18 @@ from marketplace.selectors.sourcing.flows import amount_text
 from marketplace.selectors.sourcing.outlook import Coming, Task
 from marketplace.selectors.sourcing.summary import Summary
 from marketplace.views.sourcing.concentration import card, day_of, reader
+from marketplace.views.sourcing.plans import said_plan
 
 MOST_TASKS: Final = 8
 MOST_COMING: Final = 8
 MOST_SUPPLIERS: Final = 8
 KINDS: Final[dict[str, tuple[str, Tone]]] = {
-    "notice": ("Notice", "warn"),
-    "renewal": ("Renewal", "accent"),
-    "agreement ends": ("Agreement", "accent"),
-    "retirement": ("Retirement", "bad"),
-    "commitment ends": ("Commitment", "muted"),
-    "plan ends": ("Plan", "muted"),
+    "notice": (later("Notice"), "warn"),
+    "renewal": (later("Renewal"), "accent"),
+    "agreement ends": (later("Agreement"), "accent"),
+    "retirement": (later("Retirement"), "bad"),
+    "commitment ends": (later("Commitment"), "muted"),
+    "plan ends": (later("Plan"), "muted"),
 }
 
 
@@ -47,7 +49,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         {
             "on": on,
             "today": clock.today(),
-            "last_month": f"{exposure.months[-1]:%b %Y}",
+            "last_month": formats.month(exposure.months[-1]),
             "kpis": kpis(found),
             "index": card(exposure, Basis.SPEND),
             "tasks": [_task(task) for task in found.tasks[:MOST_TASKS]],
@@ -68,7 +70,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 def money(minor: int | None) -> str:
-    return formats.money(minor, USD, 2, compact=True) if minor is not None else "Unknown"
+    return formats.money(minor, USD, 2, compact=True) if minor is not None else _("Unknown")
 
 
 def percent(part: int, whole: int) -> str:
@@ -77,8 +79,8 @@ def percent(part: int, whole: int) -> str:
 
 def in_days(days: int) -> str:
     if days == 0:
-        return "today"
-    return f"in {formats.whole(days)} day{'' if days == 1 else 's'}"
+        return _("today")
+    return ngettext("in %(count)s day", "in %(count)s days", days) % {"count": formats.whole(days)}
 
 
 # --- the figures --------------------------------------------------------------------------------------------------
@@ -91,10 +93,18 @@ def kpis(found: Summary) -> list[dict[str, Any]]:
         _sole(found),
         _switchable(found),
         _next(
-            found, "notice", "Next notice deadline", "No notice deadline is stated", "marketplace:companies"
+            found,
+            "notice",
+            _("Next notice deadline"),
+            _("No notice deadline is stated"),
+            "marketplace:companies",
         ),
         _next(
-            found, "retirement", "Next retirement that hits", "Nothing bound retires", "marketplace:products"
+            found,
+            "retirement",
+            _("Next retirement that hits"),
+            _("Nothing bound retires"),
+            "marketplace:products",
         ),
         *_shortfalls(found),
     ]
@@ -120,21 +130,17 @@ def _run_rate(found: Summary) -> dict[str, Any]:
     for rate in planned[:1]:
         plan = rate.plan.plan if rate.plan is not None else None
         if plan is not None and rate.annual is not None:
-            note = f"{rate.supplier.name} {money(rate.annual)} of {said_plan(plan)}"
+            note = _("%(supplier_name)s %(annual)s of %(plan)s") % {
+                "supplier_name": rate.supplier.name,
+                "annual": money(rate.annual),
+                "plan": said_plan(plan),
+            }
     return _kpi(
-        "Run-rate a year",
+        _("Run-rate a year"),
         money(found.run_rate),
-        f"{found.exposure.months[-1]:%b %Y} × 12, all suppliers",
+        _("%(months)s × 12, all suppliers") % {"months": formats.month(found.exposure.months[-1])},
         reverse("marketplace:spend"),
-        note=note or "No plan of spend in effect",
-    )
-
-
-def said_plan(plan: Any) -> str:
-    """A plan of spend with its bound: "about $500M"."""
-    bound = {"about": "about ", "at most": "at most ", "at least": "at least "}.get(plan.bound, "")
-    return bound + formats.money(
-        plan.amount_minor, plan.currency.code, plan.currency.exponent, compact=True, trim=True
+        note=note or _("No plan of spend in effect"),
     )
 
 
@@ -142,31 +148,34 @@ def _sole(found: Summary) -> dict[str, Any]:
     sole, exposure = found.exposure.sole, found.exposure
     others = [each for each in sole if not exposure.suppliers[each.carriers[0]].own]
     return _kpi(
-        "Sole-sourced features",
-        f"{formats.whole(len(sole))} of {formats.whole(len(exposure.sourcing))}",
-        f"{formats.whole(len(others))} on another supplier's models",
+        _("Sole-sourced features"),
+        _("%(sole)s of %(sourcing)s")
+        % {"sole": formats.whole(len(sole)), "sourcing": formats.whole(len(exposure.sourcing))},
+        _("%(others)s on another supplier's models") % {"others": formats.whole(len(others))},
         f"{reverse('marketplace:concentration')}#features",
-        note="No traffic, reserve or qualified alternative elsewhere",
+        note=_("No traffic, reserve or qualified alternative elsewhere"),
         tone="warn" if others else "good",
-        word="Exposed" if others else "None exposed",
+        word=_("Exposed") if others else _("None exposed"),
     )
 
 
 def _switchable(found: Summary) -> dict[str, Any]:
     switchable, spent = found.switchable
     return _kpi(
-        "Switchable spend",
-        percent(switchable, spent) if spent else "Unknown",
-        f"{money(switchable)} of {money(spent)}" if spent else "Nothing spent with others",
+        _("Switchable spend"),
+        percent(switchable, spent) if spent else _("Unknown"),
+        _("%(switchable)s of %(spent)s") % {"switchable": money(switchable), "spent": money(spent)}
+        if spent
+        else _("Nothing spent with others"),
         reverse("marketplace:leverage"),
-        note="Of twelve months, what another supplier's model could take over today",
+        note=_("Of twelve months, what another supplier's model could take over today"),
     )
 
 
 def _next(found: Summary, kind: str, label: str, none: str, page: str) -> dict[str, Any]:
     coming = found.next(kind)
     if coming is None:
-        return _kpi(label, "None", none, reverse(page), note="Within two years")
+        return _kpi(label, _("None"), none, reverse(page), note=_("Within two years"))
     near = coming.near(found.on)
     return _kpi(
         label,
@@ -177,7 +186,7 @@ def _next(found: Summary, kind: str, label: str, none: str, page: str) -> dict[s
             part for part in (f"{in_days(coming.days(found.on)).capitalize()}.", coming.caveat) if part
         ),
         tone="warn" if near else "muted",
-        word="Near" if near else "",
+        word=_("Near") if near else "",
     )
 
 
@@ -185,18 +194,19 @@ def _shortfalls(found: Summary) -> list[dict[str, Any]]:
     """Of the largest commitment; the others stand in the table."""
     page = reverse("marketplace:commitments")
     if not found.standings:
-        return [_kpi("Commitment shortfall", "None", "No compute commitment in force", page)]
+        return [_kpi(_("Commitment shortfall"), _("None"), _("No compute commitment in force"), page)]
     first = max(found.standings, key=lambda each: each.total.low or each.total.high or 0)
     row = standing(first)
     return [
         _kpi(
-            "Commitment shortfall",
+            _("Commitment shortfall"),
             row["shortfall"].capitalize() if row["shortfall"].startswith("unknown") else row["shortfall"],
-            f"{row['payer']} to {row['payee']}, {row['amount']}",
+            _("%(payer)s to %(payee)s, %(amount)s")
+            % {"payer": row["payer"], "payee": row["payee"], "amount": row["amount"]},
             row["url"],
             note=row["term"],
             tone="warn" if row["short"] else "muted",
-            word="Behind" if row["short"] else "",
+            word=_("Behind") if row["short"] else "",
         )
     ]
 
@@ -238,7 +248,7 @@ def supplier(rate: spend.RunRate, exposure: Any) -> dict[str, Any]:
         "trailing": money(rate.annual_trailing),
         "share": formats.percent(last.share(rate.supplier.pk), ONE)
         if last is not None and rate.last_minor is not None
-        else "Unknown",
+        else _("Unknown"),
         "plan": said_plan(plan.plan) if plan is not None else "",
         "until": plan.plan.effective.upper - timedelta(days=1) if plan is not None else None,
         "spent": money(plan.spent) if plan is not None else "",
@@ -246,7 +256,9 @@ def supplier(rate: spend.RunRate, exposure: Any) -> dict[str, Any]:
         "over": _over(plan) if plan is not None else "",
         "tone": _tone(plan) if plan is not None else "muted",
         "landing": money(landing[1]) if landing is not None else "",
-        "range": f"{money(landing[0])} to {money(landing[2])}" if landing is not None else "",
+        "range": _("%(low)s to %(high)s") % {"low": money(landing[0]), "high": money(landing[2])}
+        if landing is not None
+        else "",
         "why_none": plan.why_none if plan is not None else "",
         "unpriced": rate.unpriced,
     }
@@ -256,7 +268,7 @@ def _over(plan: spend.Standing) -> str:
     """How far what was spent is from the plan's part."""
     if plan.over is None or not plan.to_date:
         return ""
-    return f"{formats.percent(plan.over, plan.to_date, 0, signed=True)} of plan to date"
+    return _("%(over)s of plan to date") % {"over": formats.percent(plan.over, plan.to_date, 0, signed=True)}
 
 
 def _tone(plan: spend.Standing) -> Tone:
@@ -271,15 +283,21 @@ def standing(each: commitments.Standing) -> dict[str, Any]:
     tie, pace = each.relationship, each.pace
     code, exponent = (tie.currency.code, tie.currency.exponent) if tie.currency is not None else (USD, 2)
     if each.term is None:
-        term = "Term unknown until somebody states an assumption"
+        term = _("Term unknown until somebody states an assumption")
     else:
-        term = f"{formats.day(each.term.start)} to {formats.day(each.term.end)}, term {each.term.basis}"
+        term = _("%(start)s to %(end)s, term %(basis)s") % {
+            "start": formats.day(each.term.start),
+            "end": formats.day(each.term.end),
+            "basis": each.term.basis,
+        }
     short = pace is not None and pace.shortfall.low is not None and pace.shortfall.low > 0
     return {
         "payer": tie.payer.name,
         "payee": tie.payee.name,
         "amount": amount_text(tie),
-        "drawn": formats.money(each.drawn, code, exponent, compact=True) if each.months else "nothing billed",
+        "drawn": formats.money(each.drawn, code, exponent, compact=True)
+        if each.months
+        else _("nothing billed"),
         "share": formats.percent(each.drawn, each.total.high)
         if each.months and each.total.high
         else formats.NO_VALUE,
@@ -294,17 +312,21 @@ def standing(each: commitments.Standing) -> dict[str, Any]:
 
 def _against_pace(pace: commitments.Pace | None, code: str, exponent: int) -> str:
     if pace is None:
-        return "unknown without a term"
+        return _("unknown without a term")
     behind = pace.behind
     if behind.high is not None and behind.high <= 0:
-        return f"{(-behind).text(code, exponent)} ahead"
-    return f"{behind.text(code, exponent)} behind" if (behind.low or 0) >= 0 else behind.text(code, exponent)
+        return _("%(code)s ahead") % {"code": (-behind).text(code, exponent)}
+    return (
+        _("%(code)s behind") % {"code": behind.text(code, exponent)}
+        if (behind.low or 0) >= 0
+        else behind.text(code, exponent)
+    )
 
 
 def _shortfall(pace: commitments.Pace | None, code: str, exponent: int) -> str:
     if pace is None:
         return "unknown"
-    return "none expected" if pace.shortfall.high == 0 else pace.shortfall.text(code, exponent)
+    return _("none expected") if pace.shortfall.high == 0 else pace.shortfall.text(code, exponent)
 
 
 def sheet_row(each: leverage.Supplier) -> dict[str, Any]:
@@ -322,7 +344,7 @@ def sheet_row(each: leverage.Supplier) -> dict[str, Any]:
         "price": (
             formats.percent(ratio.numerator, ratio.denominator, 0, signed=True)
             if ratio is not None
-            else "nothing to compare"
+            else _("nothing to compare")
         ),
         "cheaper": ratio is not None and ratio < 0,
         "notice": _notice(notice),
@@ -334,7 +356,7 @@ def sheet_row(each: leverage.Supplier) -> dict[str, Any]:
 
 def _notice(notice: leverage.Notice | None) -> str:
     if notice is None:
-        return "no agreement known"
+        return _("no agreement known")
     if notice.days is None:
-        return "not stated"
-    return in_days(notice.days) if notice.days >= 0 else f"passed {formats.day(notice.by)}"
+        return _("not stated")
+    return in_days(notice.days) if notice.days >= 0 else _("passed %(by)s") % {"by": formats.day(notice.by)}

@@ -16,9 +16,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import charts, clock, exporting
+from config import charts, clock, exporting, formats
 from config.charts import Held, Share, Tone
 from config.formats import day as day_text
+from config.language import _, later
 from config.refusals import Refusal
 from marketplace.importers.products import Documented, documentation
 from marketplace.models import Binding, BindingRole, Feature, Offering, Product, PublicFact, Publisher
@@ -35,7 +36,12 @@ ONE: Final = 1_000_000
 TONES: Final[tuple[Tone, ...]] = ("c1", "c2", "c3", "c4", "c5")
 SOON: Final = timedelta(days=180)
 FARTHEST: Final = timedelta(days=730)  # a chart reaches no further behind the last mix
-SURFACES: Final = {"chat": "Chat", "cli": "Command line", "cloud_agent": "Cloud agent", "app": "App"}
+SURFACES: Final = {
+    "chat": later("Chat"),
+    "cli": later("Command line"),
+    "cloud_agent": later("Cloud agent"),
+    "app": later("App"),
+}
 
 
 def _reader(request: HtmxRequest) -> User:
@@ -117,8 +123,8 @@ def mix_bar(mix: Mix, colours: Palette, name: str) -> SafeString:
         for b in mix.bindings
         if b.share_ppm
     ]
-    open_part = [Share("Not stated", ONE - mix.known_ppm, "muted")] if mix.known_ppm < ONE else []
-    return charts.share_bar([*stated, *open_part], label=f"What {name} runs on")
+    open_part = [Share(_("Not stated"), ONE - mix.known_ppm, "muted")] if mix.known_ppm < ONE else []
+    return charts.share_bar([*stated, *open_part], label=_("What %(name)s runs on") % {"name": name})
 
 
 def _models(mix: Mix, colours: Palette) -> list[tuple[str, str, Tone]]:
@@ -132,16 +138,16 @@ def _models(mix: Mix, colours: Palette) -> list[tuple[str, str, Tone]]:
 def said(binding: Binding) -> str:
     """The share in words: a fallback has none, an unknown one says so."""
     if binding.role == BindingRole.FALLBACK:
-        return "fallback"
-    return "not stated" if binding.share_ppm is None else share_text(binding.share_ppm)
+        return _("fallback")
+    return _("not stated") if binding.share_ppm is None else share_text(binding.share_ppm)
 
 
 def gap(mix: Mix) -> str:
     if not mix.is_open:
         return ""
     if mix.known_ppm == 0:
-        return "How the traffic divides is not stated"
-    return f"{share_text(ONE - mix.known_ppm)} of the traffic is not stated"
+        return _("How the traffic divides is not stated")
+    return _("%(ONE)s of the traffic is not stated") % {"ONE": share_text(ONE - mix.known_ppm)}
 
 
 # --- pages ------------------------------------------------------------------------------------------------
@@ -150,7 +156,7 @@ def gap(mix: Mix) -> str:
 @require_safe
 @login_required
 def products(request: HtmxRequest) -> HttpResponseBase:
-    """7 queries, whatever the number of products and features."""
+    """8 queries, whatever the number of products and features."""
     user, on = _reader(request), day_asked(request)
     if form := exporting.asked(request):
         return exporting.answer(
@@ -178,6 +184,7 @@ def products(request: HtmxRequest) -> HttpResponseBase:
             "makers": len({pk for each in shown for pk in each.supplier_ids}),
             "sole": sum(line.is_sole for line in bound),
             **_moving(moves, on),
+            "ended": Product.objects.filter(ends_on__lte=on).order_by("position", "name"),
             "leads": _leads(user),
         },
     )
@@ -209,7 +216,7 @@ def _soonest(lines: Sequence[Line]) -> list[MustMove]:
 @require_safe
 @login_required
 def product(request: HtmxRequest, slug: str) -> HttpResponseBase:
-    """11 queries, whatever the number of features and mixes."""
+    """12 queries, whatever the number of features and mixes."""
     user, on = _reader(request), day_asked(request)
     found = get_object_or_404(Product, slug=slug)
     if form := exporting.asked(request):
@@ -229,6 +236,8 @@ def product(request: HtmxRequest, slug: str) -> HttpResponseBase:
             "legend": colours.legend(shown.supplier_ids),
             **_moving(moves, on),
             "makers": len(shown.supplier_ids),
+            "ended": Feature.objects.filter(product=found, ends_on__lte=on).order_by("position", "name"),
+            "leads": _leads(user),
             "facts": PublicFact.objects.filter(
                 bindings__feature__product=found, bindings__superseded_at=None
             ).distinct(),
@@ -255,7 +264,7 @@ def _documented(product: Product) -> dict[str, Any]:
 def _surfaces(each: Documented) -> str:
     """Where the automatic selection may choose it; nothing where that is not stated."""
     chosen = [SURFACES[name] for name, may in each.automatic.items() if may]
-    return ", ".join(chosen) if each.automatic else ""
+    return ", ".join(map(str, chosen)) if each.automatic else ""
 
 
 @require_safe
@@ -339,17 +348,19 @@ def _offerings_by_version(user: User, rows: Sequence[Binding]) -> dict[int, Offe
 
 def _asks(found: Feature) -> list[tuple[str, str]]:
     return [
-        ("Task", found.task_area.name),
+        (_("Task"), found.task_area.name),
         (
-            "Context",
-            f"At least {found.min_context:,} tokens" if found.min_context is not None else "Any length",
+            _("Context"),
+            _("At least %(min_context)s tokens") % {"min_context": formats.whole(found.min_context)}
+            if found.min_context is not None
+            else _("Any length"),
         ),
-        ("Takes in", ", ".join(found.modalities_in).capitalize() or "Anything"),
-        ("Gives out", ", ".join(found.modalities_out).capitalize() or "Anything"),
+        (_("Takes in"), ", ".join(found.modalities_in).capitalize() or _("Anything")),
+        (_("Gives out"), ", ".join(found.modalities_out).capitalize() or _("Anything")),
         (
-            "Data processed",
-            {"eu": "In the European Union", "us": "In the United States"}.get(
-                found.zone, found.zone or "Anywhere"
+            _("Data processed"),
+            {"eu": _("In the European Union"), "us": _("In the United States")}.get(
+                found.zone, found.zone or _("Anywhere")
             ),
         ),
     ]
@@ -382,10 +393,11 @@ def _chart(found: Feature, stated: Sequence[Mix], colours: Palette, on: date) ->
         series,
         length=length,
         now=min(max((on - first).days, 0), length),
-        label=f"Share of {found.name} by maker over time, in per cent; the table says the same",
-        ticks=[((d - first).days, f"{d:%b %Y}") for d in _quarters(first, last)],
+        label=_("Share of %(found_name)s by maker over time, in per cent; the table says the same")
+        % {"found_name": found.name},
+        ticks=[((d - first).days, formats.month(d)) for d in _quarters(first, last)],
         top=100,
-        write=lambda value: f"{value:.0f}%",
+        write=lambda value: formats.percent(round(value), 100, 0),
     )
 
 
@@ -409,13 +421,15 @@ def _twin(stated: Sequence[Mix], colours: Palette) -> SafeString | str:
         return ""
     makers = [pk for pk in colours.names if any(pk in mix.supplier_ids for mix in stated)]
     return charts.table_twin(
-        "Shares by maker",
-        ["From", *[colours.names[pk] for pk in makers]],
+        _("Shares by maker"),
+        [_("From"), *[colours.names[pk] for pk in makers]],
         (
             [
                 day_text(mix.start),
                 *(
-                    "not stated" if mix.is_open and pk in mix.supplier_ids else share_text(_share_of(mix, pk))
+                    _("not stated")
+                    if mix.is_open and pk in mix.supplier_ids
+                    else share_text(_share_of(mix, pk))
                     for pk in makers
                 ),
             ]
@@ -487,6 +501,7 @@ def _said(request: HtmxRequest, user: User, found: Feature, form: MixForm) -> bo
         return False
     messages.success(
         request,
-        f"{found.name} runs on this mix from {day_text(form.cleaned_data['from_day'])} on. What held before is kept below.",
+        _("%(found_name)s runs on this mix from %(cleaned_data)s on. What held before is kept below.")
+        % {"found_name": found.name, "cleaned_data": day_text(form.cleaned_data["from_day"])},
     )
     return True

@@ -12,7 +12,8 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock
+from config import clock, formats
+from config.language import _
 from config.months import add_months
 from config.refusals import Refusal
 from marketplace.models import Relationship, RelationshipKind
@@ -165,10 +166,10 @@ def new(request: HttpRequest) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
         else:
-            messages.success(request, "It is recorded.")
+            messages.success(request, _("It is recorded."))
             return redirect("marketplace:relationship", made.pk)
     return form_page(
-        request, form, title="Record a relationship", back=reverse("marketplace:companies"), rows=ROWS
+        request, form, title=_("Record a relationship"), back=reverse("marketplace:companies"), rows=ROWS
     )
 
 
@@ -178,7 +179,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
     user = leader(request)
     old = _row(pk)
     if old.superseded_at is not None:
-        messages.error(request, "Another statement has taken its place: correct that one.")
+        messages.error(request, _("Another statement has taken its place: correct that one."))
         return redirect("marketplace:relationship", old.pk)
     form = RelationshipForm(
         request.POST if request.method == "POST" else None, correcting=True, initial=initial_of(old)
@@ -195,12 +196,12 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
         except Refusal as refused:
             form.refuse(refused)
         else:
-            messages.success(request, "It is corrected; what was stated before stays in its history.")
+            messages.success(request, _("It is corrected; what was stated before stays in its history."))
             return redirect("marketplace:relationship", made.pk)
     return form_page(
         request,
         form,
-        title="Correct a relationship",
+        title=_("Correct a relationship"),
         back=reverse("marketplace:relationship", args=[old.pk]),
         rows=ROWS,
     )
@@ -219,16 +220,16 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
         try:
             if action == "end":
                 ended = service.end_relationship(ends_on=given["ends_on"], reason=given["reason"], **more)
-                messages.success(request, "It has an end now.")
+                messages.success(request, _("It has an end now."))
                 return redirect("marketplace:relationship", ended.pk)
             if action == "assume":
                 service.state_term_assumption(
                     starts_on=given["starts_on"], ends_on=given["ends_on"], reason=given["reason"], **more
                 )
-                messages.success(request, "The term is assumed; every figure that rests on it says so.")
+                messages.success(request, _("The term is assumed; every figure that rests on it says so."))
             elif action == "withdraw":
                 service.withdraw_term_assumption(reason=given["reason"], **more)
-                messages.success(request, "The term is unknown again.")
+                messages.success(request, _("The term is unknown again."))
             elif isinstance(form, DrawForm):
                 service.record_draw(
                     month=given["month"],
@@ -237,7 +238,9 @@ def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
                     replacing=given["replacing"],
                     **more,
                 )
-                messages.success(request, f"{given['month']:%B %Y} is recorded.")
+                messages.success(
+                    request, _("%(given)s is recorded.") % {"given": formats.month_long(given["month"])}
+                )
         except Refusal as refused:
             form.refuse(refused)
         else:

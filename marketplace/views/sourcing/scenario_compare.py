@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, Final
 
-from config import charts
+from config import charts, formats
 from config.charts import Held, Tone
 from config.exports import Column, Table
 from config.formats import NO_VALUE, day, money, percent, rounded, whole
+from config.language import _, spoken
 from marketplace.models import Scenario
 from marketplace.selectors.sourcing.scenario import Outcome
 from marketplace.selectors.sourcing.scenario_mix import ONE
@@ -42,12 +43,12 @@ class Group:
 def compared(pairs: Sequence[Pair]) -> dict[str, Any]:
     """What the page and its file need. No query."""
     groups = [
-        Group("What it asks", _asked(pairs)),
-        Group("Cost", _cost(pairs)),
-        Group("Spend by supplier, after", _suppliers(pairs)),
-        Group("Quality by task", _quality(pairs)),
-        Group("Commitments and credit", _plans(pairs)),
-        Group("Promotion", _promotion(pairs)),
+        Group(_("What it asks"), _asked(pairs)),
+        Group(_("Cost"), _cost(pairs)),
+        Group(_("Spend by supplier, after"), _suppliers(pairs)),
+        Group(_("Quality by task"), _quality(pairs)),
+        Group(_("Commitments and credit"), _plans(pairs)),
+        Group(_("Promotion"), _promotion(pairs)),
     ]
     groups = [group for group in groups if group.rows]
     months = {(o.facts.months[0].start, len(o.facts.months)) for _s, o in pairs}
@@ -63,12 +64,16 @@ def compared(pairs: Sequence[Pair]) -> dict[str, Any]:
 
 def _asked(pairs: Sequence[Pair]) -> list[Row]:
     return [
-        Row("From", [Cell(day(s.starts_on)) for s, _o in pairs]),
-        Row("Months", [Cell(whole(len(o.facts.months))) for _s, o in pairs]),
+        Row(_("From"), [Cell(day(s.starts_on)) for s, _o in pairs]),
+        Row(_("Months"), [Cell(whole(len(o.facts.months))) for _s, o in pairs]),
         Row(
-            "Moves",
+            _("Growth a year"),
+            [Cell(percent(s.growth_ppm, ONE, signed=bool(s.growth_ppm))) for s, _o in pairs],
+        ),
+        Row(
+            _("Moves"),
             [
-                Cell("; ".join(in_words(m) for m in moves_of(s)) or "Nothing yet", prose=True)
+                Cell("; ".join(in_words(m) for m in moves_of(s)) or _("Nothing yet"), prose=True)
                 for s, _o in pairs
             ],
         ),
@@ -80,27 +85,29 @@ def _cost(pairs: Sequence[Pair]) -> list[Row]:
         return money(rounded(Fraction(total, len(o.facts.months))), compact=True, signed=signed)
 
     return [
-        Row("Before", [Cell(money(o.before.total, compact=True)) for _s, o in pairs]),
-        Row("After", [Cell(money(o.after.total, compact=True)) for _s, o in pairs]),
+        Row(_("Before"), [Cell(money(o.before.total, compact=True)) for _s, o in pairs]),
+        Row(_("After"), [Cell(money(o.after.total, compact=True)) for _s, o in pairs]),
         Row(
-            "Difference",
+            _("Difference"),
             [
                 Cell(
                     money(o.difference, compact=True, signed=True),
-                    f"without {len(o.left_out)} that cannot be compared" if o.left_out else "",
+                    _("without %(left_out)s that cannot be compared") % {"left_out": len(o.left_out)}
+                    if o.left_out
+                    else "",
                     "good" if o.difference < 0 else "warn" if o.difference > 0 else "muted",
                 )
                 for _s, o in pairs
             ],
         ),
-        Row("A month, after", [Cell(a_month(o, o.after.total)) for _s, o in pairs]),
-        Row("A month, difference", [Cell(a_month(o, o.difference, signed=True)) for _s, o in pairs]),
+        Row(_("A month, after"), [Cell(a_month(o, o.after.total)) for _s, o in pairs]),
+        Row(_("A month, difference"), [Cell(a_month(o, o.difference, signed=True)) for _s, o in pairs]),
         Row(
-            "HHI by spend",
+            _("HHI by spend"),
             [
                 Cell(
                     whole(o.after.hhi) if o.after.hhi is not None else NO_VALUE,
-                    f"{whole(o.before.hhi)} before" if o.before.hhi is not None else "",
+                    _("%(hhi)s before") % {"hhi": whole(o.before.hhi)} if o.before.hhi is not None else "",
                 )
                 for _s, o in pairs
             ],
@@ -134,7 +141,7 @@ def _quality(pairs: Sequence[Pair]) -> list[Row]:
         if row is None:
             return Cell(NO_VALUE)
         word, tone, _icon = VERDICTS[row.verdict]
-        said = "" if row.verdict == "same" else row.key.title if row.key is not None else "No score"
+        said = "" if row.verdict == "same" else row.key.title if row.key is not None else _("No score")
         return Cell(word, said, tone)
 
     return [Row(name, [cell(o, pk) for _s, o in pairs]) for pk, name in areas.items()]
@@ -151,16 +158,21 @@ def _plans(pairs: Sequence[Pair]) -> list[Row]:
                 cells.append(Cell(NO_VALUE))
             else:
                 cells.append(
-                    Cell(percent(row.after, row.planned), f"of {money(row.planned, compact=True)} planned")
+                    Cell(
+                        percent(row.after, row.planned),
+                        _("of %(planned)s planned") % {"planned": money(row.planned, compact=True)},
+                    )
                 )
-        rows.append(Row(f"Spend plan, {plan.supplier.name}", cells))
+        rows.append(Row(_("Spend plan, %(supplier_name)s") % {"supplier_name": plan.supplier.name}, cells))
     rows.append(
         Row(
-            "Traffic on what counts toward quota",
+            _("Traffic on what counts toward quota"),
             [
                 Cell(
                     percent(o.credit.ppm_after, ONE) if o.credit.ppm_after is not None else NO_VALUE,
-                    f"{percent(o.credit.ppm_before, ONE)} before" if o.credit.ppm_before is not None else "",
+                    _("%(ppm_before)s before") % {"ppm_before": percent(o.credit.ppm_before, ONE)}
+                    if o.credit.ppm_before is not None
+                    else "",
                 )
                 for _s, o in pairs
             ],
@@ -172,17 +184,26 @@ def _plans(pairs: Sequence[Pair]) -> list[Row]:
 def _promotion(pairs: Sequence[Pair]) -> list[Row]:
     def cell(s: Scenario, o: Outcome) -> Cell:
         if s.state != "draft":
-            return Cell(s.get_state_display())
+            return Cell(spoken(s.get_state_display()))
         if not moves_of(s):
-            return Cell("Nothing moves yet")
+            return Cell(_("Nothing moves yet"))
         if o.obstacles:
-            return Cell(f"{len(o.obstacles)} against it", o.obstacles[0].text, "bad", prose=True)
-        return Cell("Nothing against it", f"{len(o.doubts)} to speak to" if o.doubts else "", "good")
+            return Cell(
+                _("%(obstacles)s against it") % {"obstacles": len(o.obstacles)},
+                o.obstacles[0].text,
+                "bad",
+                prose=True,
+            )
+        return Cell(
+            _("Nothing against it"),
+            _("%(doubts)s to speak to") % {"doubts": len(o.doubts)} if o.doubts else "",
+            "good",
+        )
 
     return [
-        Row("Can be promoted", [cell(s, o) for s, o in pairs]),
+        Row(_("Can be promoted"), [cell(s, o) for s, o in pairs]),
         Row(
-            "Features without a model for part of their traffic",
+            _("Features without a model for part of their traffic"),
             [Cell(whole(sum(f.code == "uncovered" for f in o.findings))) for _s, o in pairs],
         ),
     ]
@@ -194,9 +215,9 @@ def _chart(pairs: Sequence[Pair]) -> Any:
     first = pairs[0][1]
     same = len({(o.facts.months[0].start, len(o.facts.months)) for _s, o in pairs}) == 1
     names = (
-        [month.start.strftime("%b %Y") for month in first.facts.months]
+        [formats.month(month.start) for month in first.facts.months]
         if same
-        else [f"Month {at + 1}" for at in range(longest)]
+        else [_("Month %(at)s") % {"at": at + 1} for at in range(longest)]
     )
     series: list[tuple[Tone, list[Held]]] = []
     if same:
@@ -211,7 +232,7 @@ def _chart(pairs: Sequence[Pair]) -> Any:
         series,
         length=longest,
         now=None,
-        label="Cost by month. "
+        label=_("Cost by month. ")
         + "; ".join(f"{s.name} {money(o.after.total, compact=True)}" for s, o in pairs),
         ticks=month_ticks(names),
         write=lambda value: money(round(value * 100), compact=True, trim=True),
@@ -221,11 +242,11 @@ def _chart(pairs: Sequence[Pair]) -> Any:
 def _twin(pairs: Sequence[Pair]) -> Any:
     longest = max(len(o.facts.months) for _s, o in pairs)
     return charts.table_twin(
-        "Cost by month, after",
-        ("Month", *(s.name for s, _o in pairs)),
+        _("Cost by month, after"),
+        (_("Month"), *(s.name for s, _o in pairs)),
         (
             (
-                f"Month {at + 1}",
+                _("Month %(at)s") % {"at": at + 1},
                 *(money(o.after.by_month[at]) if at < len(o.facts.months) else NO_VALUE for _s, o in pairs),
             )
             for at in range(longest)

@@ -12,6 +12,7 @@ from config import charts, formats
 from config.charts import Held, Tone
 from config.exports import Amount, Column, Table
 from config.formats import NO_VALUE, money, percent, whole
+from config.language import _, later
 from marketplace.selectors.sourcing.judging import RunKey
 from marketplace.selectors.sourcing.scenario import FeatureRow, Mean, Outcome, QualityRow, Side
 from marketplace.selectors.sourcing.scenario_facts import looked_back
@@ -20,18 +21,18 @@ from marketplace.selectors.sourcing.scenarios import share_text
 
 TONES: Final[Sequence[Tone]] = ("c1", "c2", "c3", "c4", "c5")
 VERDICTS: Final[Mapping[str, tuple[str, Tone, str]]] = {
-    "better": ("Better", "good", "circle-check"),
-    "worse": ("Worse", "bad", "circle-x"),
-    "level": ("Not to be told apart", "accent", "equal"),
-    "same": ("As it is", "muted", "circle-minus"),
-    "unknown": ("Not known", "warn", "triangle-alert"),
+    "better": (later("Better"), "good", "circle-check"),
+    "worse": (later("Worse"), "bad", "circle-x"),
+    "level": (later("Not to be told apart"), "accent", "equal"),
+    "same": (later("As it is"), "muted", "circle-minus"),
+    "unknown": (later("Not known"), "warn", "triangle-alert"),
 }
-MOVED: Final = {"better": "better", "worse": "worse", "level": "level", "unknown": "not known"}
+MOVED: Final = {"better": "better", "worse": "worse", "level": "level", "unknown": later("not known")}
 FEW: Final = 3
 HOW: Final = {
-    "fallback": "as fallback",
-    "bound": "bound already",
-    "qualified": "qualified to",
+    "fallback": later("as fallback"),
+    "bound": later("bound already"),
+    "qualified": later("qualified to"),
 }
 
 
@@ -89,8 +90,10 @@ def shown(found: Outcome) -> dict[str, Any]:
     return {
         "outcome": found,
         "figures": figures(found),
-        "chart": months_chart([("Before", "muted", found.before), ("After", "accent", found.after)], found),
-        "twin": months_table([("Before", found.before), ("After", found.after)], found),
+        "chart": months_chart(
+            [(_("Before"), "muted", found.before), (_("After"), "accent", found.after)], found
+        ),
+        "twin": months_table([(_("Before"), found.before), (_("After"), found.after)], found),
         "suppliers": found.suppliers,
         "bars": _bars(found),
         "touched": touched,
@@ -105,6 +108,7 @@ def shown(found: Outcome) -> dict[str, Any]:
         "asides": [f for f in found.findings if not f.blocks and not f.doubt],
         "unpriced": _unpriced(found),
         "left_out": found.left_out,
+        "growth": percent(facts.growth_ppm, ONE, signed=True) if facts.growth_ppm else "",
         "first": first,
         "last": last,
         "silent": [f for pk, f in facts.features.items() if pk not in facts.volumes],
@@ -125,11 +129,11 @@ def figures(found: Outcome) -> list[Figure]:
 def cost(found: Outcome) -> Figure:
     out = len(found.left_out)
     return Figure(
-        f"Cost over {_months(len(found.facts.months))}",
+        _("Cost over %(months)s") % {"months": _months(len(found.facts.months))},
         money(found.after.total, compact=True),
-        f"{money(found.before.total, compact=True)} before",
-        money(found.difference, compact=True, signed=True) if found.difference else "No change",
-        f"without {_features(out)}" if out else "after less before",
+        _("%(total)s before") % {"total": money(found.before.total, compact=True)},
+        money(found.difference, compact=True, signed=True) if found.difference else _("No change"),
+        _("without %(out)s") % {"out": _features(out)} if out else _("after less before"),
         "muted" if not found.difference else "good" if found.difference < 0 else "warn",
     )
 
@@ -138,11 +142,13 @@ def concentration(found: Outcome) -> Figure:
     before, after = found.before.hhi, found.after.hhi
     change = after - before if before is not None and after is not None else None
     return Figure(
-        "Concentration, HHI",
+        _("Concentration, HHI"),
         whole(after) if after is not None else NO_VALUE,
-        f"{whole(before)} before" if before is not None else "Nothing is spent before",
-        "No change" if change == 0 else whole(change, signed=True) if change is not None else "",
-        "by spend, of 10,000",
+        _("%(before)s before") % {"before": whole(before)}
+        if before is not None
+        else _("Nothing is spent before"),
+        _("No change") if change == 0 else whole(change, signed=True) if change is not None else "",
+        _("by spend, of 10,000"),
         "muted" if not change else "good" if change < 0 else "warn",
     )
 
@@ -153,14 +159,15 @@ def quality(found: Outcome) -> Figure:
     moved = [(name, number) for name in MOVED if (number := verdicts.count(name))]
     worse, better, unknown = (verdicts.count(name) for name in ("worse", "better", "unknown"))
     return Figure(
-        "Quality by task",
+        _("Quality by task"),
         ", ".join(f"{number} {MOVED[name]}" for name, number in moved if name != "unknown")
-        or ("Not known" if unknown else "As it is"),
-        f"{sum(number for _name, number in moved)} of {len(verdicts)} tasks move"
+        or (_("Not known") if unknown else _("As it is")),
+        _("%(value)s of %(verdicts)s tasks move")
+        % {"value": sum((number for _name, number in moved)), "verdicts": len(verdicts)}
         if verdicts
-        else "No task has traffic",
-        f"{unknown} not known" if unknown else "",
-        "for want of a score" if unknown else "by 95% intervals",
+        else _("No task has traffic"),
+        _("%(unknown)s not known") % {"unknown": unknown} if unknown else "",
+        _("for want of a score") if unknown else _("by 95% intervals"),
         "warn" if unknown or worse else "good" if better else "muted",
     )
 
@@ -169,21 +176,21 @@ def credit(found: Outcome) -> Figure:
     before, after = found.credit.ppm_before, found.credit.ppm_after
     gap = Fraction(after - before, ONE) if before is not None and after is not None else None
     return Figure(
-        "Traffic on what counts toward quota",
+        _("Traffic on what counts toward quota"),
         percent(after, ONE) if after is not None else NO_VALUE,
-        f"{percent(before, ONE)} before" if before is not None else "No traffic",
-        "" if gap is None else f"{formats.points(gap)} points" if gap else "No change",
-        f"on {formats.day(found.facts.starts_on)}",
+        _("%(before)s before") % {"before": percent(before, ONE)} if before is not None else _("No traffic"),
+        "" if gap is None else _("%(gap)s points") % {"gap": formats.points(gap)} if gap else _("No change"),
+        _("on %(starts_on)s") % {"starts_on": formats.day(found.facts.starts_on)},
         "muted" if not gap else "good" if gap > 0 else "warn",
     )
 
 
 def _months(number: int) -> str:
-    return "1 month" if number == 1 else f"{number} months"
+    return _("1 month") if number == 1 else _("%(number)s months") % {"number": number}
 
 
 def _features(number: int) -> str:
-    return "1 feature" if number == 1 else f"{number} features"
+    return _("1 feature") if number == 1 else _("%(number)s features") % {"number": number}
 
 
 # --- months -----------------------------------------------------------------------------------------------
@@ -200,8 +207,8 @@ def months_chart(series: Sequence[tuple[str, Tone, Side]], found: Outcome) -> Sa
         ],
         length=len(months),
         now=None,
-        label=f"Cost by month over {_months(len(months))}. {said}.",
-        ticks=month_ticks([month.start.strftime("%b %Y") for month in months]),
+        label=_("Cost by month over %(months)s. %(said)s.") % {"months": _months(len(months)), "said": said},
+        ticks=month_ticks([formats.month(month.start) for month in months]),
         write=lambda value: money(round(value * 100), compact=True, trim=True),
     )
 
@@ -219,11 +226,11 @@ def month_ticks(names: Sequence[str]) -> list[tuple[float, str]]:
 
 def months_table(series: Sequence[tuple[str, Side]], found: Outcome) -> SafeString:
     return charts.table_twin(
-        "Cost by month",
-        ("Month", *(name for name, _side in series), "Difference"),
+        _("Cost by month"),
+        (_("Month"), *(name for name, _side in series), _("Difference")),
         (
             (
-                month.start.strftime("%b %Y"),
+                formats.month(month.start),
                 *(money(side.by_month[at]) for _name, side in series),
                 money(series[-1][1].by_month[at] - series[0][1].by_month[at], signed=True),
             )
@@ -239,8 +246,8 @@ def _bars(found: Outcome) -> list[tuple[str, SafeString, SafeString]]:
         tones[row.publisher_id] = TONES[at] if at < len(TONES) else "muted"
     bars = []
     for name, total, amounts in (
-        ("Before", found.before.total, {row.publisher_id: row.before for row in found.suppliers}),
-        ("After", found.after.total, {row.publisher_id: row.after for row in found.suppliers}),
+        (_("Before"), found.before.total, {row.publisher_id: row.before for row in found.suppliers}),
+        (_("After"), found.after.total, {row.publisher_id: row.after for row in found.suppliers}),
     ):
         parts = [row for row in found.suppliers if amounts[row.publisher_id]]
         if not total:
@@ -250,7 +257,7 @@ def _bars(found: Outcome) -> list[tuple[str, SafeString, SafeString]]:
                 name,
                 charts.share_bar(
                     [charts.Share(r.name, amounts[r.publisher_id], tones[r.publisher_id]) for r in parts],
-                    label=f"Spend by supplier, {name.lower()}",
+                    label=_("Spend by supplier, %(name)s") % {"name": name.lower()},
                 ),
                 charts.legend(
                     (r.name, percent(amounts[r.publisher_id], total), tones[r.publisher_id]) for r in parts
@@ -280,8 +287,8 @@ def _mix(row: FeatureRow, *, after: bool) -> str:
         if s.share_ppm
     ]
     if after and row.uncovered_ppm:
-        said.append(f"no model {percent(row.uncovered_ppm, ONE)}")
-    return ", ".join(said) or "No model"
+        said.append(_("no model %(uncovered_ppm)s") % {"uncovered_ppm": percent(row.uncovered_ppm, ONE)})
+    return ", ".join(said) or _("No model")
 
 
 def _taken(found: Outcome, taken: Iterable[Taken]) -> str:
@@ -293,10 +300,14 @@ def _taken(found: Outcome, taken: Iterable[Taken]) -> str:
     said = []
     for how, targets in groups.items():
         if len(targets) > FEW:
-            said.append(f"{percent(sum(targets.values()), ONE)} to {len(targets)} models, {HOW[how]}")
+            said.append(
+                _("%(share)s to %(count)s models, %(how)s")
+                % {"share": percent(sum(targets.values()), ONE), "count": len(targets), "how": HOW[how]}
+            )
         else:
             said += [
-                f"{percent(share, ONE)} to {found.facts.name(pk)}, {HOW[how]}"
+                _("%(share)s to %(model)s, %(how)s")
+                % {"share": percent(share, ONE), "model": found.facts.name(pk), "how": HOW[how]}
                 for pk, share in targets.items()
             ]
     return "; ".join(said)
@@ -336,7 +347,11 @@ def _judged(row: QualityRow) -> Judged:
         _ranged(row.before, row, "before"),
         _ranged(row.after, row, "after"),
         _score(change.score, row.scale, signed=True) if change else "",
-        f"{_score(change.low, row.scale, signed=True)} to {_score(change.high, row.scale, signed=True)}"
+        _("%(low)s to %(high)s")
+        % {
+            "low": _score(change.low, row.scale, signed=True),
+            "high": _score(change.high, row.scale, signed=True),
+        }
         if change and change.low is not None and change.high is not None
         else "",
         word,
@@ -353,10 +368,18 @@ def _ranged(mean: Mean | None, row: QualityRow, side: str) -> Ranged | None:
     text = _score(mean.score, row.scale)
     interval, bar = "", ""
     if mean.low is not None and mean.high is not None:
-        interval = f"{_score(mean.low, row.scale)} to {_score(mean.high, row.scale)}"
+        interval = _("%(low)s to %(high)s") % {
+            "low": _score(mean.low, row.scale),
+            "high": _score(mean.high, row.scale),
+        }
         ends = [end / row.scale for end in (mean.low, mean.score, mean.high)]
         if ends[0] >= 0 and ends[2] <= 1:
-            label = f"{row.area.name} {side}: {text}, 95% interval {interval}"
+            label = _("%(area_name)s %(side)s: %(text)s, 95%% interval %(interval)s") % {
+                "area_name": row.area.name,
+                "side": side,
+                "text": text,
+                "interval": interval,
+            }
             return Ranged(text, interval, charts.range_bar(*ends, label=label))
     return Ranged(text, interval, bar)
 

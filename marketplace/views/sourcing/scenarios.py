@@ -17,8 +17,9 @@ from django.utils.cache import patch_vary_headers
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
 from config.exports import Column, Table
+from config.language import _, later
 from config.months import add_months
 from config.refusals import Problem, Refusal
 from marketplace.models import (
@@ -45,7 +46,7 @@ from marketplace.views import HtmxRequest, signed_in, wants_part
 from marketplace.views.sourcing import scenario_result
 from marketplace.views.sourcing.scenario_compare import compared
 
-TABS: Final = {"": "All", "own": "Mine", "asked": "Waiting", "decided": "Decided"}
+TABS: Final = {"": later("All"), "own": later("Mine"), "asked": later("Waiting"), "decided": later("Decided")}
 
 
 # --- the list ---------------------------------------------------------------------------------------------
@@ -156,7 +157,9 @@ def scenario(request: HtmxRequest, pk: int) -> HttpResponseBase:
             extra = service.unsaved([tried])
         except Refusal as refused:
             wrong = list(refused.problems)
-    outcome = evaluate([*moves, *extra], starts_on=found.starts_on, months=found.months, on=on)
+    outcome = evaluate(
+        [*moves, *extra], starts_on=found.starts_on, months=found.months, on=on, growth_ppm=found.growth_ppm
+    )
     if form := exporting.asked(request):
         return exporting.answer(
             request,
@@ -218,14 +221,24 @@ def read_move(sent: Mapping[str, Any]) -> tuple[MoveDraft, list[Problem]]:
     def ppm(name: str, what: str) -> int | None:
         text = str(sent.get(name, "")).strip().removesuffix("%").replace("\N{MINUS SIGN}", "-").strip()
         try:
-            value = Decimal(text) * 10_000
-        except InvalidOperation:
+            value = Decimal(formats.typed(text, most=999)) * 10_000
+        except (InvalidOperation, formats.Unreadable):
             wrong.append(
-                Problem("not_a_number", f"Write {what} in per cent, such as 50 or 12.5.", f"/{name}")
+                Problem(
+                    "not_a_number",
+                    _("Write %(what)s in per cent, such as 50 or 12.5.") % {"what": what},
+                    f"/{name}",
+                )
             )
             return None
         if not value.is_finite() or value != value.to_integral_value() or abs(value) > 10**9:
-            wrong.append(Problem("not_a_number", f"Write {what} with four decimals at most.", f"/{name}"))
+            wrong.append(
+                Problem(
+                    "not_a_number",
+                    _("Write %(what)s with four decimals at most.") % {"what": what},
+                    f"/{name}",
+                )
+            )
             return None
         return int(value)
 
@@ -236,10 +249,10 @@ def read_move(sent: Mapping[str, Any]) -> tuple[MoveDraft, list[Problem]]:
             feature_id=number("feature"),
             source_id=number("source"),
             target_id=number("target"),
-            share_ppm=ppm("share", "the share"),
+            share_ppm=ppm("share", _("the share")),
         )
     elif kind == MoveKind.PRICE:
-        draft = MoveDraft(kind, plan_id=number("plan"), change_ppm=ppm("change", "the change"))
+        draft = MoveDraft(kind, plan_id=number("plan"), change_ppm=ppm("change", _("the change")))
     else:
         draft = MoveDraft(kind, supplier_id=number("supplier"))
     return draft, wrong
@@ -359,7 +372,7 @@ def _add(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
     made = service.add_move(
         scenario_id=found.pk, move=draft, by=user, at=clock.now(), expected_revision=_revision(sent)
     )
-    return made, "The move is kept. Nothing that runs has changed."
+    return made, _("The move is kept. Nothing that runs has changed.")
 
 
 def _remove(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
@@ -368,7 +381,7 @@ def _remove(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str
     made = service.remove_move(
         scenario_id=found.pk, position=position, by=user, at=clock.now(), expected_revision=_revision(sent)
     )
-    return made, "The move is taken out."
+    return made, _("The move is taken out.")
 
 
 def _share(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
@@ -376,17 +389,17 @@ def _share(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]
     made = service.share_scenario(
         scenario_id=found.pk, shared=shared, by=user, at=clock.now(), expected_revision=_revision(sent)
     )
-    return made, "Every reader of sourcing sees it now." if shared else "Only you see it now."
+    return made, _("Every reader of sourcing sees it now.") if shared else _("Only you see it now.")
 
 
 def _copy(found: Scenario, _sent: QueryDict, user: User) -> tuple[Scenario, str]:
     made = service.copy_scenario(scenario_id=found.pk, on=clock.today(), by=user, at=clock.now())
-    return made, "This copy is yours, and only you see it."
+    return made, _("This copy is yours, and only you see it.")
 
 
 def _delete(found: Scenario, sent: QueryDict, user: User) -> tuple[None, str]:
     service.delete_scenario(scenario_id=found.pk, by=user, at=clock.now(), expected_revision=_revision(sent))
-    return None, f"“{found.name}” is deleted."
+    return None, _("“%(found_name)s” is deleted.") % {"found_name": found.name}
 
 
 def _ask(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
@@ -395,13 +408,13 @@ def _ask(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
     )
     return (
         made,
-        "The other sourcing leads are told. One of them decides; until then nothing that runs changes.",
+        _("The other sourcing leads are told. One of them decides; until then nothing that runs changes."),
     )
 
 
 def _take_back(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
     made = service.take_back(scenario_id=found.pk, by=user, at=clock.now(), expected_revision=_revision(sent))
-    return made, "It is a draft again."
+    return made, _("It is a draft again.")
 
 
 def _decide(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str]:
@@ -416,8 +429,8 @@ def _decide(found: Scenario, sent: QueryDict, user: User) -> tuple[Scenario, str
         expected_revision=_revision(sent),
     )
     if promote:
-        return made, "Promoted: the features' mixes say it from its first day on."
-    return made, "Declined. Nothing that runs has changed."
+        return made, _("Promoted: the features' mixes say it from its first day on.")
+    return made, _("Declined. Nothing that runs has changed.")
 
 
 STEPS: Final[Mapping[str, Step]] = {
@@ -443,6 +456,7 @@ def new(request: HtmxRequest) -> HttpResponse:
         "name": "",
         "starts_on": add_months(clock.today(), 1).isoformat(),
         "months": "12",
+        "growth": "0",
         "note": "",
         "shared": "",
     }
@@ -456,7 +470,7 @@ def new(request: HtmxRequest) -> HttpResponse:
         except Refusal as refused:
             wrong = _by_field(refused)
         else:
-            messages.success(request, "Now add what moves.")
+            messages.success(request, _("Now add what moves."))
             return redirect("marketplace:scenario", made.pk)
     return _form(request, values, wrong)
 
@@ -470,13 +484,14 @@ def change(request: HtmxRequest, pk: int) -> HttpResponse:
     if found.made_by_id != user.pk or not _leads(user) or found.state != ScenarioState.DRAFT:
         messages.error(
             request,
-            "Only who made it changes it, and only while it is a draft: copy it, and change the copy.",
+            _("Only who made it changes it, and only while it is a draft: copy it, and change the copy."),
         )
         return redirect("marketplace:scenario", pk)
     values = {
         "name": found.name,
         "starts_on": found.starts_on.isoformat(),
         "months": str(found.months),
+        "growth": formats.entered((Decimal(found.growth_ppm) / 10_000).normalize()),
         "note": found.note,
         "shared": "1" if found.shared else "",
     }
@@ -497,7 +512,7 @@ def change(request: HtmxRequest, pk: int) -> HttpResponse:
         except Refusal as refused:
             wrong = _by_field(refused)
         else:
-            messages.success(request, "Saved.")
+            messages.success(request, _("Saved."))
             return redirect("marketplace:scenario", pk)
     return _form(request, values, wrong, found)
 
@@ -508,10 +523,19 @@ def _draft(values: Mapping[str, str], moves: list[MoveDraft]) -> tuple[ScenarioD
         start = date.fromisoformat(values["starts_on"].strip())
     except ValueError:
         start = clock.today()
-        wrong["starts_on"] = ["Write a day as 2026-09-01."]
+        wrong["starts_on"] = [_("Write a day as 2026-09-01.")]
     text = values["months"].strip()
     months = int(text) if text.isascii() and text.isdecimal() and len(text) < 5 else 0
-    draft = ScenarioDraft(values["name"], start, months, values["note"], values["shared"] == "1", moves)
+    try:
+        growth = Decimal(formats.typed(values["growth"].strip().removesuffix("%") or "0", most=999)) * 10_000
+    except (InvalidOperation, formats.Unreadable):
+        growth = Decimal("NaN")
+    if not growth.is_finite() or growth != growth.to_integral_value() or abs(growth) > 10**9:
+        growth = Decimal(0)
+        wrong["growth"] = [_("Write the growth in per cent a year, such as 20 or -5.")]
+    draft = ScenarioDraft(
+        values["name"], start, months, values["note"], values["shared"] == "1", moves, int(growth)
+    )
     return draft, wrong
 
 
@@ -553,13 +577,23 @@ def compare(request: HtmxRequest) -> HttpResponseBase:
     if len(known) != len(ids):
         raise Http404
     if not 2 <= len(ids) <= MOST_COMPARED:
-        messages.error(request, f"Choose two to {MOST_COMPARED} scenarios to lay side by side.")
+        messages.error(
+            request,
+            _("Choose two to %(MOST_COMPARED)s scenarios to lay side by side.")
+            % {"MOST_COMPARED": MOST_COMPARED},
+        )
         return redirect("marketplace:scenarios")
     on = clock.today()
     pairs = [
         (
             known[pk],
-            evaluate(moves_of(known[pk]), starts_on=known[pk].starts_on, months=known[pk].months, on=on),
+            evaluate(
+                moves_of(known[pk]),
+                starts_on=known[pk].starts_on,
+                months=known[pk].months,
+                on=on,
+                growth_ppm=known[pk].growth_ppm,
+            ),
         )
         for pk in ids
     ]

@@ -22,6 +22,7 @@ from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.charts import Landing, Tone
 from config.exports import Column, Table
+from config.language import _, later, ngettext
 from config.months import add_months, month_of, months_between
 from config.refusals import Refusal
 from config.stacked_charts import Series, stacked
@@ -52,6 +53,7 @@ from marketplace.selectors.sourcing.usage_lines import (
 )
 from marketplace.services.sourcing.usage import Outcome, import_usage
 from marketplace.views import day_asked, signed_in
+from marketplace.views.sourcing.plans import said_plan
 
 PAGE: Final = 50
 RUNS: Final = 10
@@ -62,10 +64,10 @@ FIRST_YEAR, LAST_YEAR = 2000, 2100
 DRAWN: Final = 5
 TONES: Final[tuple[Tone, ...]] = ("c1", "c2", "c3", "c4", "c5")
 NAMES: Final[Mapping[By, str]] = {
-    "supplier": "Supplier",
-    "product": "Product",
-    "feature": "Feature",
-    "model": "Model",
+    "supplier": later("Supplier"),
+    "product": later("Product"),
+    "feature": later("Feature"),
+    "model": later("Model"),
 }
 YEAR: Final = 12
 
@@ -112,8 +114,11 @@ class Span:
     @property
     def text(self) -> str:
         if self.first == self.last:
-            return f"{self.first:%b %Y}"
-        return f"{self.first:%b %Y} to {self.last:%b %Y}"
+            return formats.month(self.first)
+        return _("%(first)s to %(last)s") % {
+            "first": formats.month(self.first),
+            "last": formats.month(self.last),
+        }
 
 
 def _span(params: QueryDict, on: date) -> Span:
@@ -128,7 +133,7 @@ def _span(params: QueryDict, on: date) -> Span:
 def _spans(rates: Sequence[RunRate], on: date, known: tuple[date, date] | None) -> list[tuple[str, Span]]:
     """The last year, every span that is planned for, and all that is known."""
     whole = add_months(month_of(on), -1)
-    found = [("12 months", Span(add_months(whole, 1 - YEAR), whole))]
+    found = [(_("12 months"), Span(add_months(whole, 1 - YEAR), whole))]
     planned = {
         (each.plan.effective.lower, each.plan.effective.upper)
         for rate in rates
@@ -136,9 +141,9 @@ def _spans(rates: Sequence[RunRate], on: date, known: tuple[date, date] | None) 
     }
     for start, stop in sorted(planned, reverse=True):
         span = _months_of(start, stop)
-        found.append((f"Plan {span.text}", span))
+        found.append((_("Plan %(span_text)s") % {"span_text": span.text}, span))
     if known is not None:
-        found.append(("All", Span(known[0], max(known[1], known[0]))))
+        found.append((_("All"), Span(known[0], max(known[1], known[0]))))
     return found
 
 
@@ -239,11 +244,21 @@ def _way(params: QueryDict) -> By:
 
 
 def _said(found: Spend) -> list[tuple[str, str]]:
-    said = [("Amounts", "At the price in effect in each month, less what is agreed with the supplier.")]
+    said = [(_("Amounts"), _("At the price in effect in each month, less what is agreed with the supplier."))]
     if found.unpriced_lines:
-        said.append(("Without a price", f"{found.unpriced_lines} lines, in no amount."))
+        said.append(
+            (
+                _("Without a price"),
+                _("%(unpriced_lines)s lines, in no amount.") % {"unpriced_lines": found.unpriced_lines},
+            )
+        )
     if found.synthetic:
-        said.append(("Made up for the demo", f"{found.synthetic} of {found.lines} lines."))
+        said.append(
+            (
+                _("Made up for the demo"),
+                _("%(synthetic)s of %(lines)s lines.") % {"synthetic": found.synthetic, "lines": found.lines},
+            )
+        )
     return said
 
 
@@ -294,11 +309,12 @@ def _columns(found: Spend) -> SafeString | str:
     ]
     if any(row.total is not None for row in rest):
         others = [sum(row.amounts[at] or 0 for row in rest) for at in range(len(found.months))]
-        series.append(Series(f"{len(rest)} more", others, "muted"))
+        series.append(Series(_("%(rest)s more") % {"rest": len(rest)}, others, "muted"))
     return stacked(
         series,
-        names=[f"{month:%b %y}" for month in found.months],
-        label=f"Spend by {found.by} and month, {formats.money(found.total or 0, compact=True)} in all",
+        names=[formats.month_short(month) for month in found.months],
+        label=_("Spend by %(by)s and month, %(value)s in all")
+        % {"by": found.by, "value": formats.money(found.total or 0, compact=True)},
         write=lambda minor: formats.money(minor, compact=True, trim=True),
         unsure=[any(row.unpriced_by_month[at] for row in found.rows) for at in range(len(found.months))],
     )
@@ -328,18 +344,22 @@ def _cards(rates: Sequence[RunRate], on: date) -> list[Card]:
     open_ = sum(rate.unpriced for rate in rates)
     cards = [
         Card(
-            f"{last:%B %Y}",
+            formats.month_long(last),
             _usd(month),
-            "the last whole month, all suppliers",
-            f"{formats.percent(month - before, before, signed=True)} on {add_months(last, -1):%B}"
+            _("the last whole month, all suppliers"),
+            _("%(month)s on %(last)s")
+            % {
+                "month": formats.percent(month - before, before, signed=True),
+                "last": formats.month_name_long(add_months(last, -1)),
+            }
             if before
             else "",
         ),
         Card(
-            "Run-rate",
+            _("Run-rate"),
             _usd(month * YEAR),
-            f"a year: {last:%B} times 12",
-            f"{_usd(trailing * 4)} by the last three months",
+            _("a year: %(last)s times 12") % {"last": formats.month_name_long(last)},
+            _("%(trailing)s by the last three months") % {"trailing": _usd(trailing * 4)},
         ),
     ]
     planned = next((r for r in rates if r.plan is not None and r.plan.plan.fact is not None), None) or next(
@@ -349,10 +369,11 @@ def _cards(rates: Sequence[RunRate], on: date) -> list[Card]:
         plan = planned.plan.plan
         cards.append(
             Card(
-                f"{planned.supplier.name} a year",
+                _("%(supplier_name)s a year") % {"supplier_name": planned.supplier.name},
                 _usd(planned.annual),
-                f"run-rate; planned: {_bound(planned.plan)}",
-                f"{formats.percent(planned.annual or 0, plan.amount_minor, 0)} of the plan"
+                _("run-rate; planned: %(plan)s") % {"plan": _bound(planned.plan)},
+                _("%(value)s of the plan")
+                % {"value": formats.percent(planned.annual or 0, plan.amount_minor, 0)}
                 if planned.plan.to_date is not None
                 else "",
                 "accent",
@@ -360,10 +381,10 @@ def _cards(rates: Sequence[RunRate], on: date) -> list[Card]:
         )
     cards.append(
         Card(
-            "Without a price",
+            _("Without a price"),
             formats.whole(open_),
-            f"line{'' if open_ == 1 else 's'} of the last three months",
-            "In no figure here" if open_ else "Every line has its price",
+            ngettext("line of the last three months", "lines of the last three months", open_),
+            _("In no figure here") if open_ else _("Every line has its price"),
             "warn" if open_ else "good",
             "triangle-alert" if open_ else "circle-check",
         )
@@ -372,12 +393,7 @@ def _cards(rates: Sequence[RunRate], on: date) -> list[Card]:
 
 
 def _bound(standing: Standing) -> str:
-    plan = standing.plan
-    word = {"about": "about ", "at most": "at most ", "at least": "at least "}.get(plan.bound, "")
-    amount = formats.money(
-        plan.amount_minor, plan.currency.code, plan.currency.exponent, compact=True, trim=True
-    )
-    return f"{word}{amount}"
+    return said_plan(standing.plan)
 
 
 def _chosen(rates: Sequence[RunRate], slug: str) -> RunRate | None:
@@ -406,9 +422,12 @@ def _burn(rate: RunRate) -> SafeString | str:
         length=standing.months,
         plan=[0.0, float(standing.plan.amount_minor)],
         landing=Landing(float(landing[1]), float(landing[0]), float(landing[2])) if landing else None,
-        ticks=[(at, f"{add_months(start, at):%b %y}") for at in range(0, standing.months + 1, 3)],
+        ticks=[(at, formats.month_short(add_months(start, at))) for at in range(0, standing.months + 1, 3)],
         write=lambda minor: formats.money(minor, compact=True, trim=True),
-        label=f"Spend with {rate.supplier.name} in the span of its plan: {_usd(standing.spent)} so far, planned {_bound(standing)}",
+        label=_(
+            "Spend with %(supplier_name)s in the span of its plan: %(spent)s so far, planned %(standing)s"
+        )
+        % {"supplier_name": rate.supplier.name, "spent": _usd(standing.spent), "standing": _bound(standing)},
     )
 
 
@@ -416,8 +435,8 @@ def _burn_table(standing: Standing) -> SafeString:
     start, spent, rows = month_of(standing.plan.effective.lower), 0, []
     for at, amount in enumerate(standing.by_month):
         spent += amount or 0
-        rows.append((f"{add_months(start, at):%b %Y}", _usd(amount), _usd(spent)))
-    return charts.table_twin("Spent by month", ("Month", "Spent", "In all"), rows)
+        rows.append((formats.month(add_months(start, at)), _usd(amount), _usd(spent)))
+    return charts.table_twin(_("Spent by month"), (_("Month"), _("Spent"), _("In all")), rows)
 
 
 # --- the lines behind a figure -----------------------------------------------------------------------------
@@ -481,7 +500,9 @@ def usage_import(request: HttpRequest) -> HttpResponseBase:
     """The upload with its check, what was brought before, and the refused rows of one of those as a file."""
     user = _reader(request)
     if request.method == "POST" and too_long(request, LARGEST):
-        wrong = f"The file is larger than {LARGEST // 1024**2} MB: send it in parts. Nothing of it was read."
+        wrong = _("The file is larger than %(LARGEST)s MB: send it in parts. Nothing of it was read.") % {
+            "LARGEST": LARGEST // 1024**2
+        }
         return _page(request, user, whole=[wrong], status=413)
     if request.method == "GET" and exporting.asked(request):
         return _refused_rows(request)
@@ -499,7 +520,7 @@ def _usage_import(request: HttpRequest) -> HttpResponseBase:
         raise PermissionDenied
     upload = request.FILES.get("file")
     if upload is None:
-        return _page(request, user, whole=["Choose the CSV file."], status=422)
+        return _page(request, user, whole=[_("Choose the CSV file.")], status=422)
     dry, partly = request.POST.get("do") == "check", request.POST.get("partly") == "1"
     try:
         done = import_usage(
@@ -514,7 +535,7 @@ def _usage_import(request: HttpRequest) -> HttpResponseBase:
         return _page(request, user, whole=[problem.message for problem in refused.problems], status=422)
     if done.recorded:
         said = _outcome_words(done)
-        messages.success(request, f"Recorded: {said}.")
+        messages.success(request, _("Recorded: %(said)s.") % {"said": said})
         refused_rows = f"?import={done.run.pk}" if done.wrong and done.run is not None else ""
         return redirect(f"{reverse('marketplace:usage-import')}{refused_rows}")
     status = 422 if done.wrong and not (dry and partly) else 200
@@ -528,7 +549,9 @@ def _outcome_words(done: Outcome) -> str:
         if done.counts.get(name)
     ]
     open_ = done.counts.get("unpriced", 0)
-    return ", ".join(said) + (f"; {formats.whole(open_)} of them without a price" if open_ else "")
+    return ", ".join(said) + (
+        _("; %(open)s of them without a price") % {"open": formats.whole(open_)} if open_ else ""
+    )
 
 
 def _page(
@@ -580,9 +603,11 @@ def _change(done: Outcome) -> str:
     """What the lines cost, and what they did before their correction."""
     if not done.minor and not done.before_minor:
         return ""
-    said = f"The new and corrected lines cost {formats.money(done.minor)}"
+    said = _("The new and corrected lines cost %(minor)s") % {"minor": formats.money(done.minor)}
     if done.before_minor:
-        said += f"; those that they correct cost {formats.money(done.before_minor)}"
+        said += _("; those that they correct cost %(before_minor)s") % {
+            "before_minor": formats.money(done.before_minor)
+        }
     return f"{said}."
 
 

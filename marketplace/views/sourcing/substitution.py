@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.charts import Share, Tone, legend, share_bar
+from config.language import _, later, ngettext
 from config.months import add_months, month_of
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
@@ -35,11 +36,11 @@ from marketplace.views import HtmxRequest, day_asked, signed_in
 PAGE: Final = 50
 FIRST_CANDIDATES: Final = 12
 TABS: Final = (
-    ("", "Standing"),
-    ("proposed", "Proposed"),
-    ("qualified", "Qualified"),
-    ("rejected", "Rejected"),
-    ("withdrawn", "Withdrawn"),
+    ("", later("Standing")),
+    ("proposed", later("Proposed")),
+    ("qualified", later("Qualified")),
+    ("rejected", later("Rejected")),
+    ("withdrawn", later("Withdrawn")),
 )
 # Icons stand in dictionaries of this name, where the sprite's builder finds them.
 GRADE_ICONS: Final[dict[Grade, str]] = {
@@ -79,18 +80,18 @@ TONES: Final[dict[Grade, Tone]] = {
     Grade.FAILED: "bad",
 }
 HOWS: Final[dict[How, tuple[str, Tone, str]]] = {
-    How.FALLBACK: ("Fallback", "good", HOW_ICONS[How.FALLBACK]),
-    How.BOUND: ("Runs here too", "good", HOW_ICONS[How.BOUND]),
-    How.QUALIFIED: ("Qualified", "good", HOW_ICONS[How.QUALIFIED]),
-    How.PROPOSED: ("Proposed", "warn", HOW_ICONS[How.PROPOSED]),
-    How.REJECTED: ("Rejected", "bad", HOW_ICONS[How.REJECTED]),
-    How.CANDIDATE: ("Candidate", "muted", HOW_ICONS[How.CANDIDATE]),
+    How.FALLBACK: (later("Fallback"), "good", HOW_ICONS[How.FALLBACK]),
+    How.BOUND: (later("Runs here too"), "good", HOW_ICONS[How.BOUND]),
+    How.QUALIFIED: (later("Qualified"), "good", HOW_ICONS[How.QUALIFIED]),
+    How.PROPOSED: (later("Proposed"), "warn", HOW_ICONS[How.PROPOSED]),
+    How.REJECTED: (later("Rejected"), "bad", HOW_ICONS[How.REJECTED]),
+    How.CANDIDATE: (later("Candidate"), "muted", HOW_ICONS[How.CANDIDATE]),
 }
 LEFTS: Final[dict[Left, tuple[str, Tone, str]]] = {
-    Left.COVERED: ("Covered", "good", LEFT_ICONS[Left.COVERED]),
-    Left.PARTLY: ("Partly covered", "warn", LEFT_ICONS[Left.PARTLY]),
-    Left.UNCOVERED: ("Uncovered", "bad", LEFT_ICONS[Left.UNCOVERED]),
-    Left.UNTOUCHED: ("Untouched", "muted", LEFT_ICONS[Left.UNTOUCHED]),
+    Left.COVERED: (later("Covered"), "good", LEFT_ICONS[Left.COVERED]),
+    Left.PARTLY: (later("Partly covered"), "warn", LEFT_ICONS[Left.PARTLY]),
+    Left.UNCOVERED: (later("Uncovered"), "bad", LEFT_ICONS[Left.UNCOVERED]),
+    Left.UNTOUCHED: (later("Untouched"), "muted", LEFT_ICONS[Left.UNTOUCHED]),
 }
 SOON: Final = 60  # days: a notice that is due within them is marked
 
@@ -335,7 +336,7 @@ def substitution_decide(request: HtmxRequest, pk: int) -> HttpResponse:
     row = get_object_or_404(register.substitutions_ever(), pk=pk)
     decision = request.POST.get("decision")
     if decision not in ("qualify", "reject"):
-        messages.error(request, "Choose whether to qualify or to reject it.")
+        messages.error(request, _("Choose whether to qualify or to reject it."))
         return redirect("marketplace:substitution", pk)
     try:
         decide(
@@ -350,9 +351,9 @@ def substitution_decide(request: HtmxRequest, pk: int) -> HttpResponse:
         return _substitution_page(request, user, row, refused=refused)
     messages.success(
         request,
-        "Qualified: it counts as a way out from now on."
+        _("Qualified: it counts as a way out from now on.")
         if decision == "qualify"
-        else "Rejected. Who proposed it reads why.",
+        else _("Rejected. Who proposed it reads why."),
     )
     return redirect("marketplace:substitution", pk)
 
@@ -366,7 +367,7 @@ def substitution_withdraw(request: HtmxRequest, pk: int) -> HttpResponse:
         withdraw(substitution_id=pk, reason=request.POST.get("reason", ""), by=user, at=clock.now())
     except Refusal as refused:
         return _substitution_page(request, user, row, refused=refused)
-    messages.success(request, "Withdrawn. It stays in the register.")
+    messages.success(request, _("Withdrawn. It stays in the register."))
     return redirect("marketplace:substitution", pk)
 
 
@@ -413,6 +414,10 @@ def substitution_features(request: HtmxRequest) -> HttpResponse:
     )
 
 
+def _stated(share: Fraction, stated: bool) -> str:
+    return _share(share) if stated else _("%(share)s, not stated") % {"share": _share(share)}
+
+
 def _feature_row(feature: Feature, covers: Sequence[tuple[Publisher, Cover]]) -> FeatureRow:
     order = (Left.UNCOVERED, Left.PARTLY, Left.COVERED)
     worst = min((cover.left for _publisher, cover in covers), key=order.index)
@@ -421,7 +426,7 @@ def _feature_row(feature: Feature, covers: Sequence[tuple[Publisher, Cover]]) ->
         [
             (
                 publisher,
-                f"{_share(cover.exposed)}{'' if cover.stated else ', not stated'}",
+                _stated(cover.exposed, cover.stated),
                 LEFTS[cover.left],
                 list(
                     dict.fromkeys(
@@ -486,7 +491,7 @@ def substitution_feature(request: HtmxRequest, slug: str) -> HttpResponse:
         except Refusal as problem:
             refused = problem
         else:
-            messages.success(request, "Proposed. Another sourcing lead decides on it, and you are told.")
+            messages.success(request, _("Proposed. Another sourcing lead decides on it, and you are told."))
             return redirect("marketplace:substitution", row.pk)
     prices = reads_sourcing(user)
     standings = Standings(today, [feature.pk], register.looked_at(feature))
@@ -540,8 +545,8 @@ def _mix_share(running: register.Running) -> str:
     if running.binding.role == "fallback":
         return "fallback"
     if running.binding.share_ppm is None:
-        return "share not stated"
-    return f"{formats.percent(running.binding.share_ppm, 1_000_000)} of traffic"
+        return _("share not stated")
+    return _("%(share_ppm)s of traffic") % {"share_ppm": formats.percent(running.binding.share_ppm, 1000000)}
 
 
 # --- leverage -----------------------------------------------------------------------------------------------
@@ -571,7 +576,11 @@ def leverage(request: HtmxRequest) -> HttpResponseBase:
     chosen = next((s for s in found if s.publisher.slug == slug), None)
     if form := exporting.asked(request):
         table = exports.leverage_lines([chosen]) if chosen is not None else exports.leverage(found)
-        title = f"Leverage on {chosen.publisher.name}" if chosen is not None else "Leverage"
+        title = (
+            _("Leverage on %(publisher_name)s") % {"publisher_name": chosen.publisher.name}
+            if chosen is not None
+            else _("Leverage")
+        )
         return exporting.answer(
             request, form, name=title, title=title, table=table, said=[("As on", on.isoformat())]
         )
@@ -607,12 +616,12 @@ def leverage(request: HtmxRequest) -> HttpResponseBase:
 
 def _leverage_row(supplier: sheet.Supplier) -> LeverageRow:
     ratio, extra = supplier.ratio, supplier.extra
-    change: tuple[str, str, Tone, str] = (formats.NO_VALUE, "nothing to compare", "muted", "")
+    change: tuple[str, str, Tone, str] = (formats.NO_VALUE, _("nothing to compare"), "muted", "")
     if extra is not None:
         cheaper = extra < 0
         change = (
             _ratio(ratio),
-            f"{_usd(extra, signed=True)} a month",
+            _("%(extra)s a month") % {"extra": _usd(extra, signed=True)},
             "good" if cheaper else "warn" if extra > 0 else "muted",
             CHANGE_ICONS["less" if cheaper else "more"] if extra else "",
         )
@@ -625,10 +634,10 @@ def _leverage_row(supplier: sheet.Supplier) -> LeverageRow:
         _notice(supplier.notice),
         share_bar(
             [
-                Share("Switchable", supplier.switchable, "good"),
-                Share("Not switchable", supplier.spent - supplier.switchable, "muted"),
+                Share(_("Switchable"), supplier.switchable, "good"),
+                Share(_("Not switchable"), supplier.spent - supplier.switchable, "muted"),
             ],
-            label=f"Spend with {supplier.publisher.name}",
+            label=_("Spend with %(publisher_name)s") % {"publisher_name": supplier.publisher.name},
         )
         if supplier.spent
         else SafeString(""),
@@ -638,17 +647,19 @@ def _leverage_row(supplier: sheet.Supplier) -> LeverageRow:
 def _notice(notice: sheet.Notice | None) -> tuple[str, Tone, str, str]:
     """Words, tone, icon, and the line below."""
     if notice is None:
-        return "No agreement", "muted", NOTICE_ICONS["none"], "bought at list prices"
+        return _("No agreement"), "muted", NOTICE_ICONS["none"], _("bought at list prices")
     if notice.days is None or notice.by is None:
-        return "Unknown", "muted", NOTICE_ICONS["unknown"], notice.why_unknown
+        return _("Unknown"), "muted", NOTICE_ICONS["unknown"], notice.why_unknown
     if notice.days < 0:
-        return "Passed", "bad", NOTICE_ICONS["passed"], f"was {formats.day(notice.by)}"
+        return _("Passed"), "bad", NOTICE_ICONS["passed"], _("was %(by)s") % {"by": formats.day(notice.by)}
     soon = notice.days <= SOON
     word = (
-        "Today" if notice.days == 0 else f"{formats.whole(notice.days)} day{'' if notice.days == 1 else 's'}"
+        _("Today")
+        if notice.days == 0
+        else ngettext("%(count)s day", "%(count)s days", notice.days) % {"count": formats.whole(notice.days)}
     )
     icon = NOTICE_ICONS["soon" if soon else "later"]
-    return word, "warn" if soon else "muted", icon, f"by {formats.day(notice.by)}"
+    return word, "warn" if soon else "muted", icon, _("by %(by)s") % {"by": formats.day(notice.by)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -667,11 +678,11 @@ class LeverageLine:
 
 def _leverage_line(line: sheet.Line) -> LeverageLine:
     best = line.best
-    moves: tuple[str, Tone, str] = ("Switchable", *LEFTS[Left.COVERED][1:])
+    moves: tuple[str, Tone, str] = (_("Switchable"), *LEFTS[Left.COVERED][1:])
     if line.exposure is None:
-        moves = ("Not in use today", *LEFTS[Left.UNTOUCHED][1:])
+        moves = (_("Not in use today"), *LEFTS[Left.UNTOUCHED][1:])
     elif best is None:
-        moves = ("No way out", *LEFTS[Left.UNCOVERED][1:])
+        moves = (_("No way out"), *LEFTS[Left.UNCOVERED][1:])
     return LeverageLine(
         line,
         formats.money(line.spent, compact=True),
@@ -734,7 +745,7 @@ def drill(request: HtmxRequest, slug: str) -> HttpResponseBase:
             "rows": [_drill_row(cover) for cover in found.covers],
             "bar": share_bar(
                 [Share(LEFTS[left][0], count, tones[left]) for left, count in counts],
-                label=f"Features that run on {company.name}",
+                label=_("Features that run on %(company_name)s") % {"company_name": company.name},
             )
             if found.covers
             else "",
@@ -772,10 +783,7 @@ def _drill_row(cover: Cover) -> DrillRow:
     return DrillRow(
         cover,
         LEFTS[cover.left],
-        [
-            (short(e.version), f"{_share(e.share)}{'' if e.stated else ', not stated'}")
-            for e in cover.exposures
-        ],
+        [(short(e.version), _stated(e.share, e.stated)) for e in cover.exposures],
         [
             (alternative, HOWS[alternative.how][0].lower(), _part_of(part, names, served))
             for (_pk, part), (alternative, names) in takers.items()
@@ -791,7 +799,7 @@ def _drill_row(cover: Cover) -> DrillRow:
 def _part_of(part: Fraction, names: Sequence[str], served: int) -> str:
     """Which part of what: nothing to say where one takes everything over."""
     share = "" if part == 1 else _share(part)
-    of = "" if len(names) == served else f"of {', '.join(names)}"
+    of = "" if len(names) == served else _("of %(names)s") % {"names": ", ".join(names)}
     return f"{share} {of}".strip()
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from django.db.models import Prefetch
 
-from config import formats
+from config import house as formats
 from marketplace.models import EligibilityDecision
 from quotas.crediting.arithmetic import ONE_PPM, mul_ppm, round_div, split, value_in_measure
 from quotas.crediting.explanation.caps import CapCut, Families

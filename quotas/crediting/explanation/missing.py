@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from config import formats
+from config import house as formats
 from marketplace.models import Customer, EligibilityDecision, Plan, Program
 from quotas.crediting import engine
 from quotas.crediting.explanation.credits import decided, scope

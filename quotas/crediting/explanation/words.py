@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any, Final
 
-from config import formats
+from config import house as formats
 from marketplace.models import CommercialPath, PricingForm
 from quotas.crediting.arithmetic import ONE_PPM
 from quotas.models import DealKind, Measure, SalesRole

@@ -21,7 +21,8 @@ from typing import Any, Final
 
 from django.utils.text import slugify
 
-from config import bulk, formats
+from config import bulk
+from config import house as formats
 from config.locks import one_at_a_time
 from config.names import fold
 from quotas.models import (

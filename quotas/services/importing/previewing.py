@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from config import formats
+from config import house as formats
 from quotas.crediting import engine
 from quotas.models import Measure, Reason, SourceTodo
 from quotas.services.booking import DealDraft, Facts

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from config import formats
+from config import house as formats
 from config.names import fold
 from config.slices import in_batches
 from quotas.importers.tables import Cell, Unreadable

@@ -12,7 +12,7 @@ from itertools import count
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from config import formats
+from config import house as formats
 from config.locks import one_at_a_time
 from config.names import fold
 from marketplace.models import Customer

@@ -531,8 +531,13 @@ def test_a_program_makes_changes_asks_and_a_second_one_decides(world: World, bro
     assert (result["before"]["hhi"], result["after"]["hhi"], result["months"]) == (10_000, 7025, ["2026-09"])
     where = made["Location"]
     assert send(lead, "PATCH", where, {"name": "Renamed"}).status_code == 428
-    changed = send(lead, "PATCH", where, {"name": "Renamed"}, **{"If-Match": made["ETag"]})
+    doubled = {"name": "Renamed", "growth": "1"}
+    changed = send(lead, "PATCH", where, doubled, **{"If-Match": made["ETag"]})
     assert (changed.status_code, changed.json()["name"], len(changed.json()["moves"])) == (200, "Renamed", 1)
+    # The first month is one month on: a twelfth root of two more than 18.
+    assert changed.json()["growth"] == "1"
+    assert changed.json()["result"]["before"]["total"]["amount"] == "19.07"
+    assert send(lead, "PATCH", where, {"growth": "11"}, **{"If-Match": changed["ETag"]}).status_code == 422
     assert send(lead, "PATCH", where, {"months": 2}, **{"If-Match": made["ETag"]}).status_code == 412
     assert send(second, "GET", where).status_code == 404
     assert send(lead, "POST", where + "ask-promotion/").json()["state"] == "asked"

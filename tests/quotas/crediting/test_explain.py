@@ -98,7 +98,7 @@ def explained(data: st.DataObject, rich: Rich) -> None:
         transaction.set_rollback(True)
 
 
-@settings(max_examples=8, **PROPERTY)
+@settings(max_examples=4, **PROPERTY)
 @given(data=st.data())
 def test_every_explanation_re_evaluates_to_its_amount(data: st.DataObject, rich: Rich) -> None:
     explained(data, rich)

@@ -950,7 +950,7 @@ def test_whatever_happens_every_invariant_holds() -> None:
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=4, stateful_step_count=14, deadline=None, suppress_health_check=HEALTH
+            max_examples=2, stateful_step_count=14, deadline=None, suppress_health_check=HEALTH
         ),
     )
 

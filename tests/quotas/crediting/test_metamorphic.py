@@ -20,6 +20,7 @@ from quotas.crediting import engine
 from quotas.crediting.invariants import broken
 from quotas.models import CreditEntry, Measure, Period, Receivers, SalesRole
 from tests import make
+from tests.depth import examples
 from tests.quotas.crediting.worlds import Rich, worlds
 
 pytestmark = pytest.mark.django_db
@@ -173,7 +174,7 @@ def whole(e: engine.Desired) -> Key:
     return (e.deal_id, e.line_no, e.rep_id, e.team_id, e.measure_id, e.component, e.receiver_class, e.rule_id, e.credit_date)  # fmt: skip
 
 
-@settings(max_examples=10, **PROPERTY)
+@settings(max_examples=examples(5), **PROPERTY)
 @given(data=st.data())
 def test_a_deal_of_twins_of_the_other_origin_earns_the_same(data: st.DataObject) -> None:
     with transaction.atomic():
@@ -193,7 +194,7 @@ def test_a_deal_of_twins_of_the_other_origin_earns_the_same(data: st.DataObject)
         transaction.set_rollback(True)
 
 
-@settings(max_examples=10, **PROPERTY)
+@settings(max_examples=examples(5), **PROPERTY)
 @given(data=st.data())
 def test_a_year_later_the_same_facts_earn_the_same(data: st.DataObject) -> None:
     def later(day: date | None) -> date | None:
@@ -230,7 +231,7 @@ def test_a_year_later_the_same_facts_earn_the_same(data: st.DataObject) -> None:
         transaction.set_rollback(True)
 
 
-@settings(max_examples=10, **PROPERTY)
+@settings(max_examples=examples(5), **PROPERTY)
 @given(data=st.data(), to=st.sampled_from([("ZJP", 100, 1), ("ZKW", 1, 10)]))
 def test_a_currency_of_another_exponent_at_the_same_rate_earns_the_same(
     data: st.DataObject, to: tuple[str, int, int]
@@ -249,7 +250,7 @@ def test_a_currency_of_another_exponent_at_the_same_rate_earns_the_same(
         transaction.set_rollback(True)
 
 
-@settings(max_examples=10, **PROPERTY)
+@settings(max_examples=examples(5), **PROPERTY)
 @given(data=st.data())
 def test_a_line_split_in_two_earns_the_same_within_what_rounding_can_do(data: st.DataObject) -> None:
     with transaction.atomic():
@@ -303,7 +304,7 @@ def posted(batches: Iterable[Sequence[int]]) -> Counter[Key]:
     return found
 
 
-@settings(max_examples=10, **PROPERTY)
+@settings(max_examples=examples(5), **PROPERTY)
 @given(data=st.data())
 def test_neither_the_order_nor_the_size_of_postings_matters(data: st.DataObject, rich: Rich) -> None:
     with transaction.atomic():
@@ -334,7 +335,7 @@ def test_a_capped_deal_and_its_refunds_come_to_the_same_in_whatever_order_they_a
     assert [found[pk] for pk in ids] == [100, 0, -30, -60]
 
 
-@settings(max_examples=10, **PROPERTY)
+@settings(max_examples=examples(5), **PROPERTY)
 @given(data=st.data())
 def test_the_order_in_which_lines_and_shares_are_given_does_not_matter(data: st.DataObject) -> None:
     with transaction.atomic():

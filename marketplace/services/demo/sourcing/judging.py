@@ -3,6 +3,7 @@
 import random
 import tomllib
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -11,14 +12,13 @@ from typing import Any, Final
 from accounts.audit import acting
 from accounts.models import Role, RoleGrant, User
 from config.clock import day_of
+from marketplace.importers.suites import read
 from marketplace.models import (
-    Answer,
     BindingRole,
     Choice,
     Feature,
     ModelVersion,
     PairVote,
-    SuiteCase,
     SuiteRun,
     TaskArea,
     TaskSuite,
@@ -28,6 +28,7 @@ from marketplace.selectors.sourcing import rounds
 from marketplace.selectors.sourcing.judging import FOUR_PLACES
 from marketplace.services.sourcing import judging
 from marketplace.services.sourcing.binding import MixRow, set_mix
+from marketplace.services.sourcing.suites import load_suites
 
 FILE: Final = Path(__file__).parents[3] / "data" / "suites.toml"
 PRODUCED: Final = date(2026, 5, 20)
@@ -97,7 +98,9 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
     if len(versions) < 2:
         return {}
     harness: str = facts["harness"]
-    suites = {suite["slug"]: _suite(suite, versions, harness) for suite in facts["suite"]}
+    staged = [replace(suite, produced_on=PRODUCED) for suite in read(FILE.read_bytes())]
+    loaded = load_suites(staged=staged, by=lead, at=at, leave_out_unknown=True, synthetic=True)
+    suites = loaded.suites
     panel = [engineer, *_panel(at)]
     votes = 0
     for slug, opened, closed, voters, part in ROUNDS:
@@ -138,34 +141,6 @@ def _panel(at: datetime) -> list[User]:
     )
     RoleGrant.objects.bulk_create(RoleGrant(user=user, role=Role.ENGINEER, granted_at=at) for user in made)
     return made
-
-
-def _suite(facts: Mapping[str, Any], versions: Mapping[str, ModelVersion], harness: str) -> TaskSuite:
-    suite = _made(facts)
-    cases = SuiteCase.objects.bulk_create(
-        SuiteCase(suite=suite, number=number, prompt=case["prompt"].strip())
-        for number, case in enumerate(facts["case"], start=1)
-    )
-    Answer.objects.bulk_create(
-        Answer(
-            case=made,
-            model_version=versions[model],
-            harness=harness,
-            text=text.strip(),
-            produced_on=PRODUCED,
-            synthetic=True,
-        )
-        for made, case in zip(cases, facts["case"], strict=True)
-        # Not in the order of the file, or the order of the ids would tell who wrote what.
-        for model, text in sorted(case["answers"].items(), key=lambda item: str(hash_of(item[1])))
-        if model in versions
-    )
-    return suite
-
-
-def hash_of(text: str) -> int:
-    """The same in every process."""
-    return random.Random(text).getrandbits(64)  # noqa: S311 -- an order, not a secret
 
 
 def _made(facts: Mapping[str, Any]) -> TaskSuite:

@@ -57,10 +57,21 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
         note="Script analysis runs on one supplier alone. 30% of it on another one keeps both warm.",
         moves=_shares([SECOND_SUPPLIER]),
     )
+    grown = ScenarioDraft(
+        "Coding to Claude as use grows by a third",
+        start,
+        months=24,
+        note="The same switch, if use goes on growing: what it costs by the second year.",
+        shared=True,
+        moves=_shares([(*row, HALF) for row in TO_CLAUDE]),
+        growth_ppm=333_333,
+    )
     made = [make_scenario(draft=draft, on=on, by=lead, at=at) for draft in shared if draft.moves]
     if asked.moves:
         made.append(make_scenario(draft=asked, on=on, by=lead, at=at))
         ask_promotion(scenario_id=made[-1].pk, on=on, by=lead, at=at)
+    if grown.moves:
+        made.append(make_scenario(draft=grown, on=on, by=lead, at=at))
     return {"scenarios": len(made)} if made else {}
 
 

@@ -20,7 +20,7 @@ from accounts.audit import acting
 from accounts.models import User
 from config import bulk
 from config.clock import day_of
-from config.formats import rounded
+from config.house import rounded
 from config.months import add_months, month_of, months_between
 from marketplace.models import (
     Binding,

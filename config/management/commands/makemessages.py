@@ -1,0 +1,11 @@
+"""makemessages that knows our own names for marking a text, beside Django's."""
+
+from django.core.management.commands import makemessages
+
+
+class Command(makemessages.Command):
+    xgettext_options = [
+        *makemessages.Command.xgettext_options,
+        "--keyword=later",
+        "--keyword=marked",
+    ]

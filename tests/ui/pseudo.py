@@ -1,0 +1,155 @@
+"""A language that nobody speaks: every message comes back accented, longer and in ⟦brackets⟧, so that what is not marked shows.
+
+It is worked out when it is asked for: there is no catalog to keep. en-xa is what the field calls it.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from html.parser import HTMLParser
+from typing import Any, Final
+
+from django.utils import translation
+from django.utils.translation import trans_real
+
+LANGUAGE: Final = "en-xa"
+OPEN, CLOSE = "⟦", "⟧"
+LONGER: Final = 0.35
+ACCENTED: Final = str.maketrans(
+    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    "åƀçđéƒğĥîĵķļɱñöþqŕšţûṽŵẋýžÅƁÇĐÉƑĞĤÎĴĶĻṀÑÖÞQŔŠŢÛṼŴẊÝŽ",
+)
+# What is no text within a message: places for values, tags, entities, addresses.
+KEPT: Final = re.compile(r"%\(\w+\)[a-z]|%%|%[sdr]|\{\w*\}|<[^>]*>|&#?\w+;|https?://\S+")
+
+
+def say(message: str) -> str:
+    """The message in the language that nobody speaks; whitespace at its ends stays outside."""
+    text = message.strip()
+    if not text:
+        return message
+    start = message.index(text)
+    letters, parts, at = 0, [], 0
+    for kept in KEPT.finditer(text):
+        parts += [text[at : kept.start()].translate(ACCENTED), kept[0]]
+        letters += kept.start() - at
+        at = kept.end()
+    parts.append(text[at:].translate(ACCENTED))
+    letters += len(text) - at
+    more = " ~" + "~" * max(int(letters * LONGER) - 2, 0)
+    longer = "".join(parts) + re.sub(r"~{9}", "~~~~~~~~ ", more)
+    return f"{message[:start]}{OPEN}{longer}{CLOSE}{message[start + len(text) :]}"
+
+
+class Catalog:
+    """Stands where Django keeps a language's catalog, and remembers what was asked of it.
+
+    asked   Messages as they stand in the source.
+    twice   Messages that came back already said: somebody translates a translation.
+    """
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+        self.twice: set[str] = set()
+
+    def _say(self, message: str) -> str:
+        _context, _separator, text = message.rpartition("\x04")
+        if OPEN in text:
+            self.twice.add(text)
+            return text
+        self.asked.add(text)
+        return say(text)
+
+    def gettext(self, message: str) -> str:
+        return self._say(message)
+
+    def ngettext(self, singular: str, plural: str, number: int) -> str:
+        return self._say(singular if number == 1 else plural)
+
+    def language(self) -> str:
+        return LANGUAGE
+
+    def to_language(self) -> str:
+        return LANGUAGE
+
+
+@contextmanager
+def known() -> Iterator[Catalog]:
+    """Within, somebody may choose the language that nobody speaks."""
+    catalogs: dict[str, Any] = trans_real._translations  # type: ignore[attr-defined]  # where Django keeps them
+    catalog = Catalog()
+    catalogs[LANGUAGE] = catalog
+    try:
+        yield catalog
+    finally:
+        del catalogs[LANGUAGE]
+
+
+@contextmanager
+def spoken_here() -> Iterator[Catalog]:
+    """Within, everything is said in it where no other language is asked for."""
+    with known() as catalog, translation.override(LANGUAGE):
+        yield catalog
+
+
+# Attributes that are read out, shown, or told by a script.
+SPOKEN: Final = frozenset(
+    {"aria-label", "aria-description", "title", "placeholder", "alt", "label", "hx-confirm", "data-label"}
+    | {"data-copied", "data-by-hand", "data-forbidden", "data-failed", "data-offline", "data-late"}
+    | {"data-unread", "data-even", "data-over", "data-under"}
+)
+SILENT: Final = frozenset({"script", "style", "code", "kbd", "samp", "pre", "textarea"})
+
+
+class Shown(HTMLParser):
+    """Text of a page: what stands in it and what is read out, piece by piece; and everything else that it is made of."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+        self.made: list[tuple[str, ...]] = []
+        self._inside: list[str] = []
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag in SILENT:
+            self._inside.append(tag)
+        for name, value in attrs:
+            if name in SPOKEN:
+                self._heard(value or "")
+            else:
+                self.made.append((tag, name, value or ""))
+
+    def handle_endtag(self, tag: str) -> None:
+        if self._inside and self._inside[-1] == tag:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        if not self._inside:
+            self._heard(data)
+
+    def _heard(self, text: str) -> None:
+        if plain := " ".join(text.split()):
+            self.texts.append(plain)
+
+
+def unsaid(text: str) -> list[str]:
+    """What of a text stands outside of all brackets; those of a value within a message are nested."""
+    depth = 0
+    found: list[str] = []
+    piece: list[str] = []
+    for letter in text:
+        if letter == OPEN:
+            depth += 1
+            if depth == 1:
+                found.append("".join(piece))
+                piece = []
+        elif letter == CLOSE:
+            depth -= 1
+        elif depth == 0:
+            piece.append(letter)
+    found.append("".join(piece))
+    return [
+        each for each in (part.strip(" ,.;:·()–-/|") for part in found) if re.search(r"[^\W\d_]{2,}", each)
+    ]

@@ -1,0 +1,188 @@
+"""Pages, files, the API and records in a language that nobody speaks: all text of a page changes, and nothing else does."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings as project
+from django.db import connection
+from django.test import Client
+from django.urls import get_resolver, reverse
+from django.urls.resolvers import URLPattern, URLResolver
+
+from accounts.models import Role, User
+from quotas.models import CreditEntry, Deal, DealState, Dispute
+from tests import make
+from tests.quotas.test_pages import approved, entered, submitted
+from tests.ui import pseudo, unmarked
+from tests.ui.test_language import messages
+
+pytestmark = pytest.mark.django_db
+ROOT = Path(project.BASE_DIR)
+# A workbook, which is no page.
+NOT_LOOKED_AT = {"marketplace:spreadsheet-export"}
+# Names of things in these tests that happen to be words of pages.
+NAMES = {
+    *("unknown", "and"),  # within sentences of the selectors, which are English
+    "Company",
+    "Region",
+    "Team",
+    "Other team",
+    "USD",
+    "Parity",
+    "Fiscal calendar",
+    "Model",
+}
+# Facts of the house, in English whoever reads them: values as they were recorded, and why a credit is what it is.
+FACTS = ("/accounts/audit/", "/explanation/")
+
+
+@pytest.fixture(autouse=True)
+def catalog(settings: Any) -> Iterator[pseudo.Catalog]:
+    settings.LANGUAGES = [*settings.LANGUAGES, (pseudo.LANGUAGE, "Nobody's")]
+    with pseudo.known() as found:
+        yield found
+
+
+def _chooses(user: User | None, language: str) -> None:
+    assert user is not None
+    User.objects.filter(pk=user.pk).update(language=language)
+
+
+def _client(user: User | None, language: str = pseudo.LANGUAGE) -> Client:
+    _chooses(user, language)
+    client = Client()
+    assert user is not None
+    client.force_login(user)
+    return client
+
+
+def _addresses() -> list[str]:
+    """Every page that needs no argument."""
+
+    def named(patterns: list[URLPattern | URLResolver], space: str) -> Iterator[str]:
+        for each in patterns:
+            if isinstance(each, URLResolver):
+                yield from named(each.url_patterns, each.namespace or space)
+            elif each.name and not each.pattern.regex.groups:
+                yield f"{space}:{each.name}" if space else each.name
+
+    names = set(named(get_resolver().url_patterns, ""))
+    return [
+        reverse(name)
+        for name in sorted(names)
+        if name.partition(":")[0] in {"accounts", "quotas", "marketplace"} and name not in NOT_LOOKED_AT
+    ]
+
+
+def _known() -> set[str]:
+    """Every message that a catalog would have."""
+    found = {text for _file, text in messages()}
+    for app in ("accounts", "config", "marketplace", "quotas"):
+        for path in (ROOT / app).rglob("*.py"):
+            source = path.read_text()
+            if "config.language" not in source:
+                continue
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") in unmarked.MARKERS:
+                    found |= {
+                        text.value
+                        for text in node.args
+                        if isinstance(text, ast.Constant) and isinstance(text.value, str)
+                    }
+    return {" ".join(text.split()).strip(" ,.;:·()–-/|") for text in found} - NAMES
+
+
+def _wrong(said: str, known: set[str]) -> Iterator[str]:
+    """What of a page is not said that should be, or is that should not."""
+    if lost := re.findall(r"%\(\w+\)s", said):
+        yield f"lost its value: {lost[:3]}"
+    page = pseudo.Shown(said)
+    for text in page.texts:
+        yield from (f"not said: {left}" for left in pseudo.unsaid(text) if left in known)
+    yield from (f"changed: {made}" for made in page.made if pseudo.OPEN in made[2])
+
+
+def test_all_text_of_every_page_is_said_and_nothing_else_changes(catalog: pseudo.Catalog) -> None:
+    world = make.world()
+    deal, waiting = approved(world), submitted(world, title="Twelve seats")
+    entry = CreditEntry.objects.first()
+    assert entry is not None
+    everybody = make.user(roles=[role for role in Role.values if role != Role.PARTNER], name="All Roles")
+    rep, partner = make.login(world.ana), make.user(role=Role.PARTNER, publisher=world.third.publisher)
+    plan = world.plan_version
+    more = [
+        reverse("quotas:deal", args=[deal.pk]),
+        reverse("quotas:deal", args=[waiting.pk]),
+        reverse("quotas:credit-explanation", args=[entry.pk]),
+        reverse("quotas:board", args=[world.team.slug]) + "?period=FY27-Q1",
+        reverse("quotas:plan-version", args=[plan.plan.slug, plan.number]),
+        reverse("quotas:period", args=["FY27-M01"]),
+        reverse("marketplace:offering", args=[world.third.slug]),
+        reverse("marketplace:publisher", args=[world.third.publisher.slug]),
+    ]
+    own = [reverse(f"quotas:{name}") for name in ("deal-new", "gap", "statements", "earnings", "leaderboard")]
+    theirs = [reverse(f"marketplace:{name}") for name in ("console", "console-keys", "webhooks")]
+    known, wrong, pages = _known(), [], 0
+    for user, addresses in (
+        (everybody, [*_addresses(), *more]),
+        (rep, ["/", *own]),
+        (partner, ["/", *theirs]),
+    ):
+        client = _client(user)
+        for address in addresses:
+            answer = client.get(address)
+            if answer.status_code == 200 and not answer.streaming and "html" in answer["Content-Type"]:
+                said = answer.content.decode()
+                words = set() if address.startswith(FACTS) or address.endswith(FACTS) else known
+                wrong += [f"{address}: {each}" for each in _wrong(said, words)]
+                pages += f'<html lang="{pseudo.LANGUAGE}"' in said
+    assert wrong == []
+    assert catalog.twice == set()
+    assert pages > 80
+
+
+def test_files_the_api_and_records_are_in_english_whoever_asks(catalog: pseudo.Catalog) -> None:
+    world = make.world()
+    approved(world)
+    everybody = make.user(roles=[role for role in Role.values if role != Role.PARTNER], name="All Roles")
+    client = _client(everybody)
+    files = 0
+    for address in [*_addresses(), "/api/v1/leaderboards/", "/api/v1/offerings/"]:
+        answer = client.get(address, {"format": "csv"} if "/api/" not in address else {})
+        if answer.status_code == 200 and (
+            "csv" in answer["Content-Type"] or "json" in answer["Content-Type"]
+        ):
+            body = answer.getvalue()
+            assert pseudo.OPEN not in body.decode(), address
+            assert pseudo.OPEN not in answer.get("Content-Disposition", ""), address
+            files += 1
+    assert files > 25
+
+    # A deal is logged, handed in, approved and disputed by people who read the pages in that language.
+    ana, mia = _client(make.login(world.ana)), _client(make.login(world.mia))
+    ana.post(reverse("quotas:deal-new"), entered(world, do="submit"))
+    deal = Deal.objects.latest("pk")
+    assert deal.state == DealState.SUBMITTED
+    mia.post(reverse("quotas:approve"), {"deal": f"{deal.pk}:{deal.revision}", "reason": "As agreed."})
+    deal.refresh_from_db()
+    assert deal.state == DealState.APPROVED
+    entry = CreditEntry.objects.latest("pk")
+    ana.post(
+        f"{reverse('quotas:dispute-new')}?entry={entry.pk}",
+        {
+            "rep": world.ana.slug,
+            "kind": "wrong_amount",
+            "claimed": "1,300",
+            "text": "It was signed for more.",
+        },
+    )
+    assert Dispute.objects.get().claimed_minor == 1_300_00
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            name = connection.ops.quote_name(table)
+            cursor.execute(f"SELECT count(*) FROM {name} t WHERE t::text LIKE %s", [f"%{pseudo.OPEN}%"])  # noqa: S608
+            assert cursor.fetchone() == (0,), table

@@ -73,7 +73,10 @@ function enter(target) {
   else if (!found(input).length) input.dispatchEvent(new CustomEvent("input", { bubbles: true })); // what was refused asks again
 }
 document.addEventListener("focusin", ({ target }) => enter(target));
-if (document.activeElement) enter(document.activeElement);
+document.addEventListener("DOMContentLoaded", () => setTimeout(() => { // htmx is there by now; somebody may have typed already
+  enter(document.activeElement ?? document.body);
+  if (input && input.value !== input.defaultValue) open();
+}));
 document.addEventListener("focusout", ({ target }) => {
   if (target === input) { close(); input = null; }
 });

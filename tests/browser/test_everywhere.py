@@ -159,9 +159,11 @@ def test_without_scripts_every_page_is_read_and_no_control_is_dead(
     assert world.ana.user is not None
     assert world.ana.user.name in page.inner_text("main")
     downloads("CSV")
-    page.get_by_role("button", name="Show", exact=True).first.click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Show", exact=True).first.click()
     assert "period=" in page.url
-    page.get_by_role("button", name="Switch colour theme").click()
+    with page.expect_navigation():
+        page.get_by_role("button", name="Switch colour theme").click()
     assert page.get_attribute("html", "data-theme") == "dark"
     page.set_viewport_size({"width": 390, "height": 844})
     page.get_by_role("button", name="More").click()
@@ -170,26 +172,31 @@ def test_without_scripts_every_page_is_read_and_no_control_is_dead(
     page.set_viewport_size({"width": 1440, "height": 900})
 
     # The deals: filtered, sought, and one opened with why it credits what it does.
-    page.locator("main .chip", has_text="Submitted").click()
+    with page.expect_navigation():
+        page.locator("main .chip", has_text="Submitted").click()
     assert "state=submitted" in page.url
     assert page.locator("main tbody tr").count() == 1
     page.goto(reverse("quotas:deals"))
     page.locator("main input[type=search]").fill("no such customer")
-    page.keyboard.press("Enter")
+    with page.expect_navigation():
+        page.keyboard.press("Enter")
     assert "No deal matches" in page.inner_text("main")
     approved = Deal.objects.order_by("id")[0]
     page.goto(reverse("quotas:deal", args=[approved.pk]))
-    page.locator("main a", has_text="Why this credit").first.click()
+    with page.expect_navigation():
+        page.locator("main a", has_text="Why this credit").first.click()
     assert urlsplit(page.url).path.endswith("/explanation/")
 
     # The catalog: by facet and order, and two offerings beside each other.
     page.goto(reverse("marketplace:catalog"))
-    page.locator("main .chip", has_text="Third party").first.click()
+    with page.expect_navigation():
+        page.locator("main .chip", has_text="Third party").first.click()
     assert "origin=" in page.url
     assert page.locator("main tbody tr").count() == 1
     page.goto(reverse("marketplace:catalog"))
     for box in page.locator("main tbody [type=checkbox]").all()[:2]:
         box.check()
-    page.locator("button.compares").click()
+    with page.expect_navigation():
+        page.locator("button.compares").click()
     assert urlsplit(page.url).path == reverse("marketplace:compare")
     plain.close()

@@ -496,8 +496,9 @@ def test_half_a_form_never_breaks_the_estimate(as_user: Log, world: World) -> No
             )
             assert answer.status_code == 200, (counted, value)
     assert client.post(reverse("quotas:deal-estimate"), {}).status_code == 200
-    for name in entered(world):
-        for value in ("", "x", "9" * 30, "\x00", "²", "NaN"):
+    wrong = ("", "x", "9" * 30, "\x00", "²", "NaN") * 2
+    for at, name in enumerate(entered(world)):
+        for value in wrong[at % 2 :: 2][:3]:  # every field meets half of them, its neighbour the others
             answer = client.post(reverse("quotas:deal-estimate"), entered(world) | {name: value, "left": "1"})
             assert answer.status_code == 200, (name, value)
 

@@ -232,7 +232,7 @@ def in_vain(
     return report, brute, {line for group in found.unequal for line in group.lines}
 
 
-@settings(max_examples=8, **PROPERTY)
+@settings(max_examples=5, **PROPERTY)
 @given(data=st.data())
 def test_rules_that_do_not_look_at_who_makes_it_are_always_clean(data: st.DataObject, market: Market) -> None:
     report, brute, lines = in_vain(data, market, data.draw(blind_rules(market)), ORIGIN)

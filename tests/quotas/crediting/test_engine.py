@@ -181,7 +181,7 @@ PROPERTY: dict[str, Any] = {
 }
 
 
-@settings(max_examples=12, **PROPERTY)
+@settings(max_examples=8, **PROPERTY)
 @given(data=st.data())
 def test_the_engine_agrees_with_the_oracle_entry_for_entry(data: st.DataObject, rich: Rich) -> None:
     agree(data, rich)

@@ -1,6 +1,8 @@
 """Forms that begin, change and end a product and a feature."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -244,45 +246,65 @@ def product_end(request: HttpRequest, slug: str) -> HttpResponse:
     """Ends it with its features; where it has ended, takes that back."""
     user = lead(request)
     found = get_object_or_404(Product, slug=slug)
+    return _end_page(
+        request,
+        found,
+        back=reverse("marketplace:product", args=[found.slug]),
+        trail=_trail(found),
+        ending=Ending(
+            keep=partial(service.keep_product, product_id=found.pk, by=user),
+            end=partial(service.end_product, product_id=found.pk, by=user),
+            title=_("End the product"),
+            comes_back=_("Its features come back with it; what they run on has to be stated anew"),
+            ends=_("All its features end with it; what they ran on before stays in the record"),
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """What ending something does, what taking that back does, and what the page says of either."""
+
+    keep: Callable[..., object]
+    end: Callable[..., object]
+    title: str
+    comes_back: str
+    ends: str
+
+
+def _end_page(
+    request: HttpRequest,
+    found: Product | Feature,
+    *,
+    back: str,
+    trail: Sequence[tuple[str, str]],
+    ending: Ending,
+) -> HttpResponse:
+    """The form that ends something; where it has ended, the one that takes that back."""
     keeps = found.ends_on is not None
-    form = _end_form(request, keeps=keeps)
+    data = request.POST if request.method == "POST" else None
+    form: Refusable = KeepForm(data) if keeps else EndForm(data, initial={"ends_on": clock.today()})
 
     def do() -> None:
-        given = form.cleaned_data
-        if keeps:
-            service.keep_product(product_id=found.pk, reason=given["reason"], by=user, at=clock.now())
-        else:
-            service.end_product(
-                product_id=found.pk,
-                ends_on=given["ends_on"],
-                reason=given["reason"],
-                by=user,
-                at=clock.now(),
-            )
+        act = ending.keep if keeps else partial(ending.end, ends_on=form.cleaned_data["ends_on"])
+        act(reason=form.cleaned_data["reason"], at=clock.now())
 
     if request.method == "POST" and _done(form, do):
         messages.success(request, _kept_or_ended(found.name, form, keeps=keeps))
-        return redirect("marketplace:product", found.slug)
+        return redirect(back)
     return form_page(
         request,
         form,
-        title=_("Take the end back") if keeps else _("End the product"),
-        back=reverse("marketplace:product", args=[found.slug]),
+        title=_("Take the end back") if keeps else ending.title,
+        back=back,
         more={
-            "trail": _trail(found),
-            "meta": _("Its features come back with it; what they run on has to be stated anew")
-            if keeps
-            else _("All its features end with it; what they ran on before stays in the record"),
+            "trail": trail,
+            "meta": ending.comes_back if keeps else ending.ends,
             "card": found.name,
             "button": _("Take it back") if keeps else _("End it"),
             "danger": not keeps,
         },
     )
-
-
-def _end_form(request: HttpRequest, *, keeps: bool) -> Refusable:
-    data = request.POST if request.method == "POST" else None
-    return KeepForm(data) if keeps else EndForm(data, initial={"ends_on": clock.today()})
 
 
 def _kept_or_ended(name: str, form: Refusable, *, keeps: bool) -> str:
@@ -366,37 +388,16 @@ def feature_end(request: HttpRequest, slug: str) -> HttpResponse:
     """Ends it; where it has ended, takes that back."""
     user = lead(request)
     found = get_object_or_404(Feature.objects.select_related("product"), slug=slug)
-    keeps = found.ends_on is not None
-    form = _end_form(request, keeps=keeps)
-
-    def do() -> None:
-        given = form.cleaned_data
-        if keeps:
-            service.keep_feature(feature_id=found.pk, reason=given["reason"], by=user, at=clock.now())
-        else:
-            service.end_feature(
-                feature_id=found.pk,
-                ends_on=given["ends_on"],
-                reason=given["reason"],
-                by=user,
-                at=clock.now(),
-            )
-
-    if request.method == "POST" and _done(form, do):
-        messages.success(request, _kept_or_ended(found.name, form, keeps=keeps))
-        return redirect("marketplace:feature", found.slug)
-    return form_page(
+    return _end_page(
         request,
-        form,
-        title=_("Take the end back") if keeps else _("End the feature"),
+        found,
         back=reverse("marketplace:feature", args=[found.slug]),
-        more={
-            "trail": _trail(found.product, feature=found),
-            "meta": _("What it runs on from then on has to be stated anew")
-            if keeps
-            else _("From that day on it runs on nothing; what it ran on before stays in the record"),
-            "card": found.name,
-            "button": _("Take it back") if keeps else _("End it"),
-            "danger": not keeps,
-        },
+        trail=_trail(found.product, feature=found),
+        ending=Ending(
+            keep=partial(service.keep_feature, feature_id=found.pk, by=user),
+            end=partial(service.end_feature, feature_id=found.pk, by=user),
+            title=_("End the feature"),
+            comes_back=_("What it runs on from then on has to be stated anew"),
+            ends=_("From that day on it runs on nothing; what it ran on before stays in the record"),
+        ),
     )

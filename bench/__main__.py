@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 from urllib.parse import quote
 
+import psycopg
+from psycopg import sql
+
 from config.databases import APPLICATION_ROLE, OWNER_ROLE
 from config.embedded import Server
 
@@ -36,6 +39,8 @@ def main() -> int:
             },
         )
         server.start()
+        with psycopg.connect(server.address(database="postgres"), autocommit=True) as admin:
+            admin.execute(sql.SQL("GRANT pg_checkpoint TO {}").format(sql.Identifier(OWNER_ROLE)))
         try:
             return _measure(server, SCALES[scale])
         finally:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import partial
 from itertools import pairwise
-from typing import Final
+from queue import SimpleQueue
+from typing import ClassVar, Final
 
 from django.db import OperationalError, connections, transaction
 
@@ -47,6 +48,7 @@ class _Month:
     id: int
     starts: date
     ends: date
+    parts: ClassVar[tuple[int, ...]] = ()
 
     @property
     def schema(self) -> str:
@@ -105,29 +107,23 @@ def load(
         _refuse_what_is_credited(source, months)
         _clear()
         ((posting_id,),) = _sql("select nextval(pg_get_serial_sequence('quotas_posting', 'id'))")
-        counts, sums = _build(source, months, posting_id, sessions)
-        for left in reversed(range(TRIES)):
-            try:
-                with transaction.atomic(using=OWNER):
-                    Posting.objects.using(OWNER).create(
-                        id=posting_id,
-                        key=key,
-                        digest=digest,
-                        kind="load",
-                        by_id=by.pk if by else None,
-                        recorded_at=at,
-                        reason=reason,
-                    )
-                    PostingCount.objects.using(OWNER).bulk_create(
-                        [PostingCount(posting_id=posting_id, outcome=o, count=c) for o, c in counts.items()]
-                    )
-                    _write_reasons(source, months)
-                    _write_totals([*months, *sums])
-                    _swap(months)  # last, because readers wait from here to the commit
-                break
-            except OperationalError as failure:
-                if not left or getattr(failure.__cause__, "sqlstate", "") != "55P03":  # lock not available
-                    raise
+        with transaction.atomic(using=OWNER):
+            _sql("set local idle_in_transaction_session_timeout = 0")  # it waits for what others build
+            Posting.objects.using(OWNER).create(
+                id=posting_id,
+                key=key,
+                digest=digest,
+                kind="load",
+                by_id=by.pk if by else None,
+                recorded_at=at,
+                reason=reason,
+            )
+            counts = _build(source, months, posting_id, sessions)
+            PostingCount.objects.using(OWNER).bulk_create(
+                [PostingCount(posting_id=posting_id, outcome=o, count=c) for o, c in counts.items()]
+            )
+            _write_reasons(source, months)
+            _swap_when_possible(months)  # last, because readers wait from here to the commit
         _clear()
     return engine.Outcome(posting_id, counts)
 
@@ -199,44 +195,74 @@ def _clear() -> None:
         _sql(f"drop schema {schema} cascade")
 
 
-def _build(
-    source: engine.BySpan, months: Sequence[_Month], posting_id: int, sessions: int
-) -> tuple[Counter[str], list[_Sum]]:
-    """Everything that the load will put in place. Returns the outcomes and the coarser periods, quarters before halves before years."""
+def _build(source: engine.BySpan, months: Sequence[_Month], posting_id: int, sessions: int) -> Counter[str]:
+    """Build every month beside the ledger, and write the totals of each period, in this transaction, as soon as it is built. Returns the outcomes."""
     counts: Counter[str] = Counter()
-    of_month = {month: engine.BySpan(month.starts, month.ends, source.calendar_id) for month in months}
-    _in_sessions(
-        sessions, [partial(_build_month, month, of_month[month], posting_id, counts) for month in months]
-    )
-    levels = _coarser(months)
-    for level in levels:
-        _in_sessions(sessions, [partial(_add_up, period) for period in level])
-    return counts, [period for level in levels for period in level]
+    jobs: list[tuple[_Month | _Sum, Callable[[], None]]] = [
+        (m, partial(_build_month, m, engine.BySpan(m.starts, m.ends, source.calendar_id), posting_id, counts))
+        for m in months
+    ]
+    for total in _coarser(months):
+        place = 1 + max(n for n, (earlier, _) in enumerate(jobs) if earlier.id in total.parts)
+        jobs.insert(place, (total, partial(_add_up, total)))
+    for period in _Builders(jobs, sessions):
+        _write_totals(period)
+    return counts
 
 
-def _in_sessions(sessions: int, jobs: Sequence[Callable[[], None]]) -> None:
-    """Do every job, the next one by whoever is free, each thread in a session of its own; the first failure ends all and is raised."""
-    left = list(reversed(jobs))
-    failures: list[BaseException] = []
+class _Builders:
+    """Does every job once what it is the sum of is done, so many at a time, each thread in a session of its own.
 
-    def work() -> None:
+    Iterating gives each period when it is built; the first failure ends all and is raised.
+    """
+
+    def __init__(self, jobs: Sequence[tuple[_Month | _Sum, Callable[[], None]]], sessions: int) -> None:
+        self._left = list(jobs)
+        self._done: set[int] = set()
+        self._changed = threading.Condition()
+        self._built: SimpleQueue[_Month | _Sum | BaseException] = SimpleQueue()
+        self._expected = len(jobs)
+        self._threads = [threading.Thread(target=self._work) for _ in range(min(sessions, len(jobs)))]
+
+    def __iter__(self) -> Iterator[_Month | _Sum]:
+        for thread in self._threads:
+            thread.start()
         try:
-            while left and not failures:
-                left.pop()()
-        except IndexError:  # the other one took the last job
-            pass
+            for _ in range(self._expected):
+                built = self._built.get()
+                if isinstance(built, BaseException):
+                    raise built
+                yield built
+        finally:
+            with self._changed:
+                self._left.clear()
+                self._changed.notify_all()
+            for thread in self._threads:
+                thread.join()
+
+    def _work(self) -> None:
+        try:
+            while found := self._next():
+                period, job = found
+                job()
+                with self._changed:
+                    self._done.add(period.id)
+                    self._changed.notify_all()
+                self._built.put(period)
         except BaseException as failure:
-            failures.append(failure)
+            self._built.put(failure)
         finally:
             connections[OWNER].close()
 
-    threads = [threading.Thread(target=work) for _ in range(min(sessions, len(jobs)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if failures:
-        raise failures[0]
+    def _next(self) -> tuple[_Month | _Sum, Callable[[], None]] | None:
+        """The first job whose parts are done, which is waited for; None when none is left."""
+        with self._changed:
+            while self._left:
+                for n, (period, _) in enumerate(self._left):
+                    if self._done.issuperset(period.parts):
+                        return self._left.pop(n)
+                self._changed.wait()
+        return None
 
 
 def _build_month(month: _Month, deals: engine.BySpan, posting_id: int, counts: Counter[str]) -> None:
@@ -266,12 +292,7 @@ def _build_month(month: _Month, deals: engine.BySpan, posting_id: int, counts: C
         outcomes = _sql(
             "select 'credited', count(*) from built_entry union all select reason, count(*) from built_reason group by reason"
         )
-        for primary, definition in _sql(
-            f"""select i.indisprimary, case when i.indisprimary then pg_get_constraintdef(c.oid)
-                  else split_part(pg_get_indexdef(i.indexrelid), ' USING ', 2) end
-                from pg_index i left join pg_constraint c on c.conindid = i.indexrelid and c.contype = 'p' and c.conrelid = i.indrelid
-                where i.indrelid = 'public.{LEDGER}'::regclass"""  # noqa: S608 -- a name of ours
-        ):
+        for primary, definition in indexes():
             if primary:
                 _sql(f"alter table built_entry add {definition}")
             else:
@@ -280,21 +301,32 @@ def _build_month(month: _Month, deals: engine.BySpan, posting_id: int, counts: C
         counts.update({str(outcome): count for outcome, count in outcomes if count})
 
 
-def _coarser(months: Sequence[_Month]) -> list[list[_Sum]]:
-    """Quarters, halves and years of these months, each with the finer periods that it is the sum of. 1 query."""
+def indexes() -> list[tuple[bool, str]]:
+    """The ledger's own indexes as its partitions have them: whether it is the primary key, and its definition."""
+    found = _sql(
+        f"""select i.indisprimary, case when i.indisprimary then pg_get_constraintdef(c.oid)
+              else split_part(pg_get_indexdef(i.indexrelid), ' USING ', 2) end
+            from pg_index i left join pg_constraint c on c.conindid = i.indexrelid and c.contype = 'p' and c.conrelid = i.indrelid
+            where i.indrelid = 'public.{LEDGER}'::regclass"""  # noqa: S608 -- a name of ours
+    )
+    return [(bool(primary), str(definition)) for primary, definition in found]
+
+
+def _coarser(months: Sequence[_Month]) -> list[_Sum]:
+    """Quarters before halves before years of these months, each with the finer periods that it is the sum of. 1 query."""
     rows = (
         Period.objects.using(OWNER)
         .filter(pk__in=[month.id for month in months])
         .order_by("starts")
         .values_list("pk", "quarter_id", "half_id", "year_id")
     )
-    levels = []
+    found = []
     for finer, coarser in pairwise(zip(*rows, strict=True)):
         parts: dict[int, dict[int, None]] = {}
         for part, whole in zip(finer, coarser, strict=True):
             parts.setdefault(whole, {})[part] = None
-        levels.append([_Sum(whole, tuple(of)) for whole, of in parts.items()])
-    return levels
+        found += [_Sum(whole, tuple(of)) for whole, of in parts.items()]
+    return found
 
 
 def _add_up(period: _Sum) -> None:
@@ -321,27 +353,38 @@ def _write_reasons(source: engine.BySpan, months: Sequence[_Month]) -> None:
         )
 
 
-def _write_totals(periods: Sequence[_Month | _Sum]) -> None:
+def _write_totals(period: _Month | _Sum) -> None:
     """As reported, in key order. Nothing is moved between months: each entry is posted in its own.
 
     A period that has totals already, such as the year of months that were loaded before, is added to; that costs twice as
     much a row, so the others are written without looking.
     """
-    for period in periods:
-        ((kept,),) = _sql(
-            "select exists (select from quotas_credittotal where period_id = %(period)s and basis = 1)",
-            {"period": period.id},
-        )
-        adding = (
-            """ on conflict (period_id, measure_id, basis, team_id, rep_id)
-                do update set direct_minor = t.direct_minor + excluded.direct_minor, overlay_minor = t.overlay_minor + excluded.overlay_minor"""
-            if kept
-            else ""
-        )
-        _sql(
-            f"""insert into quotas_credittotal as t (period_id, measure_id, basis, team_id, rep_id, direct_minor, overlay_minor)
-                select {period.id}, measure_id, 1, team_id, rep_id, direct, overlay from {period.schema}.built_total{adding}"""  # noqa: S608 -- names of ours
-        )
+    ((kept,),) = _sql(
+        "select exists (select from quotas_credittotal where period_id = %(period)s and basis = 1)",
+        {"period": period.id},
+    )
+    adding = (
+        """ on conflict (period_id, measure_id, basis, team_id, rep_id)
+            do update set direct_minor = t.direct_minor + excluded.direct_minor, overlay_minor = t.overlay_minor + excluded.overlay_minor"""
+        if kept
+        else ""
+    )
+    _sql(
+        f"""insert into quotas_credittotal as t (period_id, measure_id, basis, team_id, rep_id, direct_minor, overlay_minor)
+            select {period.id}, measure_id, 1, team_id, rep_id, direct, overlay from {period.schema}.built_total{adding}"""  # noqa: S608 -- names of ours
+    )
+
+
+def _swap_when_possible(months: Sequence[_Month]) -> None:
+    """As often as it takes for those who read the empty partitions to let go of them."""
+    for left in reversed(range(TRIES)):
+        try:
+            with transaction.atomic(using=OWNER):
+                _swap(months)
+            break
+        except OperationalError as failure:
+            if not left or getattr(failure.__cause__, "sqlstate", "") != "55P03":  # lock not available
+                raise
 
 
 def _swap(months: Sequence[_Month]) -> None:

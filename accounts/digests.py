@@ -10,12 +10,15 @@ from django.db.models import Max
 from accounts.models import Notification, User
 from config import mailing
 from config.clock import day_of
+from config.language import marked
 from config.locks import one_at_a_time
 from config.models import Mail
 
 KIND: Final = "digest"
 MOST_TOLD: Final = 20
-WHY: Final = "You get this once a business day while there is something that you have not read. Switch it off under Notifications."
+WHY: Final = marked(
+    "You get this once a business day while there is something that you have not read. Switch it off under Notifications."
+)
 SATURDAY: Final = 5
 
 
@@ -70,10 +73,12 @@ def set_mail(*, by: User, kinds: dict[str, bool]) -> None:
 
 
 def _subject(notifications: list[Notification]) -> str:
-    return (
-        notifications[0].text
-        if len(notifications) == 1
-        else f"{len(notifications)} things since you last looked"
+    if len(notifications) == 1:
+        return notifications[0].text
+    return mailing.say_many(
+        "%(number)s thing since you last looked",
+        "%(number)s things since you last looked",
+        len(notifications),
     )
 
 
@@ -83,5 +88,6 @@ def _text(notifications: list[Notification]) -> str:
         for n in notifications[:MOST_TOLD]
     ]
     if len(notifications) > MOST_TOLD:
-        lines.append(f"- and {len(notifications) - MOST_TOLD} more")
+        more = mailing.say(marked("and %(number)s more"), number=len(notifications) - MOST_TOLD)
+        lines.append(f"- {more}")
     return "\n".join(lines)

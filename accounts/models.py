@@ -199,4 +199,8 @@ class AuditEvent(models.Model):
         indexes = [
             models.Index(fields=["table", "row", "id"], name="audit_of_one_row"),
             models.Index(fields=["actor", "-id"], name="audit_of_one_person"),
+            models.Index(
+                fields=["request_id", "id"], condition=~models.Q(request_id=""), name="audit_of_one_request"
+            ),
+            models.Index(fields=["id"], condition=~models.Q(reason=""), name="audit_with_a_reason"),
         ]

@@ -84,9 +84,9 @@ def events(
     if until is not None:
         found = found.filter(at__lt=_midnight(until + timedelta(days=1)))
     if reason:
-        found = found.filter(reason__icontains=reason)
+        found = found.filter(~Q(reason=""), reason__icontains=reason)  # the first is what its index is of
     if request:
-        found = found.filter(request_id=request)
+        found = found.filter(~Q(request_id=""), request_id=request)
     return found
 
 
@@ -101,21 +101,21 @@ def tables() -> list[tuple[str, str]]:
         return sorted(((name, called(name)) for (name,) in cursor.fetchall()), key=lambda pair: pair[1])
 
 
-def as_table(found: QuerySet[AuditEvent], order: Sequence[str]) -> Table:
-    """A row a changed column, in the order of the page: what a diff says on one line."""
+def as_table(found: QuerySet[AuditEvent], order: Sequence[str], *, diffs: bool = True) -> Table:
+    """A row a changed column, in the order of the page: what a diff says on one line; without *diffs* a row a change."""
     columns = [
         Column("event", "Change", "whole"),
         Column("at", "When", "instant"),
         Column("what", "What"),
         Column("row", "Row", "whole"),
         Column("action", "Action"),
-        Column("who", "Who"),
-        Column("email", "E-mail"),
-        Column("reason", "Reason"),
-        Column("request", "Request"),
-        Column("column", "Column"),
-        Column("before", "Before"),
-        Column("after", "After"),
+        Column("who", "Who", key="who"),
+        Column("email", "E-mail", key="who"),
+        Column("reason", "Reason", key="what"),
+        Column("request", "Request", key="what"),
+        Column("column", "Column", key="what"),
+        Column("before", "Before", key="what"),
+        Column("after", "After", key="what"),
     ]
 
     def rows() -> Iterator[Sequence[Any]]:
@@ -135,6 +135,9 @@ def as_table(found: QuerySet[AuditEvent], order: Sequence[str]) -> Table:
                     event.reason,
                     event.request_id,
                 )
+                if not diffs:
+                    yield (*told, "", "", "")
+                    continue
                 for change in changes(event):
                     yield (*told, change.column, change.before, change.after)
 

@@ -22,7 +22,9 @@ from accounts.models import AuditEvent, Notification, User
 from accounts.services import set_preferences
 from config import clock, exporting, formats, locales, mailing
 from config.first_steps import steps_for
-from config.language import _, later
+from config.language import _, later, spoken
+from config.lists import hidden_in
+from config.ordering import Orders
 from config.pages import STARTS
 from config.rest.pagination import Keyset, Place
 from config.rest.problems import BadQuery
@@ -30,6 +32,7 @@ from config.rest.problems import BadQuery
 PAGE: Final = 50
 REVIEWERS: Final = ("comp_admin", "auditor")
 NEWEST_FIRST: Final = ("-id",)
+TRAIL: Final = Orders(AuditEvent, "-when", when=("id",), what=("table", "row", "id"))
 
 DEMO_LOGINS: Final = (
     ("rep", later("Sales rep"), "rep@demo.example", later("Log a deal, see its credit, find your rank")),
@@ -107,7 +110,7 @@ def notifications(request: HttpRequest) -> HttpResponse:
         "rows": rows,
         "previous": _link(order, before),
         "next": _link(order, behind),
-        "mails": [(kind, text, kind not in off) for kind, text in mailing.OPTIONAL.items()],
+        "mails": [(kind, spoken(text), kind not in off) for kind, text in mailing.OPTIONAL.items()],
     }
     return render(request, "accounts/notifications.html", context)
 
@@ -214,23 +217,21 @@ def audit(request: HttpRequest) -> HttpResponseBase:
     if not _mine(request).has_role(*REVIEWERS):
         raise Http404
     form = TrailFilters(request.GET, tables=trail.tables())
-    order = Keyset(AuditEvent, NEWEST_FIRST)
+    order = TRAIL.of(request.GET)
     asked = form.cleaned_data if form.is_valid() else None
     found = trail.events(**asked) if asked is not None else AuditEvent.objects.none()
     if (wanted := exporting.asked(request)) and asked is not None:
-        table = trail.as_table(found, NEWEST_FIRST)
+        table = trail.as_table(found, order.fields, diffs="what" not in hidden_in(request.GET))
         return exporting.answer(request, wanted, name="audit trail", title="Audit trail", table=table)
-    rows, before, behind = order.page(found, _place(request, order), PAGE)
+    page = order.page(found)
     context = {
         "form": form,
         "narrowed": any(asked.values()) if asked else False,
         "rows": [
             (event, trail.called(event.table), told, trail.page_of(event))
-            for event, told in zip(rows, trail.worded(rows), strict=True)
+            for event, told in zip(page.rows, trail.worded(page.rows), strict=True)
         ],
-        "previous": _link(order, before, request),
-        "next": _link(order, behind, request),
-    }
+    } | page.context
     return render(request, "accounts/audit.html", context, status=200 if asked is not None else 422)
 
 
@@ -247,12 +248,6 @@ def _place(request: HttpRequest, order: Keyset) -> Place | None:
         raise Http404 from None
 
 
-def _link(order: Keyset, place: Place | None, request: HttpRequest | None = None) -> str:
-    """The address of another page under the same filters; empty where there is none."""
-    if place is None:
-        return ""
-    parameters = request.GET.copy() if request else None
-    if parameters is None:
-        return f"?cursor={order.cursor(place)}"
-    parameters["cursor"] = order.cursor(place)
-    return f"?{parameters.urlencode()}"
+def _link(order: Keyset, place: Place | None) -> str:
+    """The address of another page; empty where there is none."""
+    return f"?cursor={order.cursor(place)}" if place is not None else ""

@@ -32,8 +32,16 @@ CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/c
 SIZES = {"desktop": (1440, 900), "tablet": (768, 1024), "phone": (390, 844)}
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 SECONDS_TO_START = 240
+MILLISECONDS_FOR_PARTS = 10_000
 
 NOWHERE = "/no-such-page/"
+
+# Where a page leads: its links, and its forms as they stand.
+LINKS = """() => [
+  ...[...document.querySelectorAll("main a[href]")].map(link => link.pathname + link.search),
+  ...[...document.querySelectorAll("main form[method=get][action]")].map(
+    form => new URL(form.action).pathname + "?" + new URLSearchParams(new FormData(form))),
+]"""
 
 # Name of the picture, who looks, and where: a path, or "NAME in PATH" for the first page of that URL name which the page
 # at PATH links to. tests/ui/test_accessibility.py holds that every page is here.
@@ -56,6 +64,7 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("leaderboard-publishers", "manager", "/quotas/leaderboard/?group=publisher"),
     ("deals", "rep", "/quotas/deals/"),
     ("deal-new", "rep", "/quotas/deals/new/"),
+    ("deal-renewal", "rep", "quotas:deal-new in quotas:account in /quotas/accounts/?renewing=yes"),
     ("preferences", "rep", "/accounts/preferences/"),
     ("deal", "manager", "quotas:deal in /quotas/deals/?state=approved"),
     ("deal-edit", "rep", "quotas:deal-edit in quotas:deal in /quotas/deals/?state=draft"),
@@ -63,6 +72,8 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("credit", "manager", "quotas:credit-explanation in /quotas/board/"),
     ("approvals", "manager", "/quotas/approvals/"),
     ("approvals-second", "admin", "/quotas/approvals/?why=second"),
+    ("approvals-chosen", "manager", "/quotas/approvals/?choose=all"),
+    ("approvals-none", "manager", "/quotas/approvals/?least=999999999999"),
     ("delegations", "manager", "/quotas/delegations/"),
     ("delegations-admin", "admin", "/quotas/delegations/"),
     ("quotas-planning", "manager", "/quotas/planning/"),
@@ -85,6 +96,7 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("plan-assignments", "admin", "/quotas/plans/fy27-field-plan/2/assignments/"),
     ("plan-try", "admin", "/quotas/plans/fy27-field-plan/2/try/"),
     ("plan-impact", "admin", "/quotas/plans/fy27-field-plan/2/impact/?by=rules"),
+    ("plan-counter-proposal", "admin", "/quotas/plans/fy27-field-plan/3/"),
     ("whatif-quota", "manager", "/quotas/what-if/?what=quota"),
     (
         "whatif-account",
@@ -92,13 +104,16 @@ PAGES: tuple[tuple[str, str, str], ...] = (
         "/quotas/what-if/?what=account&try=1&customer=Zerristead+Partners&rep=Mara+Ehrlinger&starts=2026-07-01",
     ),
     ("whatif-drafts", "admin", "/quotas/what-if/drafts/"),
+    ("whatif-side-by-side", "admin", "quotas:whatif-side-by-side in /quotas/what-if/drafts/"),
     ("gap", "rep", "/quotas/gap/"),
     ("statements", "admin", "/quotas/statements/"),
     ("statement", "rep", "quotas:statement in /quotas/statements/"),
+    ("statement-pack", "admin", "quotas:statement-pack in /quotas/statements/"),
     ("plan-document", "rep", "/quotas/plans/fy27-field-plan/1/document/"),
     ("parity", "admin", "/quotas/parity/"),
     ("recredits", "admin", "/quotas/recredits/"),
     ("recredit-new", "admin", "/quotas/recredits/new/"),
+    ("recredit", "admin", "quotas:recredit in /quotas/recredits/"),
     ("ledger", "auditor", "/quotas/ledger/"),
     ("disputes", "manager", "/quotas/disputes/"),
     ("dispute", "rep", "quotas:dispute in /quotas/disputes/?show=answered"),
@@ -135,6 +150,7 @@ PAGES: tuple[tuple[str, str, str], ...] = (
     ("policy-draft", "admin", "/quotas/policies/?draft=CRM+imports"),
     ("audit", "admin", "/accounts/audit/"),
     ("audit-desk", "auditor", "/quotas/audit/"),
+    ("audit-pack", "auditor", "quotas:audit-pack in /quotas/audit/"),
     ("duties", "auditor", "/quotas/duties/"),
     ("board-restated", "admin", "/quotas/board/?view=restated&period=FY27-M01"),
     ("board-closed", "admin", "/quotas/board/?view=closed&period=FY26-M11"),
@@ -325,6 +341,8 @@ def visit(browser: Browser, address: str, wanted: set[str]) -> Iterator[tuple[st
             print(f"{name}: {problem}".splitlines()[0], file=sys.stderr)
             yield name, None
         else:
+            with suppress(Error):  # parts that ask for themselves
+                page.wait_for_load_state("networkidle", timeout=MILLISECONDS_FOR_PARTS)
             yield name, page
     for page in seats.values():
         page.context.close()
@@ -335,9 +353,7 @@ def find(page: Page, address: str, where: str) -> None:
     *names, path = where.split(" in ")
     response = page.goto(address + path)
     for name in reversed(names):
-        links = page.locator("main a[href]").evaluate_all(
-            "links => links.map(link => link.pathname + link.search)"
-        )
+        links = page.evaluate(LINKS)
         for link in links:
             with suppress(Resolver404):
                 if resolve(urlsplit(link).path).view_name == name:

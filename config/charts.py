@@ -604,7 +604,12 @@ def sankey(
             tones[node.key] = node.tone
             top += value[node.key] * unit + free
     names = {node.key: node.text for column in shown for node in column}
-    nodes = [_node(node, boxes[node.key], write(value[node.key])) for column in shown for node in column]
+    nodes = [
+        _node(node, boxes[node.key], write(value[node.key]), near=node.key in near)
+        for column in shown
+        for near in [_near([(each.key, *boxes[each.key]) for each in column])]
+        for node in column
+    ]
     return _chart("sankey", label, [_stretched(_bands(links, boxes, tones, names, unit, write)), *nodes])
 
 
@@ -642,10 +647,28 @@ def _bands(
     return _join(bands)
 
 
-def _node(node: Node, box: tuple[float, float, float], value: str) -> SafeString:
+_TWO_LINES: Final = 10.0  # percent of the height: a name with its amount below, where the drawing is smallest
+
+
+def _near(column: Sequence[tuple[str, float, float, float]]) -> set[str]:
+    """Whose name and amount would run into those above or below."""
+    middles = [(key, top + height / 2) for key, _x, top, height in column]
+    close = [(one, other) for (one, a), (other, b) in itertools.pairwise(middles) if b - a < _TWO_LINES]
+    return {key for pair in close for key in pair}
+
+
+def _node(node: Node, box: tuple[float, float, float], value: str, *, near: bool) -> SafeString:
+    """near   The amount stands beside the name, not below it."""
     x, y, height = box
     last, middle = x > 99, _n(y + height / 2)
     shift, away, anchor = (-6, -12, "end") if last else (-3 if x > 1 else 0, 12, "start")
+    if near:
+        return format_html(
+            '<g class="t-{}"><rect class="node" x="{}%" y="{}%" width="6" height="{}%" rx="2" transform="translate({})"/>'
+            '<text class="lb" x="{}%" y="{}%" dx="{}" dy="4" text-anchor="{}">{} <tspan class="ax">{}</tspan></text></g>',
+            *(node.tone, _n(x), _n(y), _n(height), shift),
+            *(_n(x), middle, away, anchor, node.text, value),
+        )
     return format_html(
         '<g class="t-{}"><rect class="node" x="{}%" y="{}%" width="6" height="{}%" rx="2" transform="translate({})"/>'
         '<text class="lb" x="{}%" y="{}%" dx="{}" dy="-1" text-anchor="{}">{}</text>'

@@ -107,7 +107,7 @@ ENTRIES: Final = (
     Entry("marketplace:recommend", later("Which model"), icon="list-filter", group=later("Catalog"), go="m"),
     Entry(
         *("marketplace:change-sets", later("Change sets")),
-        icon="git-pull-request",
+        icon="git-pull-request-arrow",
         group=later("Catalog desk"),
         roles=frozenset({"catalog_manager", "auditor"}),
         go="s",
@@ -262,7 +262,7 @@ ENTRIES: Final = (
     ),
     Entry(
         *("marketplace:companies", later("Companies")),
-        icon="building",
+        icon="building-2",
         group=later("Sourcing"),
         roles=frozenset({"sourcing_lead", "auditor"}),
         also=("/sourcing/relationships/", "/sourcing/commitments/", "/sourcing/flows/", "/sourcing/risks/"),

@@ -20,11 +20,14 @@ from config.exports import (
     TooManyRows,
     format_named,
     pieces,
+    without,
     write_xlsx,
 )
+from config.lists import HIDE, hidden_in
 
 PARAMETER: Final = "format"
-NO_FILTERS: Final = (PARAMETER, "cursor", "before", "page")  # a file has every page
+UNSAID: Final = (HIDE,)  # in the address of the page, but no filter
+NO_FILTERS: Final = (PARAMETER, "cursor", "before", "page", "choose")  # a file has every page
 
 
 def asked(request: HttpRequest) -> Format | None:
@@ -46,7 +49,7 @@ def answer(
     said: Sequence[tuple[str, str]] = (),
     total: int | None = None,
 ) -> HttpResponseBase:
-    """The file, streamed; or back to the page with a message where a sheet cannot hold it.
+    """The file, streamed; or back to the page with a message where a sheet cannot hold it. Columns hidden there are not in it.
 
     name, title, said, total   As Export has them; the page's filters are told without being given.
 
@@ -56,10 +59,10 @@ def answer(
     export = Export(
         name=name,
         title=title,
-        table=table,
+        table=without(table, hidden_in(request.GET)),
         at=clock.now().astimezone(ZoneInfo(settings.TIME_ZONE)),
         by=str(request.user),
-        said=(*said, *_filters(request)),
+        said=(*said, *_filters(request), *_left_out(request, table)),
         total=total,
     )
     made: HttpResponseBase
@@ -90,7 +93,7 @@ def _filters(request: HttpRequest) -> list[tuple[str, str]]:
     chosen = [
         f"{name.replace('_', ' ')}: {value}"
         for name, values in request.GET.lists()
-        if name not in NO_FILTERS
+        if name not in (*NO_FILTERS, *UNSAID)
         for value in values
         if value
     ]
@@ -98,6 +101,12 @@ def _filters(request: HttpRequest) -> list[tuple[str, str]]:
         ("Narrowed to", "; ".join(chosen) or "nothing: all that this person may see"),
         ("Page", request.build_absolute_uri(_without_format(request))),
     ]
+
+
+def _left_out(request: HttpRequest, table: Table) -> list[tuple[str, str]]:
+    hidden = hidden_in(request.GET)
+    gone = [column.label for column in table.columns if column.key in hidden]
+    return [("Columns left out", ", ".join(gone))] if gone else []
 
 
 def _without_format(request: HttpRequest) -> str:

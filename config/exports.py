@@ -18,7 +18,7 @@ import io
 import json
 import re
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime
@@ -72,12 +72,14 @@ class Column:
               datetime; flag: bool. None is empty in each.
     currency  Head of the currency column of a money column; columns with the same head side by side share one. Without it
               the label with "currency" behind it.
+    key       Of the list's column that shows it ({% columns %}): hidden there, it is not in the file. Without one it always is.
     """
 
     name: str
     label: str
     kind: Kind = "text"
     currency: str = ""
+    key: str = ""
 
 
 Rows = Callable[[], Iterable[Sequence[Any]]]
@@ -89,6 +91,17 @@ class Table:
 
     columns: Sequence[Column]
     rows: Rows
+
+
+def without(table: Table, hidden: Collection[str]) -> Table:
+    """The table as somebody sees the list who has hidden columns of it."""
+    kept = [place for place, column in enumerate(table.columns) if column.key not in hidden]
+    if len(kept) == len(table.columns):
+        return table
+    return Table(
+        [table.columns[place] for place in kept],
+        lambda: ([row[place] for place in kept] for row in table.rows()),
+    )
 
 
 @dataclass(frozen=True)

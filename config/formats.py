@@ -133,6 +133,11 @@ def day(value: date | None, otherwise: str = NO_VALUE) -> str:
     return otherwise if value is None else _day(current(), "day", _local(value))
 
 
+def day_long(value: date) -> str:
+    """14 August 2026, within a sentence."""
+    return _day(current(), "day_long", _local(value))
+
+
 def day_short(value: date) -> str:
     """14 Aug, where the year is said elsewhere."""
     return _day(current(), "day_short", _local(value))

@@ -5,16 +5,16 @@ on who happened to look; a test holds it.
 """
 
 from collections.abc import Callable
-from datetime import date, datetime
 from functools import wraps
 from typing import Final, ParamSpec
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils import timezone
 
 from config import formats
 from config.formats import COUNT_EXPONENT, NO_VALUE, iso, rounded
-from config.locales import HOUSE, MINUS, in_effect
+from config.locales import HOUSE, MINUS, in_effect, using
 
 __all__ = [
     "COUNT_EXPONENT",
@@ -22,6 +22,7 @@ __all__ = [
     "NO_VALUE",
     "count",
     "day",
+    "day_long",
     "day_short",
     "decimal",
     "iso",
@@ -53,6 +54,15 @@ def _in_house(function: Callable[P, str]) -> Callable[P, str]:
     return written
 
 
+def _on_the_operators_clock(function: Callable[P, str]) -> Callable[P, str]:
+    @wraps(function)
+    def written(*args: P.args, **kwargs: P.kwargs) -> str:
+        with using(HOUSE), timezone.override(ZoneInfo(settings.TIME_ZONE)):
+            return function(*args, **kwargs)
+
+    return written
+
+
 money: Final = _in_house(formats.money)
 count: Final = _in_house(formats.count)
 measured: Final = _in_house(formats.measured)
@@ -61,43 +71,10 @@ points: Final = _in_house(formats.points)
 multiplier: Final = _in_house(formats.multiplier)
 whole: Final = _in_house(formats.whole)
 decimal: Final = _in_house(formats.decimal)
-
-
-@_in_house
-def day(value: date | None, otherwise: str = NO_VALUE) -> str:
-    return formats.day(_operators(value) if value is not None else None, otherwise)
-
-
-@_in_house
-def day_short(value: date) -> str:
-    return formats.day_short(_operators(value))
-
-
-@_in_house
-def month(value: date) -> str:
-    return formats.month(_operators(value))
-
-
-@_in_house
-def month_long(value: date) -> str:
-    return formats.month_long(_operators(value))
-
-
-@_in_house
-def moment(value: datetime) -> str:
-    return formats.moment(_clock(value))
-
-
-@_in_house
-def moment_exact(value: datetime) -> str:
-    return formats.moment_exact(_clock(value))
-
-
-def _operators(value: date) -> date:
-    """A moment on the operator's clock; a day as it is."""
-    return _clock(value) if isinstance(value, datetime) else value
-
-
-def _clock(value: datetime) -> datetime:
-    zone = ZoneInfo(settings.TIME_ZONE)
-    return value.astimezone(zone).replace(tzinfo=None) if value.tzinfo is not None else value
+day: Final = _on_the_operators_clock(formats.day)
+day_long: Final = _on_the_operators_clock(formats.day_long)
+day_short: Final = _on_the_operators_clock(formats.day_short)
+month: Final = _on_the_operators_clock(formats.month)
+month_long: Final = _on_the_operators_clock(formats.month_long)
+moment: Final = _on_the_operators_clock(formats.moment)
+moment_exact: Final = _on_the_operators_clock(formats.moment_exact)

@@ -28,7 +28,12 @@ HIDE: Final = "hide"
 MOST_COLUMNS: Final = 8  # the classes k1 to k8 of app.css
 LONGEST_PAGE: Final = 60
 YEAR: Final = 365 * 24 * 3600
-_PASSING: Final = ("cursor", "page", "format")  # of an address, but no part of how a list is looked at
+_PASSING: Final = (
+    "cursor",
+    "page",
+    "format",
+    "choose",
+)  # of an address, but no part of how a list is looked at
 
 
 class View(Protocol):
@@ -73,7 +78,7 @@ def layout(request: HttpRequest, labels: Mapping[str, str]) -> Layout:
     """labels: key to label, in the order of the classes k1, k2, ...; a column without a label is not there now. 1 query."""
     if len(labels) > MOST_COLUMNS:
         raise ValueError(f"A list has {MOST_COLUMNS} columns to choose at most.")
-    wanted = set(request.GET.get(HIDE, "").split(","))
+    wanted = hidden_in(request.GET)
     hidden = [key for key, label in labels.items() if label and key in wanted]
     places = {key: number for number, key in enumerate(labels, 1)}
     page = page_of(request.path)
@@ -88,6 +93,11 @@ def layout(request: HttpRequest, labels: Mapping[str, str]) -> Layout:
         views=_views(request, page),
         close=request.COOKIES.get(DENSITY_COOKIE) == CLOSE,
     )
+
+
+def hidden_in(asked: QueryDict) -> set[str]:
+    """The keys that an address hides; a list leaves aside those that it does not have."""
+    return {key for key in asked.get(HIDE, "").split(",") if key}
 
 
 def _views(request: HttpRequest, page: str) -> list[View]:

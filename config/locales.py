@@ -25,7 +25,7 @@ GAP: Final = "\N{NO-BREAK SPACE}"
 HOUSE_TAG: Final = "en"
 
 Form = Literal[
-    "day", "day_short", "month", "month_long", "month_short", "month_name", "month_name_long",
+    "day", "day_long", "day_short", "month", "month_long", "month_short", "month_name", "month_name_long",
     "moment", "moment_short", "moment_exact", "clock", "clock_exact",
 ]  # fmt: skip
 Tier = tuple[int, str, str]
@@ -63,6 +63,7 @@ _MONTHS: Final = (
 )
 _HOUSE_FORMS: Final[Mapping[Form, str]] = {
     "day": "d MMM y",
+    "day_long": "d MMMM y",
     "day_short": "d MMM",
     "month": "MMM y",
     "month_long": "MMMM y",
@@ -163,6 +164,7 @@ def style(tag: str) -> Style:
     month, month_long = _skeleton(data, "yMMM"), _skeleton(data, "yMMMM")
     patterns: dict[Form, str] = {
         "day": day,
+        "day_long": data.date_formats["long"].pattern,
         "day_short": day_short,
         "month": month,
         "month_long": month_long,

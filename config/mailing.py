@@ -1,17 +1,19 @@
 """Mail: promised in the transaction that causes it, sent by a worker, never twice to one person under one key.
 
-promise_mail() owes the mail through the outbox. Its handler addresses it: one row for each person, unique by person and key.
+promise_mail() owes the mail through the outbox. Its handler addresses it: one row for each person, unique by person and key,
+written in the language, locale and zone of that person: what is said, and every figure in it, is promised as data.
 Sending takes one row at a time: it is marked as begun and committed before the server is spoken to, so a worker that is killed
 in between leaves a mail that is perhaps not sent, and never one that is sent again. A server that cannot be reached, or says
 no, is tried again, later and later; one that falls silent when it has the mail may have taken it, and is not.
 """
 
 import hashlib
+import json
 import logging
 import re
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from smtplib import SMTPException, SMTPServerDisconnected
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -26,6 +28,7 @@ from django.db.models import F, Q
 from accounts.models import User
 from config import formats, locales, outbox
 from config.celery import ask
+from config.language import _, marked, ngettext, spoken
 from config.models import Mail
 
 log = logging.getLogger(__name__)
@@ -36,15 +39,15 @@ LAST_ATTEMPT: Final = 8
 LONGEST_WAIT: Final = timedelta(hours=2)
 TOO_OLD: Final = timedelta(days=2)  # a mail that nothing took until then is news to nobody
 OPTIONAL: Final = {
-    "digest": "What I have not read yet, once a business day",
-    "approvals-due": "Deals that wait for me",
-    "approvals-overdue": "Deals that wait too long below me",
-    "dispute-due": "Disputes that I have to answer",
+    "digest": marked("What I have not read yet, once a business day"),
+    "approvals-due": marked("Deals that wait for me"),
+    "approvals-overdue": marked("Deals that wait too long below me"),
+    "dispute-due": marked("Disputes that I have to answer"),
 }
 """Kinds that a person may switch off, and how they are called. All others concern what has to be known."""
-BEGINS, ENDS = "\ue000", "\ue001"  # round a figure that is written when it is known who reads it
-_FIGURE: Final = re.compile(f"{BEGINS}(amount\\|-?[0-9]+\\|[A-Z]{{3}}\\|[0-9]|moment\\|[-+:.0-9T]+){ENDS}")
-WHY: Final = "You get this mail because it concerns your work in Parity."
+BEGINS, ENDS = "\ue000", "\ue001"  # round what is written when it is known who reads it
+_FIGURE: Final = re.compile(f"{BEGINS}([^{BEGINS}{ENDS}]*){ENDS}")
+WHY: Final = marked("You get this mail because it concerns your work in Parity.")
 
 
 def promise_mail(
@@ -61,10 +64,11 @@ def promise_mail(
 
     key      What it is about, its kind first: approvals-wait:2026-08-14.
     to       Ids of users. Services, and people who may not log in any more, get none.
-    subject  One line; what would break it is taken out.
-    text     Plain text, without greeting and footer; amounts and times by amount() and moment(), for each reader's eyes.
+    subject  One line; what would break it is taken out. Like the text said by say(), say_many(), amount(), day() and moment(),
+             which are written for each reader's eyes; what is recorded beside it is in_english().
+    text     Plain text, without greeting and footer.
     link     A path of ours to look at, such as /quotas/approvals/.
-    why      Why one gets it: a sentence of its own at the end.
+    why      Why one gets it: a marked sentence of its own at the end.
     """
     people = sorted(set(to))
     if not people:
@@ -72,7 +76,7 @@ def promise_mail(
     payload: dict[str, Any] = {
         "key": key,
         "to": people,
-        "subject": one_line(subject),
+        "subject": _unbroken(subject),
         "text": text.strip(),
         "link": link,
         "why": why,
@@ -81,9 +85,24 @@ def promise_mail(
     outbox.promise(topic=TOPIC, key=f"mail:{named}", payload=payload, at=at)
 
 
+def say(message: str, **values: object) -> str:
+    """A message with its values in a text that several people get, each in the own language. Whole numbers are grouped, texts stay."""
+    return _figure("say", message, values)
+
+
+def say_many(singular: str, plural: str, number: int, **values: object) -> str:
+    """The same where the form depends on a number, which is a value of that name too."""
+    return _figure("many", singular, plural, number, values)
+
+
 def amount(minor: int, code: str, exponent: int) -> str:
-    """An amount in a text that several people get: each reads it in the own way."""
+    """An amount in such a text: each reads it in the own way."""
     return _figure("amount", minor, code, exponent)
+
+
+def day(on: date) -> str:
+    """A business day in such a text."""
+    return _figure("day", on.isoformat())
 
 
 def moment(at: datetime) -> str:
@@ -92,24 +111,58 @@ def moment(at: datetime) -> str:
 
 
 def _figure(*parts: object) -> str:
-    return f"{BEGINS}{'|'.join(map(str, parts))}{ENDS}"
+    """Figures within figures are escaped by JSON, so that the outermost ends where it ends."""
+    return f"{BEGINS}{json.dumps(parts)}{ENDS}"
 
 
-def _written(text: str) -> str:
-    """The text with its figures, as whoever reads it now reads them."""
+def written(text: str) -> str:
+    """The text as whoever reads it now reads it."""
 
     def figure(match: re.Match[str]) -> str:
-        kind, *parts = match[1].split("|")
-        if kind == "amount":
-            return formats.money(int(parts[0]), parts[1], int(parts[2]))
-        return formats.moment_short(datetime.fromisoformat(parts[0]))
+        try:
+            return _write(*json.loads(match[1]))
+        except (ValueError, TypeError, LookupError):  # somebody's own text that happens to hold the marks
+            return match[1]
 
     return _FIGURE.sub(figure, text)
 
 
+def in_english(text: str) -> str:
+    """The text as a record has it."""
+    with locales.house():
+        return written(text)
+
+
+def _write(kind: str, *parts: Any) -> str:
+    match kind:
+        case "say":
+            message, values = parts
+            return spoken(message) % _values(values)
+        case "many":
+            singular, plural, number, values = parts
+            return ngettext(singular, plural, number) % _values({"number": number, **values})
+        case "amount":
+            return formats.money(*parts)
+        case "day":
+            return formats.day(date.fromisoformat(parts[0]))
+        case _:
+            return formats.moment_short(datetime.fromisoformat(parts[0]))
+
+
+def _values(values: dict[str, Any]) -> dict[str, str]:
+    return {
+        name: formats.whole(value) if isinstance(value, int) else written(value)
+        for name, value in values.items()
+    }
+
+
 def one_line(subject: str) -> str:
     """Without line breaks or other control characters: a header that is one line cannot be made into two."""
-    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", subject).split())[:SUBJECT]
+    return _unbroken(subject)[:SUBJECT]
+
+
+def _unbroken(subject: str) -> str:
+    return " ".join(re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", subject).split())
 
 
 def wants(user: User, kind: str) -> bool:
@@ -134,24 +187,18 @@ def address(payload: dict[str, Any], at: datetime) -> None:
     kind = kind_of(payload["key"])
     link, why = payload.get("link", ""), payload.get("why", WHY)
 
-    def written_for(user: User) -> str:
+    def written_for(user: User) -> Mail:
         with locales.read_by(user):
-            return body(_written(payload["text"]), link=link, why=why)
-
-    people = [user for user in User.objects.filter(pk__in=payload["to"]).order_by("pk") if wants(user, kind)]
-    Mail.objects.bulk_create(
-        [
-            Mail(
+            return Mail(
                 user=user,
                 key=payload["key"],
-                subject=payload["subject"],
-                text=written_for(user),
+                subject=one_line(written(payload["subject"])),
+                text=body(written(payload["text"]), link=link, why=spoken(why)),
                 created_at=at,
             )
-            for user in people
-        ],
-        ignore_conflicts=True,
-    )
+
+    people = [user for user in User.objects.filter(pk__in=payload["to"]).order_by("pk") if wants(user, kind)]
+    Mail.objects.bulk_create([written_for(user) for user in people], ignore_conflicts=True)
     transaction.on_commit(_ask_for_a_round, robust=True)
 
 
@@ -160,7 +207,10 @@ def body(text: str, *, link: str, why: str) -> str:
     parts = [
         text,
         absolute(link),
-        f"-- \nParity at {settings.OPERATOR['name']} · {settings.SITE_URL}/\n{why}",
+        "-- \n"
+        + _("Parity at %(operator)s · %(address)s")
+        % {"operator": settings.OPERATOR["name"], "address": f"{settings.SITE_URL}/"}
+        + f"\n{why}",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -1,6 +1,6 @@
 """All of a long list without having it all: so many rows at a time, in the order of the list."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final, TypeVar
 
@@ -12,12 +12,14 @@ SLICE: Final = 1_000
 T = TypeVar("T")
 
 
-def in_slices(rows: "QuerySet[Any, Any]", order: Sequence[str], size: int = SLICE) -> Iterator[list[Any]]:
+def in_slices(
+    rows: "QuerySet[Any, Any]", order: Sequence[str], size: int = SLICE, *, filled: Collection[str] = ()
+) -> Iterator[list[Any]]:
     """A query set in the order of a list, so many rows at a time: a query a slice, and no cursor that a slow reader keeps open.
 
-    order  As a list gives it to Keyset: the last key is unique.
+    order, filled  As a list gives them to Keyset: the last key is unique.
     """
-    keyset = Keyset(rows.model, order)
+    keyset = Keyset(rows.model, order, filled)
     place: Place | None = None
     while True:
         found, _before, place = keyset.page(rows, place, size)

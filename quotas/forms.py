@@ -12,6 +12,7 @@ from django import forms
 from django.db.models import Count, Q, QuerySet
 from django.forms.utils import ErrorDict
 from django.http import QueryDict
+from django.urls import reverse_lazy
 
 from accounts.models import User
 from config import formats
@@ -610,6 +611,22 @@ def _plan_name(plan: Plan) -> str:
 
 def _readable(text: str) -> bool:
     return bool(text.strip()) and "\x00" not in text
+
+
+def sought(what: str) -> dict[str, Any]:
+    """Attributes of a field whose options are asked for while a part of a name is typed; its page has <datalist id={what}>.
+
+    what  "reps", "customers" or "offerings", as quotas:deal-find knows them.
+    """
+    return {
+        "list": what,
+        "autocomplete": "off",
+        "placeholder": later("Type a part of the name"),
+        "hx-get": reverse_lazy("quotas:deal-find", args=[what]),
+        "hx-trigger": "input delay:200ms",
+        "hx-target": f"#{what}",
+        "hx-sync": "this:queue last",
+    }
 
 
 def choices(things: Sequence[T]) -> dict[int, str]:

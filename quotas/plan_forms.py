@@ -1,18 +1,21 @@
 """Forms of plans: text and ticks in, drafts for the services out. What is wrong stands beside its field."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from django import forms
 from django.http import QueryDict
+from django.urls import reverse_lazy
 
 from config import formats
+from config.choosing import MOST, OneOf
 from config.language import _, later, spoken, spoken_choices
 from config.refusals import Problem
 from marketplace.models import CommercialPath, Currency, Customer, Offering, PricingForm, Publisher, TaskArea
-from quotas.forms import minor, ppm, written_ppm
+from quotas.forms import minor, named, ppm, sought, written_ppm
 from quotas.models import (
     DealKind,
     Grain,
@@ -33,6 +36,7 @@ from quotas.services.simulating import Tryout
 
 NUMBERED: Final = frozenset({"offerings", "publishers", "task_areas", "territories"})
 EVERYBODY: Final = "everybody"
+FIRST: Final = 24  # values of a condition of many that are shown
 
 
 class Described(forms.Form):
@@ -74,7 +78,7 @@ def _day(label: str, *, required: bool, help_text: str = "") -> forms.DateField:
 
 
 def _text(
-    label: str, *, required: bool = True, help_text: str = "", css: str = "", **attrs: str
+    label: str, *, required: bool = True, help_text: str = "", css: str = "", **attrs: Any
 ) -> forms.CharField:
     return forms.CharField(
         label=label,
@@ -127,6 +131,18 @@ class PlanForm(VersionForm):
     name = _text(later("Name of the plan"), placeholder=later("FY27 partner plan"))
 
 
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a rule in its form. many: more values than are shown; unknown: what was typed and means none."""
+
+    field: Any
+    ticked: int
+    name: str
+    many: bool
+    total: int
+    unknown: str
+
+
 class RuleForm(Described):
     """A rule in plain choices. An empty condition means any."""
 
@@ -176,9 +192,14 @@ class RuleForm(Described):
         self.measures = {
             m.pk: m for m in Measure.objects.select_related("currency").order_by("position", "pk")
         }
+        options_of = condition_choices(rule)
+        self.many = {name for name, options in options_of.items() if len(options) > MOST}
+        self.unknown: dict[str, str] = {}
+        if data is not None and self.many:
+            data = self._with_added(data, options_of)
         super().__init__(data, initial=None if rule is None else self._entered(rule))
         self.fields["measure"].choices = [(pk, m.name) for pk, m in self.measures.items()]  # type: ignore[attr-defined]
-        for name, options in condition_choices(rule).items():
+        for name, options in options_of.items():
             self.fields[name] = forms.MultipleChoiceField(
                 label=spoken(LABELS[name]),
                 required=False,
@@ -187,10 +208,44 @@ class RuleForm(Described):
                 initial=None if rule is None else [str(value) for value in getattr(rule, name) or ()],
             )
 
+    def _with_added(
+        self, data: Mapping[str, Any], options: Mapping[str, Sequence[tuple[str, str]]]
+    ) -> QueryDict:
+        """What was typed into a condition of many values is ticked with the rest."""
+        more = data.copy() if isinstance(data, QueryDict) else QueryDict("", mutable=True)
+        if not isinstance(data, QueryDict):
+            for name, value in data.items():
+                more.setlist(name, list(value) if isinstance(value, list | tuple) else [value])
+        for name in self.many:
+            text = more.get(f"more-{name}", "").strip()
+            if not text:
+                continue
+            model: Any = {"offerings": Offering, "publishers": Publisher, "territories": Territory}.get(name)
+            found = [str(row.pk) for row in named(model.objects.all(), [text])[text]] if model else [text]
+            if len(found) == 1 and found[0] in {value for value, _label in options[name]}:
+                more.appendlist(name, found[0])
+                more[f"more-{name}"] = ""
+            else:
+                self.unknown[name] = text
+        return more
+
     @property
-    def conditions(self) -> list[tuple[Any, int]]:
-        """Each condition's field with how many of its values are ticked."""
-        return [(self[name], len(self[name].value() or ())) for name in LABELS]
+    def conditions(self) -> list[Condition]:
+        """Each condition's field as it is shown: of many values those that are ticked and the first of the rest."""
+        shown = []
+        for name in LABELS:
+            field, ticked = self[name], {str(value) for value in self[name].value() or ()}
+            options: list[tuple[str, str]] = list(field.field.choices)  # type: ignore[attr-defined]
+            if name in self.many:
+                mine = [option for option in options if option[0] in ticked]
+                rest = [option for option in options if option[0] not in ticked]
+                field.field.widget.choices = [*mine, *rest[: max(FIRST - len(mine), 0)]]
+            shown.append(
+                Condition(
+                    field, len(ticked), name, name in self.many, len(options), self.unknown.get(name, "")
+                )
+            )
+        return shown
 
     def clean_factor(self) -> int:
         value = ppm(self.cleaned_data["factor"])
@@ -206,6 +261,8 @@ class RuleForm(Described):
 
     def clean(self) -> dict[str, Any]:
         cleaned = super().clean() or self.cleaned_data
+        for name in self.unknown:
+            self.add_error(name, _("Nothing is called so, or several are: take one of the list."))
         text = str(cleaned.get("cap") or "").strip()
         measure = self.measures.get(int(cleaned.get("measure") or 0))
         if text and measure is not None:
@@ -459,8 +516,7 @@ class AssignmentForm(Described):
         later("Or one rep"),
         required=False,
         help_text=later("The whole name."),
-        list="reps",
-        placeholder=later("Type a part of the name"),
+        **sought("reps"),
     )
     starts = _day(later("First day"), required=True)
     last = _day(later("Last day"), required=False, help_text=later("Empty: until further notice."))
@@ -480,7 +536,13 @@ class TryForm(Described):
     kind = forms.ChoiceField(
         choices=spoken_choices(DealKind.choices), initial=DealKind.NEW_BUSINESS, label=later("Kind of deal")
     )
-    offering = forms.ChoiceField(choices=(), label=later("Offering"))
+    offering = OneOf(
+        Offering.objects.exclude(commercial_path=CommercialPath.INTERNAL).order_by("name", "pk"),
+        find=reverse_lazy("quotas:deal-find", args=["offerings"]),
+        label=later("Offering"),
+        empty_label=None,
+        error_messages={"invalid_choice": later("Choose one of the offerings.")},
+    )
     pricing_form = forms.ChoiceField(
         choices=[("", later("Any")), *spoken_choices(PricingForm.choices)],
         required=False,
@@ -491,7 +553,14 @@ class TryForm(Described):
     role = forms.ChoiceField(
         choices=spoken_choices(SalesRole.choices), initial=SalesRole.ACCOUNT_EXECUTIVE, label=later("Sold by")
     )
-    territory = forms.ChoiceField(choices=(), required=False, label=later("Territory of the customer"))
+    territory = OneOf(
+        Territory.objects.order_by("name", "pk"),
+        find=reverse_lazy("quotas:deal-find", args=["territories"]),
+        required=False,
+        label=later("Territory of the customer"),
+        empty_label=later("Wherever such a customer lies"),
+        error_messages={"invalid_choice": later("Choose one of the territories.")},
+    )
     amount = _text(later("Amount in US dollars"), inputmode="decimal", css="num-in")
     close_date = _day(later("Close date"), required=True)
     new_customer = forms.BooleanField(required=False, label=later("New customer"))
@@ -500,10 +569,8 @@ class TryForm(Described):
         super().__init__(data, **kwargs)
         choices = condition_choices()
         for name, options in (
-            ("offering", choices["offerings"]),
             ("region", choices["regions"]),
             ("segment", choices["segments"]),
-            ("territory", [("", _("Wherever such a customer lies")), *choices["territories"]]),
         ):
             self.fields[name].choices = options  # type: ignore[attr-defined]
 
@@ -517,14 +584,14 @@ class TryForm(Described):
         entered = self.cleaned_data
         return Tryout(
             kind=entered["kind"],
-            offering_id=int(entered["offering"]),
+            offering_id=entered["offering"].pk,
             segment=entered["segment"],
             region=entered["region"],
             role=entered["role"],
             amount_minor=entered["amount"],
             close_date=entered["close_date"],
             pricing_form=entered["pricing_form"],
-            territory_id=int(entered["territory"]) if entered["territory"] else None,
+            territory_id=entered["territory"].pk if entered["territory"] else None,
             new_customer=entered["new_customer"],
         )
 

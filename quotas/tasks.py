@@ -3,6 +3,7 @@
 import logging
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
@@ -35,6 +36,8 @@ from quotas.services import statements as statement_services
 from quotas.services.approving import Approvers, waits
 from quotas.services.importing.desk import forget_files
 from quotas.services.importing.records import waiting_by_approver
+
+BOARDS_AT_A_TIME = 20  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -244,12 +247,22 @@ def remind_approvers(**_newer: object) -> None:
 
 @shared_task(name="quotas.keep_boards", acks_late=True)
 def keep_boards(**_newer: object) -> None:
-    """Work large boards out again that are looked at and that something has changed on. It is asked for every minute."""
-    for board in keeping.due(at=clock.now()):
+    """Work large boards out that are looked at, or that many will look at, and that something has changed on.
+
+    It is asked for every minute, and by whoever finds nothing kept: what somebody waits for comes before the rest of them.
+    """
+    keeping.forget(at=clock.now())
+    keeping.foresee(at=clock.now())
+    tried: set[int] = set()
+    began = monotonic()
+    while left := [board for board in keeping.due(at=clock.now()) if board not in tried]:
+        if monotonic() - began > BOARDS_AT_A_TIME:
+            return  # others have work for this worker too; the rest comes with the next minute
+        tried.add(left[0])
         try:
-            keeping.keep(board_id=board, at=clock.now())
+            keeping.keep(board_id=left[0], at=clock.now())
         except DatabaseError:  # one that takes too long must not stand in the way of the others
-            log.exception("board %s could not be worked out", board)
+            log.exception("board %s could not be worked out", left[0])
 
 
 @shared_task(name="quotas.forget_import_files", acks_late=True)

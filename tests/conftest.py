@@ -6,6 +6,7 @@ of another PostgreSQL (CI runs the engine's tests on Debian's 15).
 """
 
 import fcntl
+import gc
 import os
 import re
 import shutil
@@ -103,6 +104,8 @@ def _server(place: Path) -> Server:
             "autovacuum": "off",
             "max_connections": "200",
             "max_wal_size": "256MB",
+            "update_process_title": "off",
+            "track_activities": "off",
         },
         durable=False,
         major=major,
@@ -352,6 +355,13 @@ def shared_dir() -> Path:
     if not path.is_dir():
         pytest.skip("no shared reference data: set PARITY_SHARED")
     return path
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is loaded stays, so that collecting garbage, which a test makes much of, need not look at it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -5,7 +5,7 @@ unique. Keys are fields, paths over relations ("publisher__name") or annotations
 """
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -39,8 +39,10 @@ class Key:
 
     def value(self, row: Any) -> Any:
         """Of a row: an instance, or a dict of values()."""
+        if isinstance(row, dict):
+            return row[self.path]
         for name in self.path.split("__"):
-            row = row[name] if isinstance(row, dict) else getattr(row, name, None)
+            row = getattr(row, name, None)
         return row
 
 
@@ -55,10 +57,13 @@ class Place:
 class Keyset:
     """The order of one list, and how to go on from a row of it. Plain enough for pages as well as for REST."""
 
-    def __init__(self, model: type[Model], order: Sequence[str]) -> None:
+    def __init__(self, model: type[Model], order: Sequence[str], filled: Collection[str] = ()) -> None:
+        """filled: keys that are never empty, whatever their columns allow; an index serves their order."""
         self.order = tuple(order)
         self.keys = [
-            Key(part.lstrip("-"), part.startswith("-"), _nullable(model, part.lstrip("-"))) for part in order
+            Key(path, part.startswith("-"), path not in filled and _nullable(model, path))
+            for part in order
+            for path in [part.lstrip("-")]
         ]
 
     def page(
@@ -119,6 +124,9 @@ class Keyset:
             if (step := _step(key, value, place.backwards)) is not None:
                 beyond |= equal & step
             equal &= Q(**{f"{key.path}__isnull": True}) if value is None else Q(**{key.path: value})
+        first, value = self.keys[0], place.values[0]
+        if len(self.keys) > 1 and not first.nullable:  # said again, as an index begins at it and not at an OR
+            beyond &= Q(**{f"{first.path}__{'lte' if first.descending != place.backwards else 'gte'}": value})
         return beyond
 
 

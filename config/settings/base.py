@@ -97,6 +97,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "accounts.sessions.LogInAgainMiddleware",
 ]
 
 SOURCING_THRESHOLDS = {  # from which on concentration is said to be moderate or high, and what else is warned of
@@ -164,6 +165,7 @@ SILENCED_SYSTEM_CHECKS = [
 ]  # e-mail is unique whatever its case, by a constraint that this check cannot read
 LOGIN_URL = "accounts:login"
 LOGIN_REDIRECT_URL = "home"
+CSRF_FAILURE_VIEW = "accounts.sessions.csrf_failure"
 LOGOUT_REDIRECT_URL = "accounts:login"
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},

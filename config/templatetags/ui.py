@@ -21,6 +21,7 @@ from django.utils.text import slugify
 
 from config import charts, formats
 from config.language import _, later, ngettext, spoken
+from config.paging import PAGE, Part, paged
 
 register = template.Library()
 register.filter(
@@ -305,12 +306,13 @@ def spark(values: Sequence[float], label: str, tone: charts.Tone = "accent") -> 
 def state(name: str, text: str = "") -> SafeString:
     """A state as a badge: icon, word, tone."""
     word, tone = STATES.get(name, (name.replace("_", " ").capitalize(), "muted"))
-    return _state(str(text or word), tone, icon(TONE_ICONS[tone]))  # what is kept is kept by language
+    return _state(str(text or word), tone)  # what is kept is kept by language
 
 
 @lru_cache(maxsize=256)
-def _state(text: str, tone: str, picture: SafeString) -> SafeString:
-    return format_html('<span class="badge t-{}">{}{}</span>', tone, picture, text)
+def _state(text: str, tone: str) -> SafeString:
+    """One element: a list has hundreds, and the style sheet draws the icon of a tone."""
+    return format_html('<span class="badge toned t-{}">{}</span>', tone, text)
 
 
 @register.simple_tag
@@ -329,10 +331,7 @@ def origin(name: str) -> SafeString:
 
 @lru_cache(maxsize=16)
 def _origin(kind: str, said: str) -> SafeString:
-    return format_html(
-        '<span class="origin {}"><svg viewBox="0 0 10 10" aria-hidden="true"><circle cx="5" cy="5" r="3.5"/></svg>{}</span>',
-        *(kind, said),
-    )
+    return format_html('<span class="origin {}">{}</span>', kind, said)
 
 
 @register.simple_tag
@@ -366,7 +365,7 @@ def eligibility(answers: Iterable[Mapping[str, str]], compact: bool = False) -> 
     """The strip: one chip a program, each with its word, tone and reason.
 
     answers   Mappings with label ("Quota"), value ("Counts 100%"), tone, why; why may be empty.
-    compact   For rows: chips only, the reason is read out but does not unfold.
+    compact   For rows: two elements a chip, the reason shows when it is pointed at.
     """
     chips = [
         _chip(
@@ -393,16 +392,15 @@ class Choice(Protocol):
 
 
 @register.simple_tag
-def choices(values: Iterable[Choice], target: str) -> SafeString:
-    """Filters as chips with their counts: real links, whose answer takes the place of *target*."""
+def choices(values: Iterable[Choice]) -> SafeString:
+    """Filters as chips with their counts: real links; an element around them says what their answer takes the place of."""
     return format_html_join(
         "",
-        '<a class="chip" href="{0}"{1} hx-get="{0}" hx-target="{2}" hx-swap="outerHTML" hx-push-url="true">{3}<em>{4}</em></a>',
+        '<a class="chip" href="{0}"{1} hx-get="{0}">{2}<em>{3}</em></a>',
         (
             (
                 SafeString(escape(value.href)),
                 SafeString(' aria-current="true"') if value.chosen else _NOTHING,
-                target,
                 value.label,
                 formats.whole(value.count),
             )
@@ -414,10 +412,12 @@ def choices(values: Iterable[Choice], target: str) -> SafeString:
 @lru_cache(maxsize=1024)
 def _chip(label: str, value: str, tone: str, why: str, compact: bool) -> SafeString:
     """The rows of a list mostly share theirs."""
+    if compact:
+        said = format_html(' title="{}"', why) if why else _NOTHING
+        return format_html('<li class="elig toned t-{}"{}>{} <b>{}</b></li>', tone, said, label, value)
     face = format_html("{}<span>{}</span><b>{}</b>", icon(TONE_ICONS[tone]), label, value)
-    if compact or not why:
-        said = format_html('<span class="sr">: {}</span>', why) if why else _NOTHING
-        return format_html('<li class="elig t-{}"><span>{}{}</span></li>', tone, face, said)
+    if not why:
+        return format_html('<li class="elig t-{}"><span>{}</span></li>', tone, face)
     return format_html(
         '<li class="elig t-{}"><details name="eligibility"><summary>{}{}</summary><p>{}</p></details></li>',
         *(tone, face, icon("chevron-down"), why),
@@ -553,3 +553,44 @@ def query(context: template.Context, **changes: Any) -> str:
         if value not in (None, ""):
             current[name] = str(value)
     return "?" + urlencode(list(current.lists()), doseq=True)
+
+
+@register.inclusion_tag("components/pages.html", takes_context=True)
+def pages(
+    context: template.Context,
+    page: Part | Sequence[Any],
+    label: str,
+    at: str = "",
+    here: str = "",
+    to: str = "",
+) -> dict[str, Any]:
+    """Links to the pages before and after one of config.paging, if there are several.
+
+    at    The id that they lead to.
+    here  The query of the list; that of the address by itself.
+    to    The list's path, where its page also answers a form of another one.
+    """
+    request = context.get("request")
+    if not isinstance(page, Part):
+        return {}
+
+    def address(number: int) -> str:
+        asked = QueryDict(here, mutable=True)
+        if not here and request is not None:
+            asked = request.GET.copy()
+        asked[page.by] = str(number)
+        return f"{to}?{asked.urlencode()}{f'#{at}' if at else ''}"
+
+    return {
+        "page": page,
+        "label": label,
+        "previous": address(page.previous_page_number()) if page.has_previous() else "",
+        "next": address(page.next_page_number()) if page.has_next() else "",
+    }
+
+
+@register.simple_tag(takes_context=True)
+def part(context: template.Context, rows: Any, by: str, size: int = PAGE) -> Part | Sequence[Any]:
+    """{% part roles by="roles" as shown %}: the part of a list that the address asks for, fifty rows; {% pages shown ... %} goes on."""
+    request = context.get("request")
+    return rows if request is None else paged(request, rows, by=by, size=size)

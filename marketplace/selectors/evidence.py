@@ -5,6 +5,7 @@ was tried in more variants is not counted more often.
 """
 
 import math
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.utils.text import slugify
 
 from marketplace.models import Evaluation, Offering, PublicFact, TaskArea
@@ -45,9 +46,14 @@ class RankingKey(NamedTuple):
         return f"{self.benchmark} {self.version}".strip()
 
     @property
+    def measured(self) -> str:
+        """The metric in words; empty where it is not stated."""
+        return self.metric.replace("_", " ")
+
+    @property
     def conditions(self) -> str:
         """Metric and harness in words; a missing harness is said to be missing."""
-        metric = self.metric.replace("_", " ") or "metric not stated"
+        metric = self.measured or "metric not stated"
         return f"{metric}, {f'harness {self.harness}' if self.harness else 'harness not stated'}"
 
     @property
@@ -77,6 +83,11 @@ class Result:
     place: int
     of: int
     interval: Interval | None = None
+
+    @property
+    def measured(self) -> str:
+        """The metric in words; empty where it is not stated."""
+        return self.evaluation.metric.replace("_", " ")
 
     @property
     def source_name(self) -> str:
@@ -125,16 +136,27 @@ class Ranking:
         score = evaluation.score if evaluation.score is not None else Decimal(0)
         return score if self.key.higher_is_better else -score
 
+    @cached_property
+    def merits(self) -> list[Decimal]:
+        """Of the contenders' best results, lowest first."""
+        return sorted(self.merit(best) for best in self.best.values())
+
+    @cached_property
+    def members(self) -> frozenset[int]:
+        """Ids of the results that stand in it."""
+        return frozenset(evaluation.pk for evaluation in self.evaluations)
+
     def place(self, evaluation: Evaluation) -> int:
         """One more than the other contenders that did better."""
-        own, merit = contender_of(evaluation), self.merit(evaluation)
-        return 1 + sum(self.merit(other) > merit for name, other in self.best.items() if name != own)
+        merit, own = self.merit(evaluation), self.best.get(contender_of(evaluation))
+        better = len(self.merits) - bisect_right(self.merits, merit)
+        return 1 + better - (own is not None and self.merit(own) > merit)
 
     def beaten(self, contender: Contender) -> tuple[int, int, int]:
         """How many of the others it did better than, how many it is level with, and how many others there are."""
         own = self.merit(self.best[contender])
-        others = [self.merit(other) for name, other in self.best.items() if name != contender]
-        return sum(own > other for other in others), sum(own == other for other in others), len(others)
+        worse = bisect_left(self.merits, own)
+        return worse, bisect_right(self.merits, own) - worse - 1, len(self.best) - 1
 
     def interval(self, evaluation: Evaluation) -> Interval | None:
         return interval_of(evaluation, self.scale)
@@ -230,7 +252,7 @@ def evidence_of(offering: Offering, on: date) -> list[Evidence]:
             area.findings.append(Finding(evaluation, "", fact_behind(evaluation, facts)))
             continue
         ranking = rankings.get(ranking_key(evaluation))
-        if ranking is None or evaluation not in ranking.evaluations:
+        if ranking is None or evaluation.pk not in ranking.members:
             continue  # it repeats another of these
         area.results.append(
             Result(evaluation, ranking.place(evaluation), len(ranking.best), ranking.interval(evaluation))
@@ -321,22 +343,29 @@ class TaskRow:
 def task_matrix(visible: QuerySet[Offering], on: date) -> list[TaskRow]:
     """Every task area with what each publisher's visible offerings have to show. 5 queries, whatever the number of offerings."""
     areas = list(TaskArea.objects.order_by("position", "id"))
-    serving: dict[int, int] = defaultdict(int)
     through = Offering.task_areas.through._default_manager.filter(offering__in=visible.values("pk"))
-    for area_id in through.values_list("taskarea_id", flat=True):
-        serving[area_id] += 1
+    serving = dict(through.order_by().values_list("taskarea_id").annotate(Count("pk")))
+    evaluations = list(public_evaluations(on).order_by("id"))
+    rankings = rankings_of(evaluations)
+    told: dict[int, list[Evaluation]] = defaultdict(list)
+    about_some = Q(model_version__in={e.model_version_id for e in evaluations if e.model_version_id})
+    for evaluation in evaluations:
+        told[evaluation.task_area_id].append(evaluation)
+        if evaluation.model_version_id is None and evaluation.score is None and evaluation.subject:
+            about_some |= Q(model_version__model__name__istartswith=evaluation.subject.split()[0])
     publishers: dict[int, set[int]] = defaultdict(set)
     named: dict[str, set[int]] = defaultdict(set)
-    for version_id, model, publisher_id in visible.filter(model_version__isnull=False).values_list(
-        "model_version_id", "model_version__model__name", "publisher_id"
+    for version_id, model, publisher_id in (
+        visible.filter(about_some)
+        .order_by()
+        .values_list("model_version_id", "model_version__model__name", "publisher_id")
+        .distinct()
     ):
         publishers[version_id].add(publisher_id)
         named[model].add(publisher_id)
-    evaluations = list(public_evaluations(on).order_by("id"))
-    rankings = rankings_of(evaluations)
     rows = []
     for area in areas:
-        own = [e for e in evaluations if e.task_area_id == area.pk]
+        own = told[area.pk]
         results: dict[int, list[Evaluation]] = defaultdict(list)
         findings: dict[int, int] = defaultdict(int)
         for evaluation in own:
@@ -358,7 +387,7 @@ def task_matrix(visible: QuerySet[Offering], on: date) -> list[TaskRow]:
         rows.append(
             TaskRow(
                 area,
-                serving[area.pk],
+                serving.get(area.pk, 0),
                 sum(e.score is not None for e in own),
                 sum(e.score is None for e in own),
                 cells,
@@ -372,7 +401,7 @@ def _cell(results: Sequence[Evaluation], findings: int, rankings: Mapping[Rankin
     placed = []
     for evaluation in results:
         ranking = rankings.get(ranking_key(evaluation))
-        if ranking is not None and evaluation in ranking.evaluations and len(ranking.best) > 1:
+        if ranking is not None and evaluation.pk in ranking.members and len(ranking.best) > 1:
             placed.append((Result(evaluation, ranking.place(evaluation), len(ranking.best)), ranking.key))
     if not placed:
         return Cell(len(results), findings)

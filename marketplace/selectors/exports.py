@@ -42,13 +42,16 @@ def offerings(found: QuerySet[Offering], order: Sequence[str], on: date) -> Tabl
         Column("kind", "Kind"),
         Column("family", "Family"),
         Column("commercial_path", "Sold"),
-        Column("lifecycle", "Lifecycle"),
-        Column("available_on", "Available from", "date"),
-        Column("retires_on", "Retires on", "date"),
-        Column("context_tokens", "Context, tokens", "whole"),
-        Column("input_price_usd", "Input, USD per million tokens", "number"),
-        Column("output_price_usd", "Output, USD per million tokens", "number"),
-        *(Column(f"{program.value}_percent", f"{program.label} %", "percent") for program in Program),
+        Column("lifecycle", "Lifecycle", key="lifecycle"),
+        Column("available_on", "Available from", "date", key="lifecycle"),
+        Column("retires_on", "Retires on", "date", key="lifecycle"),
+        Column("context_tokens", "Context, tokens", "whole", key="window"),
+        Column("input_price_usd", "Input, USD per million tokens", "number", key="price"),
+        Column("output_price_usd", "Output, USD per million tokens", "number", key="price"),
+        *(
+            Column(f"{program.value}_percent", f"{program.label} %", "percent", key="treatment")
+            for program in Program
+        ),
     ]
     read = found.annotate(
         window=F("index__context"),

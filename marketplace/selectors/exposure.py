@@ -10,13 +10,13 @@ from collections.abc import Iterable, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import lru_cache
 from random import Random
 from typing import Final
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
-from marketplace.models import CommercialPath, Offering, TaskArea
-from marketplace.selectors.on_sale import ON_SALE
+from marketplace.models import Offering, TaskArea
 from marketplace.selectors.recommender import Constraints, Field, Recommendation, rank
 from marketplace.selectors.search import Criteria, ordered
 
@@ -59,14 +59,6 @@ class ShuffleCheck:
         return not self.changed
 
 
-def on_sale(offerings: QuerySet[Offering], on: date) -> QuerySet[Offering]:
-    """Those that may be sold on *on*: on_sale.why_not as SQL, without regard to a country."""
-    begun = Q(preview_on__lte=on) | Q(available_on__lte=on) | Q(legacy_on__lte=on)
-    return offerings.filter(begun, publication__in=ON_SALE).exclude(
-        Q(commercial_path=CommercialPath.INTERNAL) | Q(deprecated_on__lte=on) | Q(retires_on__lte=on)
-    )
-
-
 def exposure(sold: QuerySet[Offering], recommendations: Iterable[Recommendation], on: date) -> Exposure:
     """Of what is on sale, in the catalog's own orders and in *recommendations*. 2 queries."""
     lists = []
@@ -86,6 +78,10 @@ def shares_of(places: Sequence[Sequence[int]]) -> Shares:
     weights: Shares = defaultdict(float)
     at = 0
     for tied in places:
+        if len(tied) == 1:
+            at += 1
+            weights[tied[0]] += _weight(at)
+            continue
         together = sum(_weight(at + offset) for offset in range(1, len(tied) + 1))
         at += len(tied)
         for publisher in tied:
@@ -94,6 +90,7 @@ def shares_of(places: Sequence[Sequence[int]]) -> Shares:
     return {publisher: weight / total for publisher, weight in weights.items()} if total else {}
 
 
+@lru_cache(maxsize=1 << 15)
 def _weight(place: int) -> float:
     return 1 / math.log2(1 + place)
 
@@ -113,8 +110,9 @@ def shuffle_check(
     ordered_ones = [task for task in tasks if before[task.pk]]
     dice = Random(seed)  # noqa: S311 -- repeatable on purpose
     changed: dict[str, None] = {}
+    copies = [copy(offering) for offering in field.offerings]
     for _shuffle in range(shuffles):
-        dealt = relabelled(field, dice)
+        dealt = relabelled(field, dice, copies)
         for task in ordered_ones:
             if _order(dealt, task) != before[task.pk]:
                 changed[task.name] = None
@@ -127,17 +125,19 @@ def shuffle_check(
     )
 
 
-def relabelled(field: Field, dice: Random) -> Field:
-    """The same offerings with publishers, and what depends on them, dealt out among them at random."""
+def relabelled(field: Field, dice: Random, copies: Sequence[Offering] | None = None) -> Field:
+    """The same offerings with publishers, and what depends on them, dealt out among them at random.
+
+    copies   Of the field's offerings, to be written on: a copy takes longer than all else of a deal.
+    """
+    copies = copies or [copy(offering) for offering in field.offerings]
     labels = list(field.offerings)
     dice.shuffle(labels)
-    offerings, treated = [], dict(field.treated)
-    for offering, label in zip(field.offerings, labels, strict=True):
-        dealt = copy(offering)
+    treated = dict(field.treated)
+    for dealt, label in zip(copies, labels, strict=True):
         dealt.publisher = label.publisher
-        offerings.append(dealt)
-        treated[offering.pk] = field.treated[label.pk]
-    return replace(field, offerings=tuple(offerings), treated=treated)
+        treated[dealt.pk] = field.treated[label.pk]
+    return replace(field, offerings=tuple(copies), treated=treated)
 
 
 def _order(field: Field, task: TaskArea) -> list[tuple[int | None, str]]:

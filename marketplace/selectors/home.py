@@ -7,7 +7,7 @@ from typing import Final
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from marketplace.models import Offering, Plan, PriceVersion, PricingForm
-from marketplace.selectors.exposure import on_sale
+from marketplace.selectors.on_sale import on_sale
 
 RETIRING_DAYS: Final = 180
 NAMED: Final = 3

@@ -4,6 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
+from django.db.models import Q, QuerySet
+
 from config import house as formats
 from marketplace.models import CommercialPath, Lifecycle, Offering, Plan, Publication
 from marketplace.selectors.visibility import PUBLISHED
@@ -72,6 +74,14 @@ def why_not(offering: Offering, on: date, country: str = "") -> NotSellable | No
         return NotSellable(code, message)
     return NotSellable(
         code, f"{message} It is replaced by {instead.name}.", instead.pk, instead.slug, instead.name
+    )
+
+
+def on_sale(offerings: QuerySet[Offering], on: date) -> QuerySet[Offering]:
+    """Those that may be sold on *on*: why_not as SQL, without regard to a country."""
+    begun = Q(preview_on__lte=on) | Q(available_on__lte=on) | Q(legacy_on__lte=on)
+    return offerings.filter(begun, publication__in=ON_SALE).exclude(
+        Q(commercial_path=CommercialPath.INTERNAL) | Q(deprecated_on__lte=on) | Q(retires_on__lte=on)
     )
 
 

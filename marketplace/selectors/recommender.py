@@ -17,7 +17,7 @@ Comparisons within one ranking depend on each other, so the range is a measure o
 reasons name each ranking with what was won in it, so that one can look.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -269,6 +269,7 @@ class Field:
     prices: Mapping[int, Sequence[PriceVersion]]
     treated: Mapping[int, Mapping[Program, Treatment]]
     more: int = 0
+    order_only: bool = False
 
 
 def recommend(
@@ -292,7 +293,7 @@ def load(
 ) -> Field:
     """What is known of the offerings that have evidence in one of *tasks*, and of the first others that serve one. 11 queries at most.
 
-    order_only   Leave out prices, and what has no result with a score: neither is in any order.
+    order_only   For the order alone: without prices, and without what has no result with a score.
     """
     asked = constraints or Constraints()
     areas = {area.pk for area in tasks}
@@ -315,16 +316,23 @@ def load(
         offerings = list(others[:LOOKED_AT])
         if len(offerings) == LOOKED_AT:
             more = others.count() - LOOKED_AT
-    offerings += with_facts(visible.filter(proven))
+    evident = visible.filter(proven)
+    offerings += (
+        evident.select_related("publisher", "model_version__model", "replacement")
+        if order_only
+        else with_facts(evident)
+    )
     offerings.sort(key=lambda offering: (offering.name, offering.pk))
-    plans = [plan.pk for offering in offerings for plan in offering.plans.all() if plan.is_public]
+    priced = [] if order_only else offerings
+    plans = [plan.pk for offering in priced for plan in offering.plans.all() if plan.is_public]
     return Field(
         on=on,
         offerings=tuple(offerings),
         known=Known(evaluations, PublicFact.objects.filter(kind="task_evaluation").order_by("id")),
-        prices=prices_on(plans, on, asked.country) if plans and not order_only else {},
+        prices=prices_on(plans, on, asked.country) if plans else {},
         treated=bulk_treatments(offerings, on) if offerings else {},
         more=more,
+        order_only=order_only,
     )
 
 
@@ -338,7 +346,9 @@ def rank(field: Field, task: TaskArea, constraints: Constraints) -> Recommendati
     excluded = []
     for offering in field.offerings:
         standings = field.known.standings.get((task.pk, offering.model_version_id or 0), ())
-        if not standings and not any(area.pk == task.pk for area in offering.task_areas.all()):
+        if not standings and (
+            field.order_only or not any(area.pk == task.pk for area in offering.task_areas.all())
+        ):
             continue
         candidate = _candidate(
             offering, standings, _findings(offering, task, field.known), strong, field, constraints
@@ -411,11 +421,12 @@ def _candidate(
 def _placed(candidates: list[Candidate]) -> list[Candidate]:
     """Strongest first; who is equally strong shares a place, and stands by cost, then by name."""
     ordered = sorted(candidates, key=lambda c: (-quality(c), c.cost is None, c.cost or 0, _by_name(c)))
-    strong = [quality(c) for c in ordered]
-    return [
-        replace(candidate, place=strong.index(own) + 1, tied=strong.count(own) > 1)
-        for candidate, own in zip(ordered, strong, strict=True)
-    ]
+    first: dict[float, int] = {}
+    level: Counter[float] = Counter()
+    for place, candidate in enumerate(ordered, 1):
+        first.setdefault(quality(candidate), place)
+        level[quality(candidate)] += 1
+    return [replace(c, place=first[quality(c)], tied=level[quality(c)] > 1) for c in ordered]
 
 
 def quality(candidate: Candidate) -> float:

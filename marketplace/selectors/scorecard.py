@@ -1,13 +1,13 @@
 """How one publisher's catalog stands: what is known, priced, proven, changed and announced. Its own people see more of it."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from statistics import median
 from typing import Final
 
-from django.db.models import QuerySet
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from config import clock
@@ -19,6 +19,8 @@ from marketplace.models import (
     Offering,
     OfferingRevision,
     Plan,
+    PriceRow,
+    PricingForm,
     Publication,
     Publisher,
     PublisherMembership,
@@ -26,12 +28,11 @@ from marketplace.models import (
 )
 from marketplace.selectors.evidence import Cell, task_matrix
 from marketplace.selectors.footing import Sold
-from marketplace.selectors.prices import prices_on
-from marketplace.selectors.resources import with_facts
 from marketplace.selectors.visibility import SEES_EVERYTHING, offerings_for
 
 CAPABILITIES: Final = ("reasoning", "tool_call", "structured_output", "attachment", "temperature")
 WAITING: Final = (ChangeSetState.SUBMITTED, ChangeSetState.IN_REVIEW)
+NEED_NO_LIST: Final = (PricingForm.FREE, PricingForm.BYOL)
 POLICY_DAYS: Final = 120  # 30 days as legacy, then 90 without new deals
 
 
@@ -149,10 +150,16 @@ def scorecard(
         or PublisherMembership.objects.filter(user=user, publisher=publisher).exists()
     )
     visible = offerings_for(user).filter(publisher=publisher)
-    offerings = list(with_facts(visible).order_by("name", "id"))
+    some_task = Offering.task_areas.through._default_manager.filter(offering=OuterRef("pk"))
+    offerings = list(
+        visible.select_related("model_version__model")
+        .annotate(has_tasks=Exists(some_task))
+        .order_by("name", "id")
+    )
     stages = Counter(o.lifecycle_on(on) for o in offerings)
     publications = Counter(o.publication for o in offerings)
-    sold = [s for s in sales_between(user, since, until) if s.offering_id in {o.pk for o in offerings}]
+    own = {o.pk for o in offerings}
+    sold = [s for s in sales_between(user, since, until) if s.offering_id in own]
     value: Counter[str] = Counter()
     for each in sold:
         value.update(each.value_minor)
@@ -164,8 +171,8 @@ def scorecard(
         stages=[(stage, stages[stage]) for stage in Lifecycle if stages[stage]],
         publications=[(p, publications[p]) for p in Publication if publications[p]],
         facts=_facts(offerings),
-        prices=_prices(offerings, on),
-        tasks=_tasks(visible, publisher, offerings, on),
+        prices=_prices(visible, on),
+        tasks=_tasks(visible, publisher, on),
         notices=_notices(offerings, on),
         turn_round=_turn_round(publisher) if inside else None,
         sold=Sold(sum(s.deals for s in sold), dict(value)) if sold else None,
@@ -180,7 +187,7 @@ def _facts(offerings: Sequence[Offering]) -> list[FactCover]:
     every, models = len(offerings), len(versions)
     covers = [
         FactCover("Summary", sum(bool(o.summary) for o in offerings), every),
-        FactCover("Task areas", sum(bool(o.task_areas.all()) for o in offerings), every),
+        FactCover("Task areas", sum(getattr(o, "has_tasks", False) for o in offerings), every),
         FactCover("Source of the commercial path", sum(bool(o.path_basis) for o in offerings), every),
         FactCover("First day on sale", sum(bool(o.available_on or o.preview_on) for o in offerings), every),
         FactCover("Context", sum(v.context_window is not None for v in versions), models),
@@ -200,37 +207,34 @@ def _facts(offerings: Sequence[Offering]) -> list[FactCover]:
     return [cover for cover in covers if cover.of]
 
 
-def _prices(offerings: Iterable[Offering], on: date) -> PriceCover:
-    """Of what has not retired; free and bring-your-own plans need no list."""
-    plans: list[Plan] = [
-        plan
-        for offering in offerings
-        if offering.lifecycle_on(on) != Lifecycle.RETIRED
-        for plan in offering.plans.all()
-        if plan.is_public and (plan.withdrawn_on is None or on < plan.withdrawn_on)
-    ]
-    found = prices_on([plan.pk for plan in plans], on)
-    counted: Counter[str] = Counter()
-    for plan in plans:
-        amounts = [row.amount for version in found.get(plan.pk, ()) for row in version.rows.all()]
-        if plan.pricing_form in ("free", "byol") and not amounts:
-            counted["known"] += 1
-        elif not amounts:
-            counted["none"] += 1
-        else:
-            counted["known" if None not in amounts else "partly"] += 1
-    return PriceCover(counted["known"], counted["partly"], counted["none"])
+def _prices(visible: QuerySet[Offering], on: date) -> PriceCover:
+    """Of what has not retired; free and bring-your-own plans need no list. 1 query."""
+    amounts = PriceRow.objects.filter(
+        version__plan=OuterRef("pk"),
+        version__superseded_at=None,
+        version__private_offer=None,
+        version__effective__contains=on,
+    )
+    counted = (
+        Plan.objects.filter(offering__in=visible.exclude(retires_on__lte=on).values("pk"), is_public=True)
+        .exclude(withdrawn_on__lte=on)
+        .annotate(priced=Exists(amounts), unknown=Exists(amounts.filter(amount=None)))
+        .aggregate(
+            plans=Count("pk"),
+            partly=Count("pk", filter=Q(unknown=True)),
+            none=Count("pk", filter=Q(priced=False) & ~Q(pricing_form__in=NEED_NO_LIST)),
+        )
+    )
+    known = counted["plans"] - counted["partly"] - counted["none"]
+    return PriceCover(known, counted["partly"], counted["none"])
 
 
-def _tasks(
-    visible: QuerySet[Offering], publisher: Publisher, offerings: Sequence[Offering], on: date
-) -> list[TaskScore]:
+def _tasks(visible: QuerySet[Offering], publisher: Publisher, on: date) -> list[TaskScore]:
     """The tasks that it serves or has evidence in."""
-    serving = Counter(area.pk for o in offerings for area in o.task_areas.all())
     return [
-        TaskScore(row.task_area, serving[row.task_area.pk], row.cells.get(publisher.pk, Cell(0, 0)))
+        TaskScore(row.task_area, row.offerings, row.cells.get(publisher.pk, Cell(0, 0)))
         for row in task_matrix(visible, on)
-        if serving[row.task_area.pk] or publisher.pk in row.cells
+        if row.offerings or publisher.pk in row.cells
     ]
 
 

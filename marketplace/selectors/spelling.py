@@ -92,12 +92,13 @@ def _near(looked_for: Sequence[str]) -> dict[str, list[str]]:
         found: dict[str, list[tuple[int, int, str]]] = {}
         for typed, known in cursor.fetchall():
             begun, whole = distance(typed, known)
-            if begun <= _allowed(typed):
+            if begun <= allowed(typed):
                 found.setdefault(typed, []).append((begun, whole, known))
     return {typed: [known for *_far, known in sorted(near)[:TRIED_A_WORD]] for typed, near in found.items()}
 
 
-def _allowed(word: str) -> int:
+def allowed(word: str) -> int:
+    """How many slips a word of this length may have."""
     return 1 if len(word) <= 4 else 2 if len(word) <= 9 else 3
 
 

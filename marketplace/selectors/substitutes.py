@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 
-from django.db.models import Q, QuerySet
+from django.db.models import Count, QuerySet
 
 from marketplace.models import Offering, Program
 from marketplace.selectors.eligibility import Treatment, bulk_treatments
 from marketplace.selectors.evidence import Ranking, public_evaluations, rankings_of
-from marketplace.selectors.on_sale import why_not
+from marketplace.selectors.on_sale import on_sale
 from marketplace.selectors.prices import amount_text, headline
 
 
@@ -61,35 +61,41 @@ class Substitute:
 def substitutes(
     offering: Offering, visible: QuerySet[Offering], on: date, limit: int = 20
 ) -> list[Substitute]:
-    """On sale on *on*, best match first: the replacement, then most tasks in common, then by name. 6 queries.
+    """On sale on *on*, best match first: the replacement, then most tasks in common, then by name. 7 queries.
 
     A candidate must put out what the offering puts out. *offering* has its task areas at hand.
     """
     wanted = {area.pk for area in offering.task_areas.all()}
-    needed = set((offering.model_version.modalities_out if offering.model_version else None) or ())
-    found: list[tuple[Offering, bool, tuple[str, ...]]] = []
-    for candidate in _candidates(offering, visible, wanted):
-        named = candidate.pk == offering.replacement_id
-        gives = set((candidate.model_version.modalities_out if candidate.model_version else None) or ())
-        if why_not(candidate, on) is not None or not (named or needed <= gives):
-            continue
-        shared = tuple(area.name for area in candidate.task_areas.all() if area.pk in wanted)
-        found.append((candidate, named, shared))
-    found.sort(key=lambda f: (not f[1], -len(f[2]), f[0].name, f[0].pk))
-    return _beside(offering, found[:limit], on)
+    found = [
+        (
+            candidate,
+            candidate.pk == offering.replacement_id,
+            tuple(area.name for area in candidate.task_areas.all() if area.pk in wanted),
+        )
+        for candidate in its_like(offering, visible, on, limit)
+    ]
+    return _beside(offering, found, on)
 
 
-def _candidates(offering: Offering, visible: QuerySet[Offering], wanted: set[int]) -> Sequence[Offering]:
-    about = Q(task_areas__in=wanted)
-    if offering.replacement_id is not None:
-        about |= Q(pk=offering.replacement_id)
-    return list(
-        visible.exclude(pk=offering.pk)
-        .filter(about)
-        .distinct()
-        .select_related("publisher", "model_version", "replacement")
-        .prefetch_related("task_areas")
+def its_like(offering: Offering, visible: QuerySet[Offering], on: date, limit: int) -> list[Offering]:
+    """The offerings of substitutes() alone. 3 queries: which they are is asked of the database, there may be thousands."""
+    wanted = {area.pk for area in offering.task_areas.all()}
+    needed = (offering.model_version.modalities_out if offering.model_version else None) or []
+    sold = on_sale(visible, on).exclude(pk=offering.pk)
+    alike = sold.exclude(pk=offering.replacement_id) if offering.replacement_id is not None else sold
+    if needed:
+        alike = alike.filter(model_version__modalities_out__contains=needed)
+    best = (
+        alike.filter(task_areas__in=wanted)
+        .order_by()
+        .values_list("pk")
+        .annotate(shared=Count("task_areas"))
+        .order_by("-shared", "name", "pk")[:limit]
     )
+    order = {pk: place for place, (pk, _shared) in enumerate(best, 1)}
+    found = sold.filter(pk__in=[*order, *([offering.replacement_id] if offering.replacement_id else [])])
+    listed = found.select_related("publisher", "model_version", "replacement").prefetch_related("task_areas")
+    return sorted(listed, key=lambda candidate: order.get(candidate.pk, 0))[:limit]
 
 
 def _beside(

@@ -7,20 +7,18 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
-from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.db.models import Count, F, Q, QuerySet
-from django.http import HttpResponse, HttpResponseBase, HttpResponseRedirect, QueryDict
+from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
-from accounts.models import SavedView, User
-from accounts.services import remove_view, save_view
+from accounts.models import User
 from config import calls, clock, exporting, formats
 from config.language import _, later, spoken
-from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import Lifecycle, Offering, Program
@@ -43,7 +41,6 @@ from marketplace.selectors.visibility import offerings_for, publishers_for
 from marketplace.views import HtmxRequest, day_asked, signed_in, wants_part
 
 PAGE: Final = 50
-VIEWS_OF: Final = "marketplace:catalog"  # the page that saved views belong to
 COLUMNS: Final = (
     (later("Offering"), "name", ""),
     (later("Context"), "context", "r p3 k2"),
@@ -130,6 +127,8 @@ class Narrowing:
 def catalog(request: HtmxRequest) -> HttpResponseBase:
     """About 15 queries, whatever the number of offerings."""
     user, today = signed_in(request), clock.today()
+    if request.GET.get("as_of") == today.isoformat():  # no day to keep: the form always sends one
+        request.GET = QueryDict(address(request.GET, as_of="").removeprefix("?"))
     given, ordering = asked(request.GET, day_asked(request))
     visible = offerings_for(user)
     criteria, corrected = read_as(visible, given)
@@ -181,7 +180,6 @@ def catalog(request: HtmxRequest) -> HttpResponseBase:
         "hidden": [(k, v) for k, v in request.GET.items() if v and k not in ITS_OWN],
         "filters": parse_qsl(_kept(request.GET)),
         "query": _kept(request.GET),
-        "views": saved_views(user),
         "wanted": given.search,
         "partner": user.has_role("partner"),
     }
@@ -198,63 +196,29 @@ def catalog(request: HtmxRequest) -> HttpResponseBase:
     return part
 
 
-@require_POST
-@login_required
-def keep_view(request: HtmxRequest) -> HttpResponse:
-    """Save what the list shows under a name of one's own."""
-    user = signed_in(request)
-    query = _kept(QueryDict(request.POST.get("query", "").lstrip("?")))
-    try:
-        view = save_view(
-            page=VIEWS_OF, name=request.POST.get("name", ""), query=query, by=user, at=clock.now()
-        )
-        messages.success(request, _("Saved as %(view_name)s.") % {"view_name": view.name})
-    except Refusal as refused:
-        for problem in refused.problems:
-            messages.error(request, problem.message)
-    return HttpResponseRedirect(f"{reverse('marketplace:catalog')}?{query}")
-
-
-@require_POST
-@login_required
-def drop_view(request: HtmxRequest, pk: int) -> HttpResponse:
-    """Remove a view of one's own; somebody else's is not there."""
-    user = signed_in(request)
-    view = get_object_or_404(SavedView, pk=pk, user=user, page=VIEWS_OF)
-    remove_view(view_id=view.pk, by=user)
-    messages.success(request, _("%(view_name)s is removed.") % {"view_name": view.name})
-    back = _kept(QueryDict(request.POST.get("query", "").lstrip("?")))
-    return HttpResponseRedirect(f"{reverse('marketplace:catalog')}?{back}")
-
-
-def saved_views(user: User) -> list[SavedView]:
-    """1 query."""
-    return list(SavedView.objects.filter(user=user, page=VIEWS_OF).order_by("name"))
-
-
 @require_safe
 @login_required
 def publisher(request: HtmxRequest, slug: str) -> HttpResponse:
-    """Who makes it, and everything of theirs that is on sale."""
+    """Who makes it, and what of theirs there is, fifty at a time."""
     user = signed_in(request)
     found = get_object_or_404(publishers_for(user), slug=slug)
     on, today = day_asked(request), clock.today()
     own = offerings_for(user).filter(publisher=found)
-    listed = list(own.annotate(window=F("index__context")).select_related("publisher").order_by("name", "id"))
+    listed = own.annotate(window=F("index__context")).select_related("publisher").order_by("name", "id")
+    page = Paginator(listed, PAGE).get_page(request.GET.get("page"))
     counts = own.aggregate(
         sold_by_cloud=Count("pk", filter=Q(commercial_path="sold_by_cloud")),
         marketplace=Count("pk", filter=Q(commercial_path="marketplace")),
+        toward_quota=Count("pk", filter=DIMENSIONS["eligible"]((Program.QUOTA,), on)),
     )
-    shown = rows(listed, on)
-    counting = sum(row.chips[0].tone in ("good", "accent") for row in shown)
     return render(
         request,
         "marketplace/publisher.html",
         {
             "publisher": found,
-            "rows": shown,
+            "page": page,
+            "rows": rows(list(page), on),
             "counts": counts,
-            "counting": counting,
             "on": on,
             "today": today,
             "facts": facts_about(found),
@@ -385,7 +349,7 @@ def _narrowings(
     for name, values in criteria.chosen.items():
         for value in values:
             kept = ",".join(v for v in values if v != value)
-            label = f"{LABELS[name]}: {labels[name].get(value, value)}"
+            label = f"{spoken(LABELS[name])}: {labels[name].get(value, value)}"
             said.append(
                 Narrowing(label, address(params, **{name: kept}), None if kept else found.without[name])
             )
@@ -410,9 +374,8 @@ def _column(label: str, ordering: str, css: str, current: str, params: QueryDict
 
 
 def _kept(params: QueryDict, **more: str) -> str:
-    """A query string worth keeping: nothing empty, no page of it, and no day when it is today's."""
-    today = {"as_of": ""} if params.get("as_of") == clock.today().isoformat() else {}
-    return address(params, **today, **more).removeprefix("?")
+    """A query string worth keeping: nothing empty, and no page of it."""
+    return address(params, **more).removeprefix("?")
 
 
 def address(params: QueryDict, **changes: Any) -> str:

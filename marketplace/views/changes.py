@@ -94,7 +94,10 @@ def changes(request: HtmxRequest) -> HttpResponseBase:
             (week, [_line(entry.change, entry.others, on) for entry in week.entries]) for week in weeks(page)
         ],
         "coming": [(a, TONES[a.kind], spoken(KINDS[a.kind])) for a in coming[:FIRST_ANNOUNCED]],
-        "coming_later": [(a, TONES[a.kind], spoken(KINDS[a.kind])) for a in coming[FIRST_ANNOUNCED:]],
+        "coming_later": [
+            (a, TONES[a.kind], spoken(KINDS[a.kind]))
+            for a in coming[FIRST_ANNOUNCED : FIRST_ANNOUNCED + PAGE]
+        ],
         "previous": _address(request, order.cursor(before)) if before else "",
         "next": _address(request, order.cursor(behind)) if behind else "",
         "first_page": place is None,

@@ -5,7 +5,7 @@ from typing import Final
 
 from django.contrib.auth.decorators import login_required
 from django.http import HttpResponse, HttpResponseRedirect, QueryDict
-from django.shortcuts import render
+from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
@@ -16,7 +16,7 @@ from marketplace.selectors.compare import MOST, compare
 from marketplace.selectors.resources import with_facts
 from marketplace.selectors.search import ORDERINGS, find, with_sort_keys
 from marketplace.selectors.spelling import read_as
-from marketplace.selectors.substitutes import substitutes
+from marketplace.selectors.substitutes import its_like
 from marketplace.selectors.visibility import offerings_for
 from marketplace.views import HtmxRequest, day_asked, signed_in
 from marketplace.views.catalog import asked, picks
@@ -29,7 +29,10 @@ PROPOSED: Final = 6
 @require_safe
 @login_required
 def comparison(request: HtmxRequest) -> HttpResponse:
-    """About 20 queries. What the boxes of a list send is turned into the address that is passed on; no box, its first three."""
+    """About 20 queries. What the boxes of a list send is turned into the address that is passed on; no box, its first three.
+
+    beside=SKU is an offering with what serves the same tasks.
+    """
     user, on = signed_in(request), day_asked(request)
     chosen = picks(request.GET)
     only = request.GET.get("only") == ONLY
@@ -38,6 +41,10 @@ def comparison(request: HtmxRequest) -> HttpResponse:
         return HttpResponseRedirect(_address(chosen[:MOST], day, only, len(chosen) - MOST))
     if request.GET.get("first") and not chosen:
         return HttpResponseRedirect(_address(_first(request.GET, user, on), day, only))
+    if beside := request.GET.get("beside", ""):
+        one = get_object_or_404(with_facts(offerings_for(user)), slug=beside)
+        others = _proposed([one], user, on)[: FIRST - 1]
+        return HttpResponseRedirect(_address([one.slug, *(o.slug for o in others)], day, only))
     found = {o.slug: o for o in with_facts(offerings_for(user)).filter(slug__in=chosen[:MOST])}
     offerings = [found[slug] for slug in chosen if slug in found]
     compared = compare(offerings, on)
@@ -69,7 +76,7 @@ def _first(asked_for: QueryDict, user: User, on: date) -> list[str]:
 
 
 def _proposed(offerings: list[Offering], user: User, on: date) -> list[Offering]:
-    """What could be set beside them: what serves the same tasks as the first. 6 queries, none when all places are taken."""
+    """What could be set beside them: what serves the same tasks as the first. 5 queries, none when all places are taken."""
     if not offerings or len(offerings) >= MOST:
         return []
     chosen = {offering.pk for offering in offerings}
@@ -79,7 +86,7 @@ def _proposed(offerings: list[Offering], user: User, on: date) -> list[Offering]
         .prefetch_related("task_areas")
         .get(pk=offerings[0].pk)
     )
-    found = [each.offering for each in substitutes(first, offerings_for(user), on, PROPOSED + MOST)]
+    found = its_like(first, offerings_for(user), on, PROPOSED + MOST)
     return [offering for offering in found if offering.pk not in chosen][:PROPOSED]
 
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -26,7 +27,7 @@ from marketplace.views import HtmxRequest, country_code, day_asked, signed_in, w
 
 MOST_CHOSEN: Final = 8
 MOST_OF_A_TASK: Final = 150
-MOST_NAMES: Final = 300
+FOUND: Final = 12  # suggestions for a part of a name
 USUAL: Final = {"input_tokens": "100M", "output_tokens": "20M"}
 FIELDS: Final = (
     ("input_tokens", later("Input tokens"), later("A month, such as 250M or 1,500,000.")),
@@ -83,6 +84,18 @@ def _money(line: CostLine, currency: Currency | None) -> str:
 
 @require_safe
 @login_required
+def find(request: HttpRequest) -> HttpResponse:
+    """Names of offerings for a field, by a part of one. 1 query."""
+    asked = str(next(iter(request.GET.values()), "")).replace("\x00", "")[:80]
+    found = offerings_for(signed_in(request)).order_by("name", "id")
+    for word in asked.split()[:6]:
+        found = found.filter(Q(name__icontains=word) | Q(slug__icontains=word))
+    names = found.values_list("name", flat=True)[:FOUND]
+    return render(request, "components/suggestions.html", {"suggestions": list(dict.fromkeys(names))})
+
+
+@require_safe
+@login_required
 @vary_on_headers("HX-Request")
 def calculator(request: HtmxRequest) -> HttpResponse:
     user = signed_in(request)
@@ -112,7 +125,6 @@ def calculator(request: HtmxRequest) -> HttpResponse:
         "rows": [Row(each) for each in found],
         "chosen": [(o, _without(request, o)) for o in chosen],
         "may_add": len(chosen) < MOST_CHOSEN,
-        "names": list(offerings_for(user).order_by("name", "id").values_list("name", flat=True)[:MOST_NAMES]),
         "not_found": request.GET.get("add", "").strip(),
         "tasks": tasks,
         "task": None if chosen else task,

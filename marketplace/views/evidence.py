@@ -1,6 +1,10 @@
 """What is known by task: all tasks beside all publishers, and one task with every ranking. No overall winner anywhere."""
 
+from dataclasses import dataclass
+from typing import Final
+
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -9,23 +13,49 @@ from config import clock, exporting
 from config.language import _
 from marketplace.models import Offering, TaskArea
 from marketplace.selectors import exports
-from marketplace.selectors.evidence import Cell, Result, task_evidence, task_matrix
+from marketplace.selectors.evidence import Cell, Ranking, Result, task_evidence, task_matrix
 from marketplace.selectors.public_facts import TASKS, facts_named
 from marketplace.selectors.visibility import offerings_for, publishers_for
 from marketplace.views import day_asked, signed_in
+
+COLUMNS: Final = 24  # publishers side by side
+ROWS: Final = 50  # of one ranking
+NAMED: Final = 24
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """A ranking as the page shows it: what is on sale here, or everything that was tested (whole), a page of it."""
+
+    ranking: Ranking
+    tested: int
+    whole: bool
+    page: "Page[tuple[Result, list[Offering]]]"
+
+    @property
+    def more(self) -> bool:
+        return not self.whole and self.tested > len(self.page)
 
 
 @require_safe
 @login_required
 def tasks(request: HttpRequest) -> HttpResponse:
+    """A column for each publisher that something is known of; the others are named below."""
     user, on = signed_in(request), day_asked(request)
-    publishers = list(publishers_for(user).order_by("name", "id"))
     matrix = task_matrix(offerings_for(user), on)
+    known = {pk for row in matrix for pk, cell in row.cells.items() if cell.known}
+    every = publishers_for(user).order_by("name", "id")
+    page = Paginator([p for p in every if p.pk in known], COLUMNS).get_page(request.GET.get("page"))
+    publishers = list(page)
+    silent = [p for p in every if p.pk not in known]
     return render(
         request,
         "marketplace/tasks.html",
         {
             "publishers": publishers,
+            "page": page,
+            "silent": silent[:NAMED],
+            "more_silent": max(0, len(silent) - NAMED),
             "rows": [(row, [row.cells.get(p.pk, Cell(0, 0)) for p in publishers]) for row in matrix],
             "results": sum(row.results for row in matrix),
             "findings": sum(row.findings for row in matrix),
@@ -52,11 +82,14 @@ def task(request: HttpRequest, slug: str) -> HttpResponseBase:
     def entries(results: list[Result]) -> list[tuple[Result, list[Offering]]]:
         return [(r, known.sold_as.get(r.evaluation.model_version_id or 0, [])) for r in results]
 
-    tables = [
-        (ranking, every, [entry for entry in every if entry[1]])
-        for ranking in known.rankings
-        for every in [entries(ranking.in_order)]
-    ]
+    whole = request.GET.get("ranking", "")  # the one of which everything tested is asked for
+    tables = []
+    for ranking in known.rankings:
+        every = entries(ranking.in_order)
+        asked = ranking.key.slug == whole
+        shown = every if asked else [entry for entry in every if entry[1]]
+        page = Paginator(shown, ROWS).get_page(request.GET.get("page") if asked else 1)
+        tables.append(Tested(ranking, len(every), asked, page))
     return render(
         request,
         "marketplace/task.html",

@@ -87,7 +87,7 @@ def _answer(request: HttpRequest, written: Callable[[Feed], bytes], content_type
     answer = not_modified(request, tag) or HttpResponse(content, content_type=content_type)
     answer["ETag"] = answer.get("ETag", tag)
     answer["Last-Modified"] = format_datetime(feed.updated.astimezone(UTC), usegmt=True)
-    answer["Cache-Control"] = _("private, no-cache")
+    answer["Cache-Control"] = "private, no-cache"
     patch_vary_headers(answer, ("Authorization", "Cookie"))
     return answer
 

@@ -4,6 +4,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from django.contrib.auth.decorators import login_required
+from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
@@ -21,6 +22,7 @@ from marketplace.views import day_asked, signed_in
 
 SPANS: Final = ((90, later("90 days")), (365, later("A year")), (730, later("Two years")))
 FEW_DAYS, MOST_DAYS = 1, 3660
+PAGE: Final = 50
 
 
 @require_safe
@@ -32,13 +34,15 @@ def equal_footing(request: HttpRequest) -> HttpResponse:
     found = footing(offerings_for(user), on, sales_between(user, first, end), shuffles=SHUFFLES, seed=SEED)
     outside = user.has_role("partner")
     currencies = Currency.objects.in_bulk(list(found.value_minor))
+    page = Paginator(found.rows, PAGE).get_page(request.GET.get("page"))
     main = max(found.value_minor, key=lambda code: (code == "USD", found.value_minor[code]), default="")
     return render(
         request,
         "marketplace/footing.html",
         {
             "found": found,
-            "rows": [_shown(row, found, main, currencies, outside) for row in found.rows],
+            "page": page,
+            "rows": [_shown(row, found, main, currencies, outside) for row in page],
             "deployments": [(name, _words(name)) for name in found.deployments],
             "tiers": [(name, _words(name)) for name in found.tiers],
             "forms": [(name, spoken(PricingForm(name).label)) for name in found.forms],
@@ -96,6 +100,7 @@ def publisher_scorecard(request: HttpRequest, slug: str) -> HttpResponse:
         "marketplace/scorecard.html",
         {
             "card": card,
+            "page": Paginator(card.notices, PAGE).get_page(request.GET.get("page")),
             "publisher": publisher,
             "facts": facts_about(publisher),
             "values": [_money(v, c, currencies) for c, v in sorted(card.sold.value_minor.items())]

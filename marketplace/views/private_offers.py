@@ -32,7 +32,6 @@ from marketplace.views import signed_in
 from marketplace.views.costs import find_customer
 
 PAGE: Final = 50
-MOST_NAMES: Final = 300
 USUAL_ROWS: Final = {
     "tokens": (("input-tokens", 1_000_000, "token"), ("output-tokens", 1_000_000, "token")),
     "provisioned": (("provisioned-units", 1, "unit-hour"),),
@@ -287,7 +286,6 @@ def choose(request: HttpRequest) -> HttpResponse:
         "text": text,
         "found": found,
         "plans": list(found.plans.order_by("position", "id")) if found is not None else [],
-        "names": list(known.order_by("name", "id").values_list("name", flat=True)[:MOST_NAMES]),
         "customer": request.GET.get("customer", ""),
     }
     return render(request, "marketplace/private_offer_plan.html", context)

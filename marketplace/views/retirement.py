@@ -14,7 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import Role, User
 from config import clock, formats
-from config.language import _, later, spoken
+from config.language import _, later, marked, spoken
 from config.refusals import Refusal
 from config.timelines import Stretch, timeline
 from marketplace.extension import Change, Impact, impacts_of
@@ -142,7 +142,7 @@ def retire(request: HtmxRequest, slug: str) -> HttpResponse:
             request,
             user,
             found,
-            _("Retire %(found_name)s") % {"found_name": found.name},
+            marked("Retire %(found_name)s") % {"found_name": found.name},
             items,
             form.cleaned_data["note"],
             form,
@@ -321,14 +321,14 @@ def _sell(request: HtmxRequest, user: User, found: Offering, do: str, form: Sale
                 found.revision,
             )
         ]
-        title = _("Publish %(found_name)s") % {"found_name": found.name}
+        title = marked("Publish %(found_name)s") % {"found_name": found.name}
     elif do == "stop":
         items = [
             change_sets.ItemDraft(
                 Operation.OFFERING_STOP, {"slug": found.slug, "reason": reason}, found.revision
             )
         ]
-        title = _("Take %(found_name)s off sale") % {"found_name": found.name}
+        title = marked("Take %(found_name)s off sale") % {"found_name": found.name}
     else:
         return None
     made = _hand_in(request, user, found, title, items, reason, form)

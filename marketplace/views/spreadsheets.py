@@ -61,7 +61,7 @@ def export(request: HttpRequest) -> HttpResponseBase:
         out, as_attachment=True, filename=f"catalog-{on.isoformat()}.xlsx", content_type=XLSX
     )
     answer["Content-Length"] = str(size)
-    answer["Cache-Control"] = _("private, no-store")
+    answer["Cache-Control"] = "private, no-store"
     return answer
 
 

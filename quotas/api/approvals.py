@@ -26,8 +26,8 @@ from marketplace.models import Currency
 from quotas.api.resources import MONEY_OR_NULL, Out
 from quotas.api.viewer import Seen
 from quotas.models import ApprovalLimit, Deal, Delegation
-from quotas.selectors.approval_queue import Asked, Waiting, Why, deals_in, queue_of
-from quotas.selectors.approvers import waiting_since
+from quotas.selectors.approval_queue import Asked, Queue, Waiting, Why, places_of, rows_of
+from quotas.selectors.approvers import among, waiting_since
 from quotas.selectors.delegations import Standing, delegations_for, may_read_delegations, standing_of
 from quotas.services.approving import MOST_AT_ONCE, Decision, decide_deals
 from quotas.services.delegating import delegate, end_delegation, set_limit
@@ -169,28 +169,33 @@ class Approvals(Seen, Resources):
             raise NotFound.of("not_found", "There is nothing here that you can see.")
 
     @cached_property
-    def waiting(self) -> dict[int, Waiting]:
-        """A fixed number of queries."""
+    def queue(self) -> Queue:
+        """Without reading the deals: a page reads its own. A fixed number of queries."""
         why, due = self.request.query_params.get("why", ""), self.request.query_params.get("due", "false")
         if why and why not in Why.values:
             raise BadQuery(("why", "invalid_choice", f"Reasons are {', '.join(Why.values)}."))
         if due not in ("true", "false"):
             raise BadQuery(("due", "invalid", "Either true or false."))
-        queue = queue_of(
+        return places_of(
             self.caller,
             at=self.at,
             due_after=settings.APPROVAL_REMINDER_DAYS,
             asked=Asked(why=why, due=due == "true"),
         )
-        return {row.deal.pk: row for row in queue.rows}
 
     def get_queryset(self) -> QuerySet[Deal]:
         if self.described:
             return Deal.objects.none()
-        return deals_in(self.waiting.values()).select_related("owner", "customer", "latest_version")
+        found = among([place.deal_id for place in self.queue.places])
+        return found.select_related("owner", "customer", "latest_version__currency")
 
-    def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "waiting": {} if self.described else self.waiting}
+    def get_serializer(self, *args: Any, **kwargs: Any) -> Any:
+        """With what the queue says of the deals that are written out, which are those of a page."""
+        if args:
+            rows = rows_of(self.queue, args[0] if kwargs.get("many") else args[:1])
+            waiting = {row.deal.pk: row for row in rows}
+            kwargs["context"] = {**self.get_serializer_context(), "waiting": waiting}
+        return super().get_serializer(*args, **kwargs)
 
     @extend_schema(
         summary="Decide on up to 200 deals, each by itself",

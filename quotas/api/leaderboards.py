@@ -6,6 +6,7 @@ from typing import Any
 from django.db.models import QuerySet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
+from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -24,9 +25,19 @@ from quotas.models import Measure, Team
 from quotas.selectors import leaderboard as boards
 from quotas.selectors import teams
 from quotas.selectors.audience import members_by_team, sellers_of
+from quotas.selectors.kept import BeingWorkedOut
 from quotas.services import keeping
 
 PARAMETERS = {"/limit": "page_size", "/cursor": "cursor", "/by": "by", "/group": "group", "/around": "around"}
+
+
+class NotYet(APIException):
+    """A board of very many people is worked out by a worker, once for everybody who asks. Retry-After says when to ask again."""
+
+    status_code = 503
+    default_code = "being_worked_out"
+    default_detail = "This board is being worked out. Ask again in a few seconds."
+    wait = 3
 
 
 @extend_schema_view(list=extend_schema(summary="Measures that have a leaderboard"))
@@ -85,7 +96,13 @@ class LeaderboardOf(Seen, Computed):
         asked = self._asked(found)
         audience = _Audience(self.viewer)
         sold = asked.options["group"] in ("publisher", "offering")
-        page = asked.read_all_of(audience.own_publisher) if self.viewer.is_outside and sold else asked.read()
+        try:
+            page = (
+                asked.read_all_of(audience.own_publisher) if self.viewer.is_outside and sold else asked.read()
+            )
+        except BeingWorkedOut as waits:
+            keeping.looked_at(waits.look, at=self.at)
+            raise NotYet from waits
         keeping.looked_at(page.look, at=self.at)
         as_of = page.as_of if page.kept else page.reading.facts_of or last_posting()
         shown = [{**entry, "measure": found, "as_of": as_of} for entry in audience.entries(page)]

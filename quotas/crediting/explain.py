@@ -1,20 +1,16 @@
-"""Why a credit is what it is, and why there is none. What is computed again comes from the entry's own pins; the words are explanation's."""
+"""Why a credit is what it is, and why there is none, in English and the house's style whoever asks: for records, files and REST.
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+The same words are told to whoever reads a page, in the own language, by telling.py.
+"""
 
-from django.db.models import QuerySet
+from typing import Final
 
-from quotas.crediting.explanation.adjustments import Adjustments
-from quotas.crediting.explanation.credits import Credits, Explanation, Fact, Part, Step
-from quotas.crediting.explanation.missing import (
-    Missing,
-    missing,
-    missing_pending,
-    missing_unsaved,
-    why_nothing,
-)
-from quotas.models import Component, CreditEntry, Deal, DealState, UncreditedLine
+from config.locales import as_data
+from quotas.crediting import telling
+from quotas.crediting.explanation import credits
+from quotas.crediting.explanation.credits import Explanation, Fact, Part, Step
+from quotas.crediting.explanation.missing import Missing
+from quotas.crediting.telling import DealExplanation, entries_to_explain
 
 __all__ = (
     "DealExplanation",
@@ -30,49 +26,17 @@ __all__ = (
     "missing",
     "missing_pending",
     "missing_unsaved",
+    "rate_of",
+    "scope",
     "why_nothing",
 )
 
-WAITING = (DealState.DRAFT, DealState.SUBMITTED, DealState.RETURNED)
-
-
-@dataclass(frozen=True)
-class DealExplanation:
-    """Every entry of a deal with its explanation, and why the rest earned nothing, or would if it were approved now."""
-
-    deal: Deal
-    credits: list[Explanation]
-    uncredited: list[Missing]
-
-
-def explain_entry(entry_id: int) -> Explanation:
-    """Explain one ledger entry. Raises CreditEntry.DoesNotExist. At most 35 queries."""
-    return explain_entries([entries_to_explain().get(pk=entry_id)])[0]
-
-
-def explain_entries(entries: Sequence[CreditEntry]) -> list[Explanation]:
-    """Explain entries read with what entries_to_explain() selects, adjustments among them, in their order. At most 39 queries."""
-    given = [e for e in entries if e.component == Component.ADJUSTMENT]
-    earned = [e for e in entries if e.component != Component.ADJUSTMENT]
-    told = [*(Adjustments(given).all() if given else ()), *(Credits(earned).all() if earned else ())]
-    by_entry = {each.entry.pk: each for each in told}
-    return [by_entry[entry.pk] for entry in entries]
-
-
-def explain_deal(deal_id: int) -> DealExplanation:
-    """Explain every entry of a deal, in the order of posting, and every missing one. Queries do not grow with its entries."""
-    deal = Deal.objects.get(pk=deal_id)
-    gaps = (
-        UncreditedLine.objects.select_related("measure__currency", "rep", "deal")
-        .filter(deal=deal_id)
-        .order_by("line_no", "measure_id", "rep_id")
-    )
-    entries = list(entries_to_explain().filter(deal=deal_id).order_by("id"))
-    uncredited = missing_pending(deal) if deal.state in WAITING else missing(list(gaps))
-    return DealExplanation(deal, explain_entries(entries), uncredited)
-
-
-def entries_to_explain() -> QuerySet[CreditEntry]:
-    return CreditEntry.objects.select_related(
-        "deal", "rep", "team", "measure__currency", "posting", "posting_period", "origin_period"
-    )
+explain_deal: Final = as_data(telling.explain_deal)
+explain_entries: Final = as_data(telling.explain_entries)
+explain_entry: Final = as_data(telling.explain_entry)
+missing: Final = as_data(telling.missing)
+missing_pending: Final = as_data(telling.missing_pending)
+missing_unsaved: Final = as_data(telling.missing_unsaved)
+why_nothing: Final = as_data(telling.why_nothing)
+rate_of: Final = as_data(credits.rate_of)
+scope: Final = as_data(credits.scope)

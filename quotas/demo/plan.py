@@ -1,4 +1,4 @@
-"""The compensation plans of the demo: rules that anybody can read, blind to whose model it is; and a draft that is not."""
+"""The compensation plans of the demo: rules that anybody can read, blind to whose model it is; a draft that is not, and one against it."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -125,3 +125,8 @@ DRAFT_RULES = (
         publishers=("microsoft",),
     ),
 )
+
+# Against it: the same push, for what a model does and not for whose it is. Drafted by the other comp admin.
+COUNTER_NOTE = "Counter-proposal: the same push for coding, whoever made the model."
+COUNTER_RULE = "Bookings for coding count 115%"
+COUNTER_FACTOR_PPM, COUNTER_PRIORITY, COUNTER_AREA = 1_150_000, 30, "coding"

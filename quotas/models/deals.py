@@ -132,6 +132,8 @@ class Deal(models.Model):
             models.Index(fields=["state", "-id"], name="deal_by_state"),
             models.Index(fields=["customer", "-id"], name="deal_by_customer"),
             models.Index(fields=["id"], condition=Q(amended_at__isnull=False), name="deal_with_an_amendment"),
+            models.Index(fields=["id"], condition=Q(held=True), name="deal_that_is_held"),
+            # deal_by_external_id_in_any_case is made in SQL, and so are those of parts of names and titles: see selectors/finding.
         ]
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ from django.db import models
 from django.db.models import Q
 
 from config.language import marked
+from quotas.models.closing import PeriodClose
 from quotas.models.people import Team
 from quotas.models.periods import Period
 from quotas.models.quotas import Measure
@@ -20,9 +21,10 @@ class KeptGroup(models.TextChoices):
 
 
 class KeptBoard(models.Model):
-    """A board that somebody looks at and that is too large to be worked out for each look. Nothing depends on it: it can be thrown away.
+    """A board that is too large to be worked out for each look. Nothing depends on it: it can be thrown away.
 
-    It holds no more than the ledger says, and all of one snapshot of it; built_at says which.
+    It holds no more than the ledger says, and all of one snapshot of it; built_at says which. Kept because somebody looked at it,
+    or because many will: of the periods that everybody looks at.
     """
 
     group = models.CharField(max_length=10, choices=KeptGroup)
@@ -39,7 +41,33 @@ class KeptBoard(models.Model):
         db_index=False,
         help_text="Whose board, or whose part of the leaderboard; empty is everybody.",
     )
-    asked_at = models.DateTimeField(help_text="Roughly when somebody last looked at it.")
+    view = models.CharField(
+        max_length=8, default="reported", help_text="By which months it is read: reported, restated, closed."
+    )
+    close = models.ForeignKey(
+        PeriodClose,
+        models.CASCADE,
+        null=True,
+        related_name="+",
+        db_index=False,
+        help_text="The close that froze it; it never changes.",
+    )
+    moment = models.DateTimeField(
+        null=True, help_text="As of when it is asked for; it never changes. Empty is now."
+    )
+    asked_at = models.DateTimeField(
+        null=True, help_text="Roughly when somebody last looked at it; empty until somebody does."
+    )
+    foreseen_at = models.DateTimeField(
+        null=True, help_text="When it was last among those that are kept ahead of any look."
+    )
+    begun_at = models.DateTimeField(null=True, help_text="Since when a worker is at it; empty while none is.")
+    done = models.PositiveSmallIntegerField(
+        default=0, help_text="How many of its steps that worker has done."
+    )
+    failed_at = models.DateTimeField(
+        null=True, help_text="When it was given up last, if it was not built since."
+    )
     on = models.DateField(null=True, help_text="The day as at which it is read.")
     built_at = models.DateTimeField(null=True, help_text="Of which moment it is; empty until it was built.")
     stamp = models.CharField(
@@ -47,14 +75,16 @@ class KeptBoard(models.Model):
     )
     took_ms = models.IntegerField(default=0, help_text="How long building it took.")
     places = models.IntegerField(default=0, help_text="How many lines a leaderboard has.")
-    body = models.JSONField(null=True, help_text="The figures of a quota board.")
+    body = models.JSONField(
+        null=True, help_text="The figures of a quota board, and the sums beside a leaderboard."
+    )
 
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["period", "measure", "group", "by", "team"],
+                fields=["period", "measure", "group", "by", "team", "view", "close", "moment"],
                 nulls_distinct=False,
-                name="a_board_is_kept_once",
+                name="a_board_of_a_version_is_kept_once",
             ),
             models.CheckConstraint(
                 condition=Q(built_at=None) | Q(on__isnull=False), name="kept_board_says_its_day"

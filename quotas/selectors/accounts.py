@@ -39,6 +39,7 @@ from quotas.selectors.drawdown import (
     spend_of,
 )
 from quotas.selectors.facts import Known, owners
+from quotas.selectors.finding import named
 from quotas.selectors.visibility import SEES_EVERYTHING, deals_for, entries_for, managed_teams, rep_of
 
 READERS: Final = (Role.REP, Role.MANAGER, *SEES_EVERYTHING, Role.SOURCING_LEAD)
@@ -425,7 +426,4 @@ def _publishers(bought: Sequence[Bought]) -> list[FromPublisher]:
 
 def found_by(words: str, user: User, on: date, most: int = 8) -> list[Customer]:
     """Accounts that this person may see, by parts of their name, for the command palette. 1 query; those of deals_for on top."""
-    found = accounts_for(user, on)
-    for word in words.split()[:6]:
-        found = found.filter(name__icontains=word)
-    return list(found.order_by("name", "pk")[:most]) if words else []
+    return list(named(accounts_for(user, on), words).order_by("name", "pk")[:most])

@@ -1,13 +1,15 @@
 """Who decides on which deal: the nearest manager, whoever stands in for them, and a second approver above the limit (RULES.md 12)."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import Final
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import connection
-from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import BigIntegerField, BooleanField, Exists, Func, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Cast
 
 from accounts.models import Role, RoleGrant, User
 from config import house as formats
@@ -16,7 +18,6 @@ from quotas.crediting.arithmetic import value_in_measure
 from quotas.models import (
     ApprovalLimit,
     Deal,
-    DealApproval,
     DealShare,
     DealState,
     Delegation,
@@ -29,30 +30,53 @@ from quotas.selectors.visibility import SEES_EVERYTHING, managed_teams, relieved
 
 WAITING: Final = Q(state=DealState.SUBMITTED) | Q(amended_at__isnull=False)
 
+# The rate of each two currencies on a day, looked up once for however many deals; of a currency in itself there is none.
+RATES: Final = """
+  SELECT x.from_id, x.to_id, x.day, r.rate_e9
+    FROM ({pairs}) x (from_id, to_id, day)
+    JOIN quotas_fxrate r ON r.from_currency_id = x.from_id AND r.to_currency_id = x.to_id AND r.superseded_at IS NULL
+     AND r.effective @> x.day
+   WHERE x.from_id <> x.to_id"""
+
+# A number of minor units at the rate r, from a currency f into a currency t.
+CONVERTED: Final = """mul_div({minor}, r.rate_e9 * (10 ^ greatest(0, t.exponent - f.exponent))::bigint,
+              1000000000 * (10 ^ greatest(0, f.exponent - t.exponent))::bigint)"""
+
 # One row per deal that needs two approvals, with the first of them if it is given: what waits, or what it would change, is above
 # the limit of the day on which it was handed in. A refund counts by its size; what no rate can convert is above. A month's
-# consumption is metered, and nobody approves it. Reads by primary key; the limits are a handful of rows.
+# consumption is metered, and nobody approves it. Weighed are the deals of days with a limit; the limits are a handful of rows.
 _TWO: Final = """
-SELECT d.id, l.amount_minor, l.currency_id, t.exponent, a.by_id, a.on_behalf_of_id, a.at
+WITH weighed AS MATERIALIZED (
+  SELECT d.id, l.amount_minor most_minor, l.currency_id most_in, v.currency_id, v.close_date,
+         (SELECT abs(sum(x.amount_minor))::bigint FROM quotas_dealline x WHERE x.version_id = v.id) minor
+    FROM quotas_deal d
+    JOIN quotas_fiscalcalendar c ON c.id = d.calendar_id
+    JOIN quotas_approvallimit l ON l.superseded_at IS NULL
+     AND l.effective @> (coalesce(d.amended_at, d.submitted_at) AT TIME ZONE c.time_zone)::date
+   CROSS JOIN LATERAL (VALUES (d.latest_version_id), (d.credited_version_id)) w (version_id)
+    JOIN quotas_dealversion v ON v.id = w.version_id
+   WHERE d.id = ANY(%(deals)s::bigint[])),
+rate AS MATERIALIZED ({rates}),
+above AS (
+  SELECT DISTINCT ON (w.id) w.id, w.most_minor, w.most_in, t.exponent
+    FROM weighed w
+    JOIN marketplace_currency t ON t.code = w.most_in
+    JOIN marketplace_currency f ON f.code = w.currency_id
+    LEFT JOIN rate r ON r.from_id = w.currency_id AND r.to_id = w.most_in AND r.day = w.close_date
+   WHERE CASE WHEN w.currency_id = w.most_in THEN w.minor > w.most_minor
+         ELSE coalesce({converted} > w.most_minor, true) END)
+SELECT d.id, l.most_minor, l.most_in, l.exponent, a.by_id, a.on_behalf_of_id, a.at
   FROM quotas_deal d
   JOIN quotas_dealversion p ON p.id = d.latest_version_id AND p.kind <> 'consumption'
-  JOIN quotas_fiscalcalendar c ON c.id = d.calendar_id
   LEFT JOIN quotas_dealapproval a ON a.version_id = d.latest_version_id AND a.submitted_at = coalesce(d.amended_at, d.submitted_at)
    AND a.ordinal = 1
-  LEFT JOIN (quotas_approvallimit l JOIN marketplace_currency t ON t.code = l.currency_id)
-    ON l.superseded_at IS NULL AND l.effective @> (coalesce(d.amended_at, d.submitted_at) AT TIME ZONE c.time_zone)::date
-   AND EXISTS (
-     SELECT FROM quotas_dealversion v
-       JOIN marketplace_currency f ON f.code = v.currency_id
-       LEFT JOIN quotas_fxrate r ON r.from_currency_id = v.currency_id AND r.to_currency_id = l.currency_id AND r.superseded_at IS NULL
-        AND r.effective @> v.close_date
-       CROSS JOIN LATERAL (SELECT abs(sum(x.amount_minor))::bigint minor FROM quotas_dealline x WHERE x.version_id = v.id) s
-      WHERE v.id IN (d.latest_version_id, d.credited_version_id)
-        AND CASE WHEN v.currency_id = l.currency_id THEN s.minor > l.amount_minor
-            ELSE r.id IS NULL OR coalesce(mul_div(s.minor, r.rate_e9 * (10 ^ greatest(0, t.exponent - f.exponent))::bigint,
-              1000000000 * (10 ^ greatest(0, f.exponent - t.exponent))::bigint) > l.amount_minor, true) END)
- WHERE d.id = ANY(%(deals)s) AND (a.id IS NOT NULL OR l.id IS NOT NULL)
+  LEFT JOIN above l ON l.id = d.id
+ WHERE d.id = ANY(%(deals)s::bigint[]) AND (a.id IS NOT NULL OR l.id IS NOT NULL)
 """
+TWO: Final = _TWO.format(
+    rates=RATES.format(pairs="SELECT DISTINCT currency_id, most_in, close_date FROM weighed"),
+    converted=CONVERTED.format(minor="w.minor"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +105,7 @@ def above_the_limit(deal_ids: Sequence[int]) -> dict[int, Two]:
     if not deal_ids:
         return {}
     with connection.cursor() as cursor:
-        cursor.execute(_TWO, {"deals": list(deal_ids)})
+        cursor.execute(TWO, {"deals": numbered(deal_ids)})
         return {pk: Two(*row) for pk, *row in cursor.fetchall()}
 
 
@@ -137,9 +161,10 @@ def waiting_since(deal: Deal) -> datetime:
 class Approvers:
     """Who may decide on which of a set of deals. A fixed number of queries, whatever the number of deals."""
 
-    def __init__(self, deals: Sequence[Deal], on: date) -> None:
+    def __init__(self, deals: Sequence[Deal], on: date, *, like: "Approvers | None" = None) -> None:
+        """like  Those of other deals on the same day: what has nothing to do with the deals is known to them."""
         self.on = on
-        self.tree = Hierarchy(on)
+        self.tree: Hierarchy = Hierarchy(on) if like is None else like.tree
         owners = {deal.owner_id for deal in deals}
         self.team_of = dict(
             TeamMembership.objects.filter(
@@ -156,12 +181,16 @@ class Approvers:
         self.user_of = dict(
             Rep.objects.filter(pk__in=sharing).exclude(user=None).values_list("pk", "user_id")
         )
-        self.comp_admins = set(
-            RoleGrant.objects.filter(
-                role=Role.COMP_ADMIN, withdrawn_at=None, user__is_active=True
-            ).values_list("user_id", flat=True)
+        self.comp_admins: set[int] = (
+            like.comp_admins
+            if like is not None
+            else set(
+                RoleGrant.objects.filter(
+                    role=Role.COMP_ADMIN, withdrawn_at=None, user__is_active=True
+                ).values_list("user_id", flat=True)
+            )
         )
-        self.delegate_of = delegates(on)
+        self.delegate_of: dict[int, int] = delegates(on) if like is None else like.delegate_of
         self.two = above_the_limit([deal.pk for deal in deals if waits(deal)])
 
     def _participants(self, deal: Deal) -> set[int]:
@@ -287,77 +316,105 @@ def may_approve(user: User, deal: Deal, on: date) -> bool:
     return waits(deal) and user.pk in Approvers([deal], on).of(deal)
 
 
-def waiting_for(user: User, on: date) -> tuple[list[Deal], Approvers]:
-    """What this person is to decide on, the longest waiting first, and what is known of who may. A fixed number of queries."""
-    waiting = list(approvals_waiting_for(user, on))
-    approvers = Approvers(waiting, on)
-    return sorted(waiting, key=lambda deal: (waiting_since(deal), deal.pk)), approvers
+# --- what waits for one person ------------------------------------------------------------------------------------
+
+# One row per owner's team, proposer who decides on deals, source, and whether each deal has to be looked at by itself: the ids of
+# what waits and can be this person's. The team is the owner's on the day. Reads what waits, and the shares and first approvals of it.
+_IN_REACH: Final = """
+SELECT m.team_id, CASE WHEN p.by_id = ANY(%(deciding)s::bigint[]) THEN p.by_id END, d.source, p.apart, array_agg(d.id)
+  FROM quotas_deal d
+  LEFT JOIN quotas_teammembership m ON m.rep_id = d.owner_id AND m.superseded_at IS NULL AND m.effective @> %(on)s::date
+ CROSS JOIN LATERAL (
+   SELECT CASE WHEN d.amended_at IS NULL THEN d.submitted_by_id ELSE d.amended_by_id END by_id,
+          d.owner_id = ANY(%(sharing)s::bigint[])
+          OR EXISTS (SELECT FROM quotas_dealshare s WHERE s.version_id = d.latest_version_id AND s.rep_id = ANY(%(sharing)s::bigint[]))
+          OR EXISTS (SELECT FROM quotas_dealshare s WHERE s.version_id = d.credited_version_id AND s.rep_id = ANY(%(sharing)s::bigint[]))
+          OR EXISTS (SELECT FROM quotas_dealapproval a WHERE a.version_id = d.latest_version_id AND a.ordinal = 1) apart) p
+ WHERE (d.state = 'submitted' OR d.amended_at IS NOT NULL) AND (%(everywhere)s OR m.team_id = ANY(%(teams)s::bigint[]))
+ GROUP BY 1, 2, 3, 4
+"""
 
 
-def approvals_waiting_for(user: User, on: date) -> QuerySet[Deal]:
-    """The submitted deals and the amendments that this person is to decide on. A fixed number of queries."""
-    return Deal.objects.filter(pk__in=_mine(user, on))
+@dataclass(frozen=True, slots=True)
+class Tray:
+    """What waits for one person's decision.
 
-
-def count_waiting_for(user: User, on: date) -> int:
-    """How many they are. A fixed number of queries; at 10,000 deals that wait a tenth of a second."""
-    return len(_mine(user, on))
-
-
-def _in_reach(user: User, on: date) -> QuerySet[Deal]:
-    """The deals of whoever is in a team that this person answers or stands in for: of what waits, no other can be theirs to decide on.
-
-    What deals_for adds to these are deals in which they or their people have a part; it asks that of every deal there is.
+    deals      Ids, in no order.
+    sources    Where these come from.
+    approvers  Of the day, for no deal.
     """
-    if user.has_role(*SEES_EVERYTHING):
-        return Deal.objects.all()
-    teams = managed_teams(user, on) | relieved_teams(user, on)
-    members = TeamMembership.objects.filter(team__in=teams, superseded_at=None, effective__contains=on)
-    return Deal.objects.filter(owner__in=members.values("rep"))
+
+    deals: list[int]
+    sources: set[str]
+    approvers: Approvers
 
 
-def _mine(user: User, on: date) -> list[int]:
-    """Ids of what this person is to decide on.
+def waiting_for(user: User, on: date) -> Tray:
+    """The submitted deals and the amendments that this person is to decide on. A fixed number of queries.
 
     Of nearly every deal who may decide follows from the owner's team and from who handed it in: that is worked out once for
     each two of these. Looked at one by one are those in which somebody has a share who decides on deals, or a first approval.
+    What can be theirs are deals of whoever is in a team that they answer or stand in for; what deals_for adds to these are deals
+    in which they or their people have a part, and it asks that of every deal there is.
     """
     nobody = Approvers([], on)
     leading = {m.rep_id for managers in nobody.tree.managers_of.values() for m in managers}
     deciding = {m.user_id for managers in nobody.tree.managers_of.values() for m in managers} - {None}
     deciding |= nobody.comp_admins | set(nobody.delegate_of.values())
     sharing = leading | set(Rep.objects.filter(user__in=deciding).values_list("pk", flat=True))
-    shares = DealShare.objects.filter(
-        Q(version=OuterRef("latest_version")) | Q(version=OuterRef("credited_version")), rep__in=sharing
-    )
-    waiting = (
-        _in_reach(user, on)
-        .filter(WAITING)
-        .annotate(
-            team=Subquery(
-                TeamMembership.objects.filter(
-                    rep=OuterRef("owner"), superseded_at=None, effective__contains=on
-                ).values("team")[:1]
-            ),
-            by=Case(When(amended_at=None, then=F("submitted_by")), default=F("amended_by")),
-            apart=Exists(shares)
-            | Exists(DealApproval.objects.filter(version=OuterRef("latest_version"), ordinal=1)),
+    everywhere = user.has_role(*SEES_EVERYTHING)
+    teams = set() if everywhere else managed_teams(user, on) | relieved_teams(user, on)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _IN_REACH,
+            {
+                "on": on,
+                "deciding": list(deciding),
+                "sharing": list(sharing),
+                "everywhere": everywhere,
+                "teams": list(teams),
+            },
         )
-        .values_list("pk", "owner", "team", "by", "apart")
-    )
+        found = cursor.fetchall()
     known: dict[tuple[int | None, int | None], bool] = {}
-    mine, alone = [], []
-    for pk, owner, team, by, apart in waiting:
-        if apart or owner in sharing:
-            alone.append(pk)
+    mine: list[int] = []
+    alone: list[int] = []
+    sources = set()
+    for team, by, source, apart, deals in found:
+        if apart:
+            alone += deals
+            sources.add(source)
             continue
-        of = (team, by if by in deciding else None)
-        if of not in known:
-            known[of] = user.pk in nobody.able_for(*of)
-        if known[of]:
-            mine.append(pk)
+        if (team, by) not in known:
+            known[team, by] = user.pk in nobody.able_for(team, by)
+        if known[team, by]:
+            mine += deals
+            sources.add(source)
     if alone:
-        deals = list(Deal.objects.filter(pk__in=alone))
-        approvers = Approvers(deals, on)
-        mine += [deal.pk for deal in deals if user.pk in approvers.able(deal)]
-    return mine
+        each = list(among(alone))
+        approvers = Approvers(each, on, like=nobody)
+        mine += [deal.pk for deal in each if user.pk in approvers.able(deal)]
+    return Tray(mine, sources, nobody)
+
+
+def approvals_waiting_for(user: User, on: date) -> QuerySet[Deal]:
+    """What waits for this person, to be asked more of. A fixed number of queries."""
+    return among(waiting_for(user, on).deals)
+
+
+def count_waiting_for(user: User, on: date) -> int:
+    """How many they are. A fixed number of queries."""
+    return len(waiting_for(user, on).deals)
+
+
+def numbered(numbers: Iterable[int]) -> str:
+    """An array as PostgreSQL writes one: thousands of numbers go to it sooner as one text."""
+    return "{" + ",".join(map(str, numbers)) + "}"
+
+
+def among(deals: Collection[int]) -> QuerySet[Deal]:
+    """The deals of these numbers, which are one parameter, however many they are."""
+    numbers = Cast(Value(numbered(deals)), ArrayField(BigIntegerField()))
+    return Deal.objects.filter(
+        Func("pk", numbers, template="%(expressions)s)", arg_joiner=" = ANY(", output_field=BooleanField())
+    )

@@ -359,7 +359,7 @@ def reading(
     if view != "closed":
         if close is not None:
             raise Invalid.of("not_closed", "close goes with view=closed alone.", "/close")
-        months = [month.pk for month in periods.leaves_of(period)]
+        months = list(periods.months_in(period))
         return Reading(period, view, moment=moment, mark=mark, months=months)
     if moment is not None:
         raise Invalid.of(
@@ -372,9 +372,7 @@ def reading(
     if not found:
         there = f"has the closes {', '.join(str(each) for each in known)}" if known else "was never closed"
         raise Invalid.of("no_such_close", f"{period} {there}: choose another view or close.", "/close")
-    return Reading(
-        period, "closed", close=found[-1], months=[month.pk for month in periods.leaves_of(period)]
-    )
+    return Reading(period, "closed", close=found[-1], months=list(periods.months_in(period)))
 
 
 # --- versions beside each other ---------------------------------------------------------------------------
@@ -434,7 +432,7 @@ def beside(
     of = sql.SQL("true" if within is None else "team_id = ANY(%(within)s)")
     asked: dict[str, Any] = {
         "period": period.pk,
-        "months": [month.pk for month in periods.leaves_of(period)],
+        "months": list(periods.months_in(period)),
         "measure": measure.pk,
         "within": None if within is None else list(within),
         "closes": [close.pk for close in closes],

@@ -16,8 +16,7 @@ from psycopg import sql
 
 from marketplace.models import EligibilityDecision
 from quotas.crediting import seals
-from quotas.crediting.explain import Explanation, entries_to_explain, explain_entries
-from quotas.crediting.explanation.credits import rate_of, scope
+from quotas.crediting.explain import Explanation, entries_to_explain, explain_entries, rate_of, scope
 from quotas.models import (
     Adjustment,
     CreditEntry,

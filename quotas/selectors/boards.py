@@ -1,11 +1,12 @@
 """The quota board of a team: its people or the teams below, against quota and pace, with a total that is their sum.
 
 What stands on it is the same for everybody; who looks decides which amounts are shown. The figures of a team of many people are
-kept by a worker, see kept.py, and all of them are of the moment it says; those of the others are read for each look.
+kept by a worker, see kept.py, and all of them are of the moment it says; those of the others are read for each look. Where they
+are not kept yet, whoever asks is told so.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from itertools import accumulate
@@ -16,9 +17,9 @@ from django.conf import settings
 from psycopg import sql
 
 from accounts.models import Role, User
+from config.among import among
 from quotas.models import (
     AdjustmentReason,
-    KeptBoard,
     KeptGroup,
     Measure,
     Period,
@@ -32,7 +33,7 @@ from quotas.models import (
 )
 from quotas.selectors import asof, kept, pace, periods, targets
 from quotas.selectors.asof import Reading
-from quotas.selectors.kept import Look
+from quotas.selectors.kept import BeingWorkedOut, Look
 from quotas.selectors.teams import Step
 from quotas.selectors.visibility import SEES_EVERYTHING, managed_teams, rep_of, reps_for
 
@@ -55,7 +56,7 @@ class Row:
     overlay_minor    Overlay credit of a rep: outside the total, inside his attainment.
     elsewhere_minor  Credit of a rep earned in other teams in this period: likewise.
     pending_minor    Estimated value of submitted deals: basis amount x share, before rates and rules.
-    trend            Credit of the last ten weeks, running, oldest first.
+    weeks            Credit of each of the last ten weeks, oldest first.
     member           False for a rep who earned here and is not in the team on the day.
     money            Whether the viewer may see amounts.
     """
@@ -70,13 +71,18 @@ class Row:
     elsewhere_minor: int = 0
     pending_minor: int = 0
     quota_minor: int | None = None
-    trend: Sequence[int] = ()
+    weeks: Sequence[int] = ()
     last_week_minor: int = 0
     member: bool = True
     you: bool = False
     money: bool = True
     rank: int | None = None
     previous_rank: int | None = None
+
+    @property
+    def trend(self) -> list[int]:
+        """The weeks, running."""
+        return _running(self.weeks)
 
     @property
     def attained_minor(self) -> int:
@@ -164,8 +170,13 @@ class Board:
 
     @property
     def kept(self) -> bool:
-        """Whether it is of the moment as_of and not of now."""
-        return self.look is not None and self.look.kept is not None
+        """Whether it is of the moment as_of and not of now; what can never change is of neither."""
+        return self.look is not None and self.look.kept is not None and not self.look.settled
+
+    @property
+    def old(self) -> bool:
+        """Whether a newer one is due."""
+        return self.look is not None and self.look.old
 
     @property
     def pace_ppm(self) -> int:
@@ -179,13 +190,20 @@ class Board:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What a board is asked for, and the version in which it is read."""
+    """What a board is asked for, the version in which it is read, and who is told of each statement that has been."""
 
     reading: Reading
     given: Mapping[str, Any]
+    told: Callable[[], None] | None = None
 
     def read(self, statement: sql.Composable, **more: Any) -> list[tuple[Any, ...]]:
-        return self.reading.read(statement, {**self.given, **more})
+        found = self.reading.read(statement, {**self.given, **more})
+        if self.told is not None:
+            self.told()
+        return found
+
+    def given_more(self, **more: Any) -> Self:
+        return replace(self, given={**self.given, **more})
 
 
 def team_board(
@@ -200,20 +218,22 @@ def team_board(
     """The board. The same number of queries for three reps and for three thousand.
 
     reading  Another version of the period than the one reported now.
-    Who may see what is decided as of now, whatever version is read.
+    Who may see what is decided as of now, whatever version is read. Raises BeingWorkedOut for a large one that is not kept yet.
     """
     read = reading or asof.now(period)
     today = at.astimezone(ZoneInfo(period.calendar.time_zone)).date()
     on, seen_on = read.day(today), periods.last_day(period, today)
-    look = Look(KeptGroup.BOARD, "", period, measure, team)
-    board = _kept_board(look, read, on, at)
-    asked = _asked(read, measure, on)
-    if board is not None and board.built_at is not None:
-        figures, as_of = _Figures.of(board.body), board.built_at
-        look = replace(look, large=True, kept=board)
+    look = kept.looked_up(Look(KeptGroup.BOARD, "", read, measure, team), on=on, at=at)
+    if look.kept is not None:
+        on = look.kept.on or on
+        figures, as_of = _Figures.of(look.kept.body), look.kept.built_at or at
+        asked = _asked(read, measure, on)
     else:
-        figures, as_of = _figures(asked, team, measure), at
-        look = replace(look, large=figures.large)
+        inside = read.below(team.pk, on)
+        if kept.many_members(list(inside), on):
+            raise BeingWorkedOut(replace(look, large=True))
+        asked, as_of = _asked(read, measure, on), at
+        figures = _figures(asked, inside, measure, large=False)
     tree = figures.tree
     of_teams = len(tree) > 1
     so_far = pace.progress(period.starts, period.ends, on)
@@ -224,7 +244,7 @@ def team_board(
     if of_teams:
         rows = _team_rows(team, figures, managed)
     else:
-        rows = _rep_rows(figures, read, viewer, me.pk if me else None, everything, seen_on)
+        rows = _rep_rows(figures, period, _seen(figures, viewer, me, managed, everything, seen_on), me)
     rows = _ranked(rows, moves=on - timedelta(days=WEEK) >= period.starts)
     total = sum(row.credited_minor for row in rows)
     quotas = [row.quota_minor for row in rows if row.quota_minor is not None]
@@ -261,29 +281,27 @@ def team_board(
         trend=_running([sum(each) for each in zip(*weeks.values(), strict=True)]) if weeks else (),
         reading=read,
         inside=list(tree),
-        look=look if read.plain else None,
+        look=look,
     )
 
 
-def figures_to_keep(board: KeptBoard, *, at: datetime) -> tuple[dict[str, Any], date]:
-    """The figures of a team's board as they are kept, and the day as at which they are read."""
-    if board.team is None:
-        raise ValueError(f"Board {board.pk} is nobody's.")
-    period = board.period
-    reading = asof.now(period)
+STEPS: Final = 9  # statements that a worker tells of while it works a board out
+
+
+def figures_to_keep(
+    look: Look, *, at: datetime, told: Callable[[], None] | None = None
+) -> tuple[dict[str, Any], date]:
+    """The figures of a team's board as they are kept, and the day as at which they are read. told is called after each statement."""
+    if look.team is None:
+        raise ValueError("A quota board is a team's.")
+    period, reading = look.period, look.reading
     on = reading.day(at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
-    return _figures(_asked(reading, board.measure, on), board.team, board.measure).as_json(), on
+    asked = _asked(reading, look.measure, on, told)
+    tree = reading.below(look.team.pk, on)
+    return _figures(asked, tree, look.measure, large=kept.many_members(list(tree), on)).as_json(), on
 
 
-def _kept_board(look: Look, reading: Reading, on: date, at: datetime) -> KeptBoard | None:
-    if not reading.plain:
-        return None
-    return kept.kept_board(
-        group=look.group, by=look.by, period=look.period, measure=look.measure, team=look.team, on=on, at=at
-    )
-
-
-def _asked(reading: Reading, measure: Measure, on: date) -> _Asked:
+def _asked(reading: Reading, measure: Measure, on: date, told: Callable[[], None] | None = None) -> _Asked:
     period = reading.period
     return _Asked(
         reading,
@@ -294,9 +312,10 @@ def _asked(reading: Reading, measure: Measure, on: date) -> _Asked:
             "ends": period.ends,
             "measure": measure.pk,
             "on": on,
-            "months": [month.pk for month in periods.leaves_of(period)],
+            "months": list(periods.months_in(period)),
             "since": on - timedelta(days=WEEKS * WEEK),
         },
+        told,
     )
 
 
@@ -356,21 +375,20 @@ class _Figures:
         given: dict[str, Any] = {
             name: {int(key): each for key, each in value.items()} if isinstance(value, dict) else value
             for name, value in told.items()
+            if name in cls.__dataclass_fields__
         }
         oldest = told["oldest"]
         return cls(**given | {"oldest": datetime.fromisoformat(oldest) if oldest else None})
 
 
-def _figures(asked: _Asked, team: Team, measure: Measure) -> _Figures:
+def _figures(asked: _Asked, tree: Mapping[int, int | None], measure: Measure, *, large: bool) -> _Figures:
     """All of them. The same number of queries for three reps and for three thousand."""
     reading, period = asked.reading, asked.reading.period
     on: date = asked.given["on"]
-    tree = reading.below(team.pk, on)
     of_teams = len(tree) > 1
-    large = kept.many_members(list(tree), on)
-    asked = _Asked(reading, {**asked.given, "teams": list(tree)})
+    asked = asked.given_more(teams=list(tree))
     whose = None if large or not reading.plain else _whose(asked)
-    asked = _Asked(reading, {**asked.given, "whose": whose})
+    asked = asked.given_more(whose=whose)
     so_far = pace.progress(period.starts, period.ends, on)
     credit = _credit(asked, by_team=of_teams)
     waiting, deals, oldest = _pending(asked, measure, by_team=of_teams)
@@ -433,7 +451,7 @@ def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
                 quota_minor=sum(given)
                 if itself and given
                 else own.get(branch, sum(given) if given else None),
-                trend=_running(by_week),
+                weeks=by_week,
                 last_week_minor=by_week[-1] if by_week else 0,
                 money=branch in managed,
             )
@@ -441,21 +459,27 @@ def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
     return rows
 
 
-def _rep_rows(
-    figures: _Figures, reading: Reading, viewer: User, me: int | None, everything: bool, seen_on: date
-) -> list[Row]:
-    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 3 queries."""
+def _seen(
+    figures: _Figures, viewer: User, me: Rep | None, managed: set[int], everything: bool, on: date
+) -> set[int]:
+    """The reps of a board of people whose amounts the viewer sees. 1 query for who leads somebody, none for the others."""
+    ids = {row[0] for row in figures.members}
+    if everything:
+        return ids
+    if not managed:
+        return {me.pk} & ids if me is not None else set()
+    return set(reps_for(viewer, on).filter(pk__in=among(ids)).values_list("pk", flat=True))
+
+
+def _rep_rows(figures: _Figures, period: Period, seen: set[int], me: Rep | None) -> list[Row]:
+    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 2 queries."""
     ids = [row[0] for row in figures.members]
     named = {
         pk: (slug, name)
-        for pk, slug, name in Rep.objects.filter(pk__in=ids).values_list("pk", "slug", "name")
+        for pk, slug, name in Rep.objects.filter(pk__in=among(ids)).values_list("pk", "slug", "name")
     }
-    seen = (
-        set(ids)
-        if everything
-        else set(reps_for(viewer, seen_on).filter(pk__in=ids).values_list("pk", flat=True))
-    )
-    relieved = _relieved(seen, reading.period)
+    relieved = _relieved(seen, period)
+    own = me.pk if me is not None else None
     labels = dict(SalesRole.choices)
     rows = []
     for rep, role, member, elsewhere in figures.members:
@@ -479,10 +503,10 @@ def _rep_rows(
                 elsewhere_minor=elsewhere,
                 pending_minor=pending,
                 quota_minor=quota if member else None,
-                trend=_running(by_week),
+                weeks=by_week,
                 last_week_minor=by_week[-1] if by_week else 0,
                 member=member,
-                you=rep == me,
+                you=rep == own,
                 money=rep in seen,
             )
         )
@@ -491,6 +515,8 @@ def _rep_rows(
 
 def _relieved(reps: set[int], period: Period) -> dict[int, list[str]]:
     """Rep to ramp or leave in the period; asked for those alone whose amounts the viewer sees. 1 query."""
+    if not reps:
+        return {}
     return {
         rep: list(dict.fromkeys(ReliefKind(relief.kind).label.lower() for relief in reliefs))
         for rep, reliefs in targets.reliefs_of(reps, period).items()
@@ -787,7 +813,7 @@ def _bands(asked: _Asked) -> list[int]:
 def _latest(asked: _Asked, figures: _Figures, only: int | None) -> list[LatestEntry]:
     """The last entries of all, or of one rep; of now, whatever is kept."""
     whose = figures.whose if only is None else [only]
-    asked = _Asked(asked.reading, {**asked.given, "teams": list(figures.tree), "whose": whose})
+    asked = asked.given_more(teams=list(figures.tree), whose=whose)
     statement = _LATEST.format(whose=_by_reps(asked))
     reasons = dict(AdjustmentReason.choices)
     return [

@@ -1,18 +1,30 @@
 """Lists of deals: what they are worth, what they earned, what looks entered twice."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
 from django.db import connection
-from django.db.models import Count, F, Prefetch, Q, QuerySet, Sum, prefetch_related_objects
+from django.db.models import (
+    BooleanField,
+    Case,
+    Count,
+    F,
+    Prefetch,
+    Q,
+    QuerySet,
+    Sum,
+    Value,
+    When,
+    prefetch_related_objects,
+)
 
 from accounts.models import User
 from marketplace.models import Offering
 from quotas.crediting import engine
-from quotas.crediting.explain import missing_unsaved
+from quotas.crediting.explain import Missing, missing_unsaved
 from quotas.crediting.explanation.pending import document_of
 from quotas.models import (
     ENDED,
@@ -28,6 +40,7 @@ from quotas.models import (
     ReceiverClass,
     RuleVersion,
 )
+from quotas.selectors.finding import Word
 from quotas.selectors.visibility import reps_for
 
 DUPLICATE_DAYS: Final = 30
@@ -87,6 +100,12 @@ def with_facts(deals: QuerySet[Deal]) -> QuerySet[Deal]:
     ).prefetch_related(Prefetch("latest_version__lines", lines), Prefetch("latest_version__shares", shares))
 
 
+def with_facts_of(found: Collection[int] | None = None) -> QuerySet[Deal]:
+    """with_facts() of deals by ids that were found among those which their reader may see; None where the ids are filtered by afterwards."""
+    deals = Deal.objects.all()
+    return with_facts(deals if found is None else deals.filter(pk__in=found))
+
+
 def complete(
     deals: Iterable[Deal],
     *,
@@ -121,12 +140,18 @@ def closes_in(starts: date, ends: date) -> Q:
 
 
 def narrowed(
-    deals: QuerySet[Deal], criteria: Criteria, *, but_state: bool = False, names: bool = True
+    deals: QuerySet[Deal],
+    criteria: Criteria,
+    *,
+    words: Sequence[Word] = (),
+    but_state: bool = False,
+    names: bool = True,
 ) -> QuerySet[Deal]:
     """The deals that meet the criteria.
 
+    words      What the words of the criteria mean, from looked_up(): looked up once however often a list is narrowed.
     but_state  Leave the state out, for the counts beside the states.
-    names      Whether customers' and reps' names may be searched; a partner's search must not find what he cannot see.
+    names      Whether sources are any business of who asks.
     """
     if criteria.own_rep is not None:
         shared = DealShare.objects.filter(rep=criteria.own_rep).values("version")
@@ -140,8 +165,8 @@ def narrowed(
         deals = deals.filter(
             closes_in(criteria.period.starts, criteria.period.ends), calendar=criteria.period.calendar_id
         )
-    for word in criteria.words.split()[:6]:
-        deals = deals.filter(_matches(word, names=names))
+    for word in words:
+        deals = deals.filter(word.condition)
     if not but_state:
         if criteria.held:
             deals = deals.filter(held=True)
@@ -152,25 +177,46 @@ def narrowed(
     return deals
 
 
-def _matches(word: str, *, names: bool) -> Q:
-    sold = DealLine.objects.filter(Q(offering__name__icontains=word) | Q(offering__slug__icontains=word))
-    found = Q(latest_version__in=sold.values("version"))
-    number = word.upper().removeprefix("D-").lstrip("0")
-    if number.isdecimal() and len(number) < 16:
-        found |= Q(pk=int(number))
-    if names:
-        found |= (
-            Q(customer__name__icontains=word)
-            | Q(owner__name__icontains=word)
-            | Q(latest_version__title__icontains=word)
+def latest_versions(deals: QuerySet[Deal]) -> QuerySet[DealVersion]:
+    """Those of these deals. Nearly every version is one; the planner would take it for a coincidence, were it not in a CASE."""
+    latest = Case(
+        When(deal__latest_version=F("pk"), then=Value(True)),
+        default=Value(False),
+        output_field=BooleanField(),
+    )
+    return DealVersion.objects.filter(Q(latest), deal__in=deals.values("pk"))
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many deals, by state and in all. Of those that are counted to a bound, more says that there are more."""
+
+    by_state: Mapping[str, int]
+    held: int
+    amended: int
+    more: bool = False
+
+    @property
+    def all(self) -> int:
+        return sum(self.by_state.values())
+
+
+def counted(deals: QuerySet[Deal], most: int | None = None) -> Counted:
+    """3 queries along indexes; or, where many conditions have to be met, 1 that stops behind the first *most* of them."""
+    deals = deals.order_by()
+    if most is None:
+        return Counted(
+            dict(deals.values_list("state").annotate(Count("pk"))),
+            deals.filter(held=True).count(),
+            deals.filter(amended_at__isnull=False).count(),
         )
-        found |= Q(external_id__iexact=word)
-    return found
-
-
-def counts_by_state(deals: QuerySet[Deal]) -> dict[str, int]:
-    """State to number of deals. 1 query."""
-    return dict(deals.order_by().values_list("state").annotate(Count("pk")))
+    rows = list(deals.values_list("state", "held", "amended_at")[: most + 1])
+    return Counted(
+        Counter(state for state, *_rest in rows),
+        sum(held for _state, held, _amended in rows),
+        sum(amended is not None for *_rest, amended in rows),
+        more=len(rows) > most,
+    )
 
 
 def credit_of(deals: Iterable[int], entries: QuerySet[CreditEntry]) -> dict[int, list[tuple[Measure, int]]]:
@@ -331,11 +377,13 @@ def expected_credit(
     versions: Sequence[DealVersion] | None = None,
     seen_by: User | None = None,
     on: date | None = None,
+    why: Callable[..., Sequence[Missing]] = missing_unsaved,
 ) -> dict[int, Expected]:
     """By deal, for deals that come from with_facts(): one run of the engine that posts. A fixed number of queries.
 
     versions  What to credit of each, in their order, with its lines and shares; the latest otherwise.
     seen_by   Leaves out overlay credit of reps whose numbers this person may not see on the day *on*; None leaves out nothing.
+    why       Tells the reasons: as records have them, unless a page has telling.missing_unsaved tell them as its reader reads.
     """
     found = {deal.pk: Expected() for deal in deals}
     if not deals:
@@ -354,7 +402,7 @@ def expected_credit(
         expected = found[deals[credit.deal_id - 1].pk]
         expected.by_measure[credit.measure_id] += credit.amount
         expected.by_rep[credit.measure_id, credit.rep_id] += credit.amount
-    for gap in missing_unsaved(uncredited, documents):
+    for gap in why(uncredited, documents):
         reasons = found[deals[gap.deal_id - 1].pk].reasons
         if gap.sentence not in reasons:
             reasons.append(gap.sentence)

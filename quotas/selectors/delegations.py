@@ -63,14 +63,20 @@ def standing_of(delegation: Delegation, on: date) -> Standing:
     return Standing.IN_FORCE if on < delegation.effective.upper else Standing.OVER
 
 
-def spans(user: User, on: date, *, limit: int = 200) -> list[Span]:
-    """The latest of them: in force, then ahead, then what is over. 1 query."""
-    found = [
-        Span(each, standing_of(each, on), each.effective.upper - timedelta(days=1))
-        for each in delegations_for(user).order_by("-id")[:limit]
-    ]
-    order = list(Standing)
-    return sorted(found, key=lambda span: order.index(span.standing))
+def standing(user: User, on: date) -> QuerySet[Delegation]:
+    """What is in force, by its first day, then what is ahead."""
+    found = delegations_for(user).filter(superseded_at=None, effective__endswith__gt=on)
+    return found.order_by("effective", "-id")
+
+
+def over(user: User, on: date) -> QuerySet[Delegation]:
+    """What was ended or is over, the latest first."""
+    found = delegations_for(user).filter(Q(superseded_at__isnull=False) | Q(effective__endswith__lte=on))
+    return found.order_by("-id")
+
+
+def span_of(delegation: Delegation, on: date) -> Span:
+    return Span(delegation, standing_of(delegation, on), delegation.effective.upper - timedelta(days=1))
 
 
 def principals(user: User) -> QuerySet[User]:
@@ -78,6 +84,23 @@ def principals(user: User) -> QuerySet[User]:
     managers = RoleGrant.objects.filter(role=Role.MANAGER, withdrawn_at=None).values("user")
     found = User.objects.filter(pk__in=managers, is_active=True, is_service=False).order_by("name", "pk")
     return found if user.has_role(Role.COMP_ADMIN) else found.filter(pk=user.pk)
+
+
+def named_people(people: QuerySet[User], text: str) -> list[User]:
+    """Whom a text means: by e-mail, in brackets behind a name or alone, by number, or by the whole name. 1 query."""
+    text = text.replace("\x00", "").strip()
+    email = text[text.rindex("(") + 1 : -1] if text.endswith(")") and "(" in text else text
+    meant = Q(email__iexact=email) | Q(name__iexact=text)
+    if text.isascii() and text.isdigit() and len(text) < 18:
+        meant = Q(pk=int(text))
+    return list(people.filter(meant)[:3])
+
+
+def people_like(people: QuerySet[User], words: str, most: int) -> list[tuple[str, str]]:
+    """What may be chosen for a part of a name: how a person is entered, and the e-mail. 1 query."""
+    for word in words.split():
+        people = people.filter(Q(name__icontains=word.strip("()")) | Q(email__icontains=word.strip("()")))
+    return [(f"{each.name} ({each.email})", "") for each in people[:most]]
 
 
 def deciders(user: User) -> QuerySet[User]:

@@ -15,26 +15,26 @@ from quotas.selectors.disputes import clock_of, with_names
 from quotas.selectors.exports import SHARED, measures, of_measure
 
 
-def disputes(found: QuerySet[Dispute], *, at: datetime) -> Table:
-    """A row a dispute, the latest first."""
+def disputes(found: QuerySet[Dispute], *, at: datetime, order: Sequence[str] = ("-id",)) -> Table:
+    """A row a dispute, in the order of the list."""
     columns = [
         Column("dispute", "Dispute"),
         Column("kind", "What is wrong"),
         Column("state", "State"),
         Column("rep", "Rep"),
         Column("rep_slug", "Slug of the rep"),
-        Column("deal", "Deal"),
-        Column("customer", "Customer"),
-        Column("entry", "Entry", "whole"),
-        Column("period", "Period"),
-        Column("measure", "Measure"),
-        Column("claimed", "Claimed", "money", SHARED),
+        Column("deal", "Deal", key="about"),
+        Column("customer", "Customer", key="about"),
+        Column("entry", "Entry", "whole", key="about"),
+        Column("period", "Period", key="about"),
+        Column("measure", "Measure", key="about"),
+        Column("claimed", "Claimed", "money", SHARED, key="claimed"),
         Column("text", "Said"),
-        Column("opened_by", "Opened by"),
-        Column("opened_at", "Opened", "instant"),
+        Column("opened_by", "Opened by", key="opened"),
+        Column("opened_at", "Opened", "instant", key="opened"),
         Column("due_at", "Answer due", "instant"),
         Column("clock", "Clock"),
-        Column("assigned_to", "Looked into by"),
+        Column("assigned_to", "Looked into by", key="by"),
         Column("resolved_by", "Answered by"),
         Column("resolved_at", "Answered", "instant"),
         Column("resolution", "Answer"),
@@ -43,7 +43,7 @@ def disputes(found: QuerySet[Dispute], *, at: datetime) -> Table:
 
     def rows() -> Iterator[Sequence[Any]]:
         write = {m.pk: of_measure(m) for m in measures()}
-        for page in in_slices(with_names(found), ("-id",)):
+        for page in in_slices(with_names(found), order):
             for each in page:
                 yield (
                     *(each.reference, each.get_kind_display(), each.get_state_display()),
@@ -106,16 +106,16 @@ def adjustments(found: QuerySet[Adjustment]) -> Table:
     return Table(columns, rows)
 
 
-def discrepancies(found: QuerySet[Discrepancy]) -> Table:
-    """A row a number that moved, the latest first."""
+def discrepancies(found: QuerySet[Discrepancy], *, order: Sequence[str] = ("-id",)) -> Table:
+    """A row a number that moved, in the order of the list."""
     columns = [
-        Column("rep", "Rep"),
-        Column("rep_slug", "Slug of the rep"),
+        Column("rep", "Rep", key="rep"),
+        Column("rep_slug", "Slug of the rep", key="rep"),
         Column("measure", "Measure"),
         Column("period", "Period"),
-        Column("shown", "Shown", "money", SHARED),
-        Column("now", "Now", "money", SHARED),
-        Column("change", "Change", "money", SHARED),
+        Column("shown", "Shown", "money", SHARED, key="shown"),
+        Column("now", "Now", "money", SHARED, key="now"),
+        Column("change", "Change", "money", SHARED, key="change"),
         Column("cause", "Cause"),
         Column("reason", "Reason"),
         Column("posting", "Posting", "whole"),
@@ -126,7 +126,7 @@ def discrepancies(found: QuerySet[Discrepancy]) -> Table:
 
     def rows() -> Iterator[Sequence[Any]]:
         write = {m.pk: of_measure(m) for m in measures()}
-        for page in in_slices(moved.with_names(found), ("-id",)):
+        for page in in_slices(moved.with_names(found), order):
             for each in page:
                 amount = write[each.measure.pk]
                 yield (

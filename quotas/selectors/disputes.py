@@ -7,7 +7,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Case, Q, QuerySet, Value, When
+from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from accounts.models import Role, RoleGrant, User
 from quotas.models import (
@@ -15,6 +16,7 @@ from quotas.models import (
     Deal,
     Dispute,
     DisputeKind,
+    DisputeMessage,
     DisputeState,
     Grain,
     Measure,
@@ -50,6 +52,15 @@ def disputes_for(user: User, on: date) -> QuerySet[Dispute]:
 def with_names(found: QuerySet[Dispute]) -> QuerySet[Dispute]:
     return found.select_related(
         *("rep", "deal__customer", "measure__currency", "period", "opened_by", "assigned_to", "resolved_by")
+    )
+
+
+def with_last_word(found: QuerySet[Dispute]) -> QuerySet[Dispute]:
+    """Each with last_at and last_by: when its thread went on last, and by whom. Opening it is the first word."""
+    thread = DisputeMessage.objects.filter(dispute=OuterRef("pk")).order_by("-pk")
+    return found.annotate(
+        last_at=Coalesce(Subquery(thread.values("at")[:1]), F("opened_at")),
+        last_by=Coalesce(Subquery(thread.values("by__name")[:1]), F("opened_by__name")),
     )
 
 

@@ -8,7 +8,6 @@ from fractions import Fraction
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
 
 from config.exports import Amount, Column, Table, ratio
 from config.formats import COUNT_EXPONENT
@@ -50,6 +49,7 @@ from quotas.selectors.rules import VersionShown
 DEALS: Final = 2_000  # a slice
 ENTRIES: Final = 5_000
 SHARED: Final = "Currency"  # head of the column that several amounts of a row share
+CLOSED: Final = "latest_version__close_date"
 WAITING: Final = 100
 
 
@@ -72,8 +72,14 @@ def measures() -> list[Measure]:
 # --- deals ------------------------------------------------------------------------------------------------
 
 
-def deals(found: QuerySet[Deal], *, entries: QuerySet[CreditEntry] | None, publisher: int | None) -> Table:
-    """A row a deal, the latest first, with its net credit by measure as far as *entries* go.
+def deals(
+    found: QuerySet[Deal],
+    *,
+    entries: QuerySet[CreditEntry] | None,
+    publisher: int | None,
+    order: Sequence[str] = ("-id",),
+) -> Table:
+    """A row a deal, in the order of the list, with its net credit by measure as far as *entries* go.
 
     publisher   Its own lines alone, and no customer, rep or credit. A fixed number of queries a slice.
     """
@@ -86,13 +92,13 @@ def deals(found: QuerySet[Deal], *, entries: QuerySet[CreditEntry] | None, publi
             if names
             else [Column("segment", "Segment"), Column("region", "Region")]
         ),
-        Column("offerings", "What was sold"),
-        Column("publishers", "Publisher"),
-        Column("kind", "Kind"),
-        *([Column("owner", "Owner"), Column("shares", "Shares")] if names else []),
-        Column("close_date", "Closed", "date"),
-        Column("value", "Value", "money", SHARED),
-        *(Column(f"credit_{m.slug}", f"Credit, {m.name}", "money") for m in every),
+        Column("offerings", "What was sold", key="sold"),
+        Column("publishers", "Publisher", key="sold"),
+        Column("kind", "Kind", key="closed"),
+        *([Column("owner", "Owner", key="owner"), Column("shares", "Shares", key="owner")] if names else []),
+        Column("close_date", "Closed", "date", key="closed"),
+        Column("value", "Value", "money", SHARED, key="value"),
+        *(Column(f"credit_{m.slug}", f"Credit, {m.name}", "money", key="credit") for m in every),
         Column("state", "State"),
         *(
             [
@@ -109,7 +115,7 @@ def deals(found: QuerySet[Deal], *, entries: QuerySet[CreditEntry] | None, publi
     def rows() -> Iterator[Sequence[Any]]:
         write = [(m.pk, of_measure(m)) for m in every]
         known = _Known.read()
-        for page in in_slices(found.values(*_DEAL), ("-id",), DEALS):
+        for page in in_slices(found.values(*_DEAL), order, DEALS, filled=(CLOSED,)):
             facts = _Facts.of([_in_force(deal) for deal in page])
             earned = (
                 credit_of([deal["id"] for deal in page], entries) if entries is not None and names else {}
@@ -126,7 +132,7 @@ def deals(found: QuerySet[Deal], *, entries: QuerySet[CreditEntry] | None, publi
 
 _DEAL: Final = (
     *("id", "customer__name", "owner__name", "state", "held", "amended_at", "source", "external_id"),
-    *("latest_version_id", "credited_version_id"),
+    *("latest_version_id", "credited_version_id", CLOSED),
 )
 
 
@@ -218,37 +224,37 @@ def _shares(shares: Sequence[tuple[str, int]]) -> str:
     return "; ".join(f"{name} {(Decimal(ppm) / 10_000).normalize():f}%" for name, ppm in shares)
 
 
-def approvals(
-    waiting: QuerySet[Deal], measure: Measure | None, now: datetime, why: Mapping[int, str]
-) -> Table:
-    """A row a deal or an amendment that waits, the oldest first, with the credit that it would earn.
+def approvals(why: Mapping[int, str], measure: Measure | None, now: datetime) -> Table:
+    """A row a deal or an amendment that waits, with the credit that it would earn.
 
-    why  By deal, why it waits for a person.
+    why  By deal, in their order, why it waits for a person.
     """
     columns = [
         Column("deal", "Deal"),
         Column("amendment", "Amendment", "flag"),
         Column("customer", "Customer"),
-        Column("owner", "Owner"),
-        Column("shares", "Shares"),
-        Column("offerings", "What was sold"),
-        Column("kind", "Kind"),
+        Column("owner", "Owner", key="owner"),
+        Column("shares", "Shares", key="owner"),
+        Column("offerings", "What was sold", key="sold"),
+        Column("kind", "Kind", key="sold"),
         Column("new_customer", "New customer", "flag"),
-        Column("close_date", "Closed", "date"),
-        Column("waits_days", "Waits, days", "whole"),
-        Column("value", "Value", "money", SHARED),
-        Column("expected_credit", f"Expected credit{f', {measure.name}' if measure else ''}", "money"),
-        Column("reason", "Why not"),
-        Column("waits_for", "Why it waits"),
+        Column("close_date", "Closed", "date", key="closed"),
+        Column("waits_days", "Waits, days", "whole", key="waits"),
+        Column("value", "Value", "money", SHARED, key="value"),
+        Column(
+            "expected_credit",
+            f"Expected credit{f', {measure.name}' if measure else ''}",
+            "money",
+            key="credit",
+        ),
+        Column("reason", "Why not", key="credit"),
+        Column("waits_for", "Why it waits", key="waits"),
     ]
 
     def rows() -> Iterator[Sequence[Any]]:
         write = of_measure(measure) if measure else lambda _minor: None
-        ids = list(
-            waiting.order_by(Coalesce("amended_at", "submitted_at"), "pk").values_list("pk", flat=True)
-        )
-        for some in in_batches(ids, WAITING):
-            known = {deal.pk: deal for deal in with_facts(waiting.filter(pk__in=some))}
+        for some in in_batches(why, WAITING):
+            known = {deal.pk: deal for deal in with_facts(Deal.objects.filter(pk__in=some))}
             page = [known[pk] for pk in some if pk in known]
             complete(page)
             expected = expected_credit(page)
@@ -267,7 +273,7 @@ def approvals(
                     (now - since).days if since else 0,
                     money(sum(line.amount_minor for line in lines), version.currency),
                     *(write(earns), "; ".join(credit.reasons)),
-                    why.get(deal.pk, ""),
+                    why[deal.pk],
                 )
 
     return Table(columns, rows)
@@ -327,12 +333,12 @@ def standings(
         Column(group, group.capitalize()),
         Column("slug", "Slug"),
         *([Column("team" if not sold else "of", above[group])] if group in above else []),
-        *([Column("attainment_percent", "Attainment %", "percent")] if not sold else []),
-        *([Column("credited", "Credited", "money", SHARED)] if money_shown else []),
-        *([Column("quota", "Quota", "money", SHARED)] if money_shown and not sold else []),
+        *([Column("attainment_percent", "Attainment %", "percent", key="attainment")] if not sold else []),
+        *([Column("credited", "Credited", "money", SHARED, key="credited")] if money_shown else []),
+        *([Column("quota", "Quota", "money", SHARED, key="quota")] if money_shown and not sold else []),
         *(
             [
-                Column("against_pace_percent", "Against pace, % points", "percent"),
+                Column("against_pace_percent", "Against pace, % points", "percent", key="pace"),
                 Column("status", "Status"),
             ]
             if not sold
@@ -633,24 +639,24 @@ _ENTRY: Final = (
 )
 
 
-def ledger(entries: QuerySet[CreditEntry], *, until: int) -> Table:
-    """A row an entry, the latest first. What is few is read once, deals, postings and adjustments by slice: 4 queries.
+def ledger(entries: QuerySet[CreditEntry], *, until: int, order: Sequence[str] = ("-id",)) -> Table:
+    """A row an entry, in the order of the list. What is few is read once, deals, postings and adjustments by slice: 4 queries.
 
     until   The last entry that belongs to it: what is posted while it is written does not.
     """
     columns = [
         Column("entry", "Entry", "whole"),
-        Column("recorded_at", "Posted", "instant"),
+        Column("recorded_at", "Posted", "instant", key="date"),
         Column("posting", "Posting", "whole"),
         Column("kind", "By"),
-        Column("posting_period", "Posting period"),
-        Column("origin_period", "Origin period"),
-        Column("credit_date", "Credit date", "date"),
-        Column("deal", "Deal"),
-        Column("line", "Line", "whole"),
-        Column("source", "Source"),
-        Column("external_id", "External id"),
-        Column("customer", "Customer"),
+        Column("posting_period", "Posting period", key="date"),
+        Column("origin_period", "Origin period", key="date"),
+        Column("credit_date", "Credit date", "date", key="date"),
+        Column("deal", "Deal", key="deal"),
+        Column("line", "Line", "whole", key="deal"),
+        Column("source", "Source", key="deal"),
+        Column("external_id", "External id", key="deal"),
+        Column("customer", "Customer", key="deal"),
         Column("rep", "Rep"),
         Column("rep_slug", "Slug of the rep"),
         Column("employee_no", "Employee number"),
@@ -658,12 +664,12 @@ def ledger(entries: QuerySet[CreditEntry], *, until: int) -> Table:
         Column("measure", "Measure"),
         Column("class", "Class"),
         Column("component", "Component"),
-        Column("rule", "Rule"),
-        Column("plan_version", "Plan version"),
+        Column("rule", "Rule", key="rule"),
+        Column("plan_version", "Plan version", key="rule"),
         Column("amount", "Amount", "money", SHARED),
         Column("reverses", "Reverses entry", "whole"),
         Column("reason", "Reason"),
-        Column("adjustment", "Adjustment"),
+        Column("adjustment", "Adjustment", key="deal"),
     ]
 
     def rows() -> Iterator[Sequence[Any]]:
@@ -677,8 +683,9 @@ def ledger(entries: QuerySet[CreditEntry], *, until: int) -> Table:
         }
         kinds = dict(Posting._meta.get_field("kind").flatchoices)
         classes, components = dict(ReceiverClass.choices), dict(Component.choices)
-        found = entries.filter(pk__lte=until).values(*_ENTRY)
-        for page in in_slices(found, ("-id",), ENTRIES):
+        paths = {key.removeprefix("-") for key in order} - set(_ENTRY)
+        found = entries.filter(pk__lte=until).values(*_ENTRY, *paths)
+        for page in in_slices(found, order, ENTRIES):
             postings = {
                 pk: rest
                 for pk, *rest in Posting.objects.filter(pk__in={e["posting_id"] for e in page}).values_list(

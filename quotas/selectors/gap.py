@@ -119,7 +119,7 @@ def whose_gap(user: User, slug: str, on: date) -> Rep | None:
 def closing_the_gap(*, rep: Rep, measure: Measure, period: Period, on: date) -> GapPlan:
     """The plan as of a day. 10 queries at most, one of them the engine's, whatever the number of deals."""
     found, more = _open_deals(rep)
-    leaves = {month.pk for month in periods.leaves_of(period)}
+    leaves = set(periods.months_in(period))
     ends = period.ends
     documents = _documents(found)
     credits, gaps = engine.desired(engine.Unsaved(documents)) if documents else ([], [])

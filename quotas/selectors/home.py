@@ -38,7 +38,6 @@ from quotas.models import (
 from quotas.selectors import pace, targets
 from quotas.selectors.accounts import Renewal, renewals
 from quotas.selectors.adjustments import with_people
-from quotas.selectors.approval_queue import Waiting
 from quotas.selectors.boards import pending_of
 
 WEEKS: Final = 10
@@ -269,6 +268,12 @@ class TeamAtWork:
     risks: int
     without_quota: int
 
+    @classmethod
+    def of(cls, told: dict[str, Any]) -> "TeamAtWork":
+        """As dataclasses.asdict tells it, which is how a kept board has it."""
+        lists = {name: [Member(**each) for each in told[name]] for name in ("up", "down", "risky")}
+        return cls(risks=told["risks"], without_quota=told["without_quota"], **lists)
+
 
 # One row per member who is among the first movers or risks. Attainment is compared as a quotient of numerics, forty digits long.
 _MEMBERS: Final = sql.SQL(
@@ -359,14 +364,6 @@ def team_at_work(teams: Collection[int], *, period: Period, measure: Measure, on
 
 def _in_order(found: Iterable[tuple[int, Member]]) -> list[Member]:
     return [member for _nth, member in sorted(found, key=lambda pair: pair[0])]
-
-
-def with_deals(rows: Sequence[Waiting]) -> list[tuple[Waiting, Deal]]:
-    """Rows of a queue with whatever a line names of their deals. 1 query."""
-    deals = Deal.objects.select_related("customer", "owner", "latest_version__currency").in_bulk(
-        [row.deal.pk for row in rows]
-    )
-    return [(row, deals[row.deal.pk]) for row in rows]
 
 
 # --- who keeps the plan -----------------------------------------------------------------------------------

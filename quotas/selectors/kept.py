@@ -1,22 +1,25 @@
 """Kept boards: which there are, whether one still says what is so, and what its lines are.
 
 A leaderboard of a hundred thousand people ranks all of them, and a company's board adds all of their credit up. A worker does
-that for the boards that are looked at; a page then reads its fifty lines, and says of which moment they are.
+that; a page reads its fifty lines, and says of which moment they are. No page does: where nothing is kept yet it says that too.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cache
 from typing import Any, Final
 
 from django.db import connection
 
 from quotas.models import KeptBoard, KeptGroup, Measure, Period, Team
+from quotas.selectors.asof import Reading
 
 LARGE: Final = 1_000  # people; a board of fewer is worked out for each look
 LARGE_ENTRIES: Final = 20_000  # of the ledger; what was sold is read from these
 FRESH: Final = timedelta(minutes=15)
 UNCHANGED: Final = timedelta(hours=24)
+SHOWN: Final = timedelta(days=3)  # older than fresh it is shown until the next one is there, and says so
 
 # What the facts behind every board have come to. Numbers are given out before they are committed, so that a difference is
 # certain and sameness is not quite: hence FRESH.
@@ -42,18 +45,19 @@ SELECT coalesce(min(place), %(all)s + 1) - 1 FROM quotas_keptplace
 # Places up to low have more, places above high have not.
 _RANKS_BY_CREDIT: Final = """
 WITH RECURSIVE asked AS (
-  SELECT n, rep_id, minor FROM unnest(%(reps)s::bigint[], %(minors)s::bigint[]) WITH ORDINALITY a(rep_id, minor, n)
-), halved (n, minor, low, high) AS (
-  SELECT n, minor, 0, %(places)s::int FROM asked
+  SELECT n, board_id, places, rep_id, minor
+    FROM unnest(%(boards)s::bigint[], %(places)s::int[], %(reps)s::bigint[], %(minors)s::bigint[]) WITH ORDINALITY a(board_id, places, rep_id, minor, n)
+), halved (n, board_id, minor, low, high) AS (
+  SELECT n, board_id, minor, 0, places FROM asked
   UNION ALL
-  SELECT h.n, h.minor, CASE WHEN p.credited_minor > h.minor THEN p.place ELSE h.low END,
+  SELECT h.n, h.board_id, h.minor, CASE WHEN p.credited_minor > h.minor THEN p.place ELSE h.low END,
          CASE WHEN p.credited_minor > h.minor THEN h.high ELSE p.place - 1 END
-    FROM halved h JOIN quotas_keptplace p ON p.board_id = %(board)s AND p.place = (h.low + h.high + 1) / 2
+    FROM halved h JOIN quotas_keptplace p ON p.board_id = h.board_id AND p.place = (h.low + h.high + 1) / 2
    WHERE h.low < h.high
 )
 SELECT 1 + h.low - (own.credited_minor IS NOT NULL AND own.credited_minor > a.minor)::int
   FROM asked a JOIN halved h ON h.n = a.n AND h.low >= h.high
-  LEFT JOIN quotas_keptplace own ON own.board_id = %(board)s AND own.subject_id = a.rep_id ORDER BY a.n
+  LEFT JOIN quotas_keptplace own ON own.board_id = a.board_id AND own.subject_id = a.rep_id ORDER BY a.n
 """
 
 
@@ -63,15 +67,48 @@ class Look:
 
     large  Whether it is one to keep.
     kept   What it was read from; None where it was worked out for this look.
+    old    Whether a newer one is due.
     """
 
     group: KeptGroup
     by: str
-    period: Period
+    reading: Reading
     measure: Measure
     team: Team | None
     large: bool = False
     kept: KeptBoard | None = None
+    old: bool = False
+
+    @property
+    def period(self) -> Period:
+        return self.reading.period
+
+    @property
+    def settled(self) -> bool:
+        """Whether it can never change: what a close froze, or what was known at a moment."""
+        return not self.reading.live
+
+    @property
+    def key(self) -> dict[str, Any]:
+        """The fields of quotas.models.KeptBoard that say which one it is."""
+        return {
+            "group": self.group,
+            "by": self.by,
+            "period": self.period,
+            "measure": self.measure,
+            "team": self.team,
+            "view": self.reading.view,
+            "close": self.reading.close,
+            "moment": self.reading.moment,
+        }
+
+
+class BeingWorkedOut(Exception):
+    """Nothing is kept yet of a board of many people. Whoever looks asks a worker for it, and looks again."""
+
+    def __init__(self, look: Look) -> None:
+        self.look = look
+        super().__init__(f"{look.group} of {look.period} is being worked out.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,17 +126,38 @@ class Place:
     tail: bool
 
 
-def kept_board(
-    *, group: KeptGroup, by: str, period: Period, measure: Measure, team: Team | None, on: date, at: datetime
-) -> KeptBoard | None:
-    """The kept board that may be shown at a moment: built for this day, not long ago or on facts that have not changed. 1 query, 2 where it is old."""
-    found = KeptBoard.objects.filter(
-        group=group, by=by, period=period, measure=measure, team=team, on=on, built_at__lte=at
-    ).first()
-    if found is None or found.built_at is None:
-        return None
-    age = at - found.built_at
-    return found if age <= FRESH or (age <= UNCHANGED and found.stamp == stamp()) else None
+def looked_up(look: Look, *, on: date, at: datetime) -> Look:
+    """The look with what is kept, if there is anything that may be shown at a moment. 1 query, 2 where it is not of lately.
+
+    on  The day as at which it is read now. One of another day, or of long ago, is old.
+    """
+    return looked_up_together([look], on=on, at=at)[0]
+
+
+def looked_up_together(looks: Sequence[Look], *, on: date, at: datetime) -> list[Look]:
+    """looked_up of several that differ in their measure alone. As many queries as for one."""
+    if not looks:
+        return []
+    key = looks[0].key
+    del key["measure"]
+    boards = KeptBoard.objects.filter(
+        **key, measure__in=[look.measure.pk for look in looks], built_at__isnull=False
+    )
+    by_measure = {board.measure_id: board for board in boards}
+    facts = cache(stamp)
+    return [_with(look, by_measure.get(look.measure.pk), on, at, facts) for look in looks]
+
+
+def _with(look: Look, board: KeptBoard | None, on: date, at: datetime, facts: Callable[[], str]) -> Look:
+    if board is None or board.built_at is None:
+        return look
+    if look.settled:
+        return replace(look, large=True, kept=board)
+    age = at - board.built_at
+    if not timedelta() <= age <= SHOWN:
+        return look
+    fresh = board.on == on and (age <= FRESH or (age <= UNCHANGED and board.stamp == facts()))
+    return replace(look, large=True, kept=board, old=not fresh)
 
 
 def stamp() -> str:
@@ -159,18 +217,18 @@ def place_after(
     return int(rows[0][0])
 
 
-def ranks_by_credit(board: KeptBoard, credited: Sequence[tuple[int, int]]) -> list[int]:
+def ranks_by_credit(credited: Sequence[tuple[KeptBoard, int, int]]) -> list[int]:
     """The rank that each of these credits would give a rep on a kept leaderboard by credit: 1 and how many others have more.
 
-    credited  Rep and credit in minor units, in any order; the rep's own line is left out of account.
+    credited  Leaderboard, rep and credit in minor units, in any order; the rep's own line is left out of account.
     1 query, which halves the places some seventeen times for each.
     """
     rows = _read(
         _RANKS_BY_CREDIT,
-        board=board.pk,
-        places=board.places,
-        reps=[rep for rep, _ in credited],
-        minors=[minor for _, minor in credited],
+        boards=[board.pk for board, _, _ in credited],
+        places=[board.places for board, _, _ in credited],
+        reps=[rep for _, rep, _ in credited],
+        minors=[minor for _, _, minor in credited],
     )
     return [row[0] for row in rows]
 

@@ -1,8 +1,8 @@
 """Who stands where. Reads kept totals; only the groups that totals do not know read entries.
 
 A page of a board that is worked out for the look is one pass over the totals, a heap sort of its best, and a second pass for the
-ranks of a week ago: nothing ranks everybody. That is half a second at 100,000 reps, so a large board is kept by a worker, with
-everybody's rank, and a page reads its lines; see kept.py.
+ranks of a week ago: nothing ranks everybody. That is half a second at 100,000 reps and more of another version, so a large board
+is kept by a worker, with everybody's rank, and a page reads its lines or says that they are being worked out; see kept.py.
 """
 
 import json
@@ -21,7 +21,7 @@ from config.sealed import seal, unseal
 from quotas.models import KeptBoard, KeptGroup, Measure, Period, Team
 from quotas.selectors import asof, kept, pace, periods, targets
 from quotas.selectors.asof import Reading
-from quotas.selectors.kept import Look, Place
+from quotas.selectors.kept import BeingWorkedOut, Look, Place
 
 By = Literal["credit", "attainment"]
 Group = Literal["rep", "team", "publisher", "offering"]
@@ -98,8 +98,19 @@ class Leaderboard:
 
     @property
     def kept(self) -> bool:
-        """Whether it is of the moment as_of and not of now."""
-        return self.look is not None and self.look.kept is not None
+        """Whether it is of the moment as_of and not of now; what can never change is of neither."""
+        return self.look is not None and self.look.kept is not None and not self.look.settled
+
+    @property
+    def old(self) -> bool:
+        """Whether a newer one is due."""
+        return self.look is not None and self.look.old
+
+    @property
+    def sum_minor(self) -> int | None:
+        """What it adds up to in direct credit; None where that is not kept with it."""
+        kept_board = self.look.kept if self.look is not None else None
+        return (kept_board.body or {}).get("direct_minor") if kept_board is not None else None
 
 
 def leaderboard(
@@ -128,18 +139,16 @@ def leaderboard(
     Who has nothing to rank by is listed last, without a rank. previous_rank leaves out credit dated in the last seven
     days; for attainment it compares doubles.
     A large board is read from what is kept of it, and as_of says of when that is.
-    At most 10 queries, whatever the number of reps. Raises Invalid.
+    At most 10 queries, whatever the number of reps. Raises Invalid, and BeingWorkedOut for a large one that is not kept yet.
     """
     start = _check(by, group, limit, after, around_rep)
     read = reading or asof.now(period)
-    if not read.plain:
-        return _read_page(measure, read, by, group, team, limit, start, around_rep, at)
-    look = Look(KeptGroup(group), by, period, measure, team)
-    found = _kept_page(look, read, limit, start, around_rep, at)
-    if found is not None:
-        return found
-    page = _read_page(measure, read, by, group, team, limit, start, around_rep, at)
-    return replace(page, look=replace(look, large=_is_large(page)))
+    look = kept.looked_up(Look(KeptGroup(group), by, read, measure, team), on=day_of(period, at, read), at=at)
+    if look.kept is not None:
+        return _kept_page(look, look.kept, limit, start, around_rep, at)
+    if is_large(look, at=at):
+        raise BeingWorkedOut(replace(look, large=True))
+    return replace(_read_page(measure, read, by, group, team, limit, start, around_rep, at), look=look)
 
 
 def whole_leaderboard(
@@ -204,18 +213,13 @@ def _read_page(
 
 
 def _kept_page(
-    look: Look, reading: Reading, limit: int, start: "_Cursor | None", around_rep: int | None, at: datetime
-) -> Leaderboard | None:
-    """The page as it is kept; None where nothing is kept that may be shown. Up to 5 queries."""
-    period, group = look.period, look.group
-    on = day_of(period, at)
-    board = kept.kept_board(
-        group=group, by=look.by, period=period, measure=look.measure, team=look.team, on=on, at=at
-    )
-    if board is None or board.built_at is None:
-        return None
+    look: Look, board: KeptBoard, limit: int, start: "_Cursor | None", around_rep: int | None, at: datetime
+) -> Leaderboard:
+    """The page as it is kept, which says its day. Up to 4 queries."""
+    period, group, reading = look.period, _group(look.group), look.reading
+    on = board.on or day_of(period, at, reading)
     places, more = _kept_places(board, limit, start, around_rep)
-    names = _names(reading, _group(group), [each.subject_id for each in places], on)
+    names = _names(reading, group, [each.subject_id for each in places], on)
     so_far = pace.progress(period.starts, period.ends, on)
     rows = [
         (
@@ -232,16 +236,16 @@ def _kept_page(
         measure=look.measure,
         period=period,
         by="attainment" if look.by == "attainment" else "credit",
-        group=_group(group),
+        group=group,
         team=look.team,
-        as_of=board.built_at,
+        as_of=board.built_at or at,
         on=on,
         pace_ppm=so_far.pace_ppm,
         reading=reading,
-        seen_on=on,
-        entries=[_standing(row, _group(group), names[row.id], quota, so_far.pace_ppm) for row, quota in rows],
+        seen_on=day_of(period, at),
+        entries=[_standing(row, group, names[row.id], quota, so_far.pace_ppm) for row, quota in rows],
         cursor=rows[-1][0].cursor().written() if more and rows else None,
-        look=replace(look, large=True, kept=board),
+        look=look,
     )
 
 
@@ -271,26 +275,35 @@ def _group(group: str) -> Group:
     return next(each for each in GROUPS if each == group)
 
 
-def _is_large(page: Leaderboard) -> bool:
-    """Whether a board is one to keep. Up to 2 queries."""
-    if page.group in ("publisher", "offering"):
-        return kept.many_entries([month.pk for month in periods.leaves_of(page.period)])
-    if page.team is None:
-        return kept.many_reps()
-    return kept.many_members(list(page.reading.below(page.team.pk, page.on)), page.on)
+def is_large(look: Look, *, at: datetime) -> bool:
+    """Whether a leaderboard is one to keep. Up to 3 queries."""
+    if look.group in (KeptGroup.PUBLISHER, KeptGroup.OFFERING):
+        return kept.many_entries(list(periods.months_in(look.period)))
+    if not kept.many_reps():
+        return False
+    if look.team is None:
+        return True
+    on = day_of(look.period, at, look.reading)
+    return kept.many_members(list(look.reading.below(look.team.pk, on)), on)
 
 
-def every_place(board: KeptBoard, *, at: datetime) -> tuple[sql.Composable, Mapping[str, Any], date]:
+def every_place(look: Look, *, at: datetime) -> tuple[sql.Composable, Mapping[str, Any], date]:
     """The statement that yields all lines of a board as KeptPlace has them, what it is given, and the day as at which it reads. Up to 3 queries."""
-    reading, on, group = asof.now(board.period), day_of(board.period, at), _group(board.group)
-    by: By = "attainment" if board.by == "attainment" else "credit"
-    whole = _Board(board.measure, reading, by, group, on, _members(reading, group, board.team, on))
-    return whole.whole(), whole.given, on
+    reading, on, group = look.reading, day_of(look.period, at, look.reading), _group(look.group)
+    by: By = "attainment" if look.by == "attainment" else "credit"
+    whole = _Board(look.measure, reading, by, group, on, _members(reading, group, look.team, on))
+    return reading.through(whole.whole()), {**whole.given, **reading.given()}, on
 
 
-def day_of(period: Period, at: datetime) -> date:
-    """The day as at which a board of now is read: the period's last, or that of the moment if it is earlier."""
-    return asof.now(period).day(at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
+def sums(look: Look, on: date) -> dict[str, int]:
+    """What is kept beside the lines of another version, which is dear to add up again: its direct credit. 1 or 2 queries."""
+    within = None if look.team is None else list(look.reading.below(look.team.pk, on))
+    return {"direct_minor": look.reading.total(look.measure, within)}
+
+
+def day_of(period: Period, at: datetime, reading: Reading | None = None) -> date:
+    """The day as at which a board is read: the period's last, or that of the figures if it is earlier."""
+    return (reading or asof.now(period)).day(at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
 
 
 def is_cursor(text: str) -> bool:

@@ -8,8 +8,9 @@ from typing import Final
 from django.db.models import Count, Max, Q, QuerySet, Sum
 
 from config.clock import first_moment
-from quotas.models import CreditEntry, Grain, Measure, Period, Rep, Team
+from quotas.models import Adjustment, CreditEntry, CreditTotal, Grain, Measure, Period, Rep, Team, TotalBasis
 from quotas.selectors import periods, teams
+from quotas.selectors.finding import named
 
 MOST_REPS: Final = 500
 MOST_ADDED: Final = 50_000  # entries that are added up unasked
@@ -78,16 +79,35 @@ def entries_in(
     if span.measure is not None:
         found = found.filter(measure=span.measure)
     if span.team is not None:
-        found = found.filter(team__in=list(teams.below(span.team.pk, on)))
+        below = list(teams.below(span.team.pk, on))
+        found = found.filter(team__in=below)
+        credited = _credited_in(below, span.measure, months_of(span) if months is None else months)
+        if len(credited) <= MOST_REPS:  # there is an index of reps, and none of teams
+            found = found.filter(rep__in=credited)
     if span.rep:
-        named = Q(slug=span.rep) | Q(employee_no=span.rep) | Q(name__icontains=span.rep)
-        found = found.filter(rep__in=list(Rep.objects.filter(named).values_list("pk", flat=True)[:MOST_REPS]))
+        exact = Rep.objects.filter(Q(slug=span.rep) | Q(employee_no=span.rep))
+        every = exact.values_list("pk", flat=True).union(
+            named(Rep.objects.all(), span.rep).values_list("pk", flat=True)
+        )
+        found = found.filter(rep__in=list(every[:MOST_REPS]))
     if span.deal is not None:
-        found = found.filter(Q(deal=span.deal) | Q(adjustment__deal=span.deal))
+        about = Q(deal=span.deal)
+        for pk, rep in Adjustment.objects.filter(deal=span.deal).values_list("pk", "rep"):
+            about |= Q(rep=rep, adjustment=pk)  # of adjustments there is no index
+        found = found.filter(about)
     return found
 
 
-def newest(
+def _credited_in(below: Sequence[int], measure: Measure | None, months: Sequence[int]) -> list[int]:
+    """Reps with an entry in one of these teams, one more than MOST_REPS at most: whoever has one has a total. 1 query, or 2."""
+    measures = [measure.pk] if measure is not None else list(Measure.objects.values_list("pk", flat=True))
+    totals = CreditTotal.objects.filter(
+        period__in=months, measure__in=measures, basis=TotalBasis.REPORTED, team__in=below
+    )
+    return list(totals.order_by().values_list("rep", flat=True).distinct()[: MOST_REPS + 1])
+
+
+def next_ids(
     found: QuerySet[CreditEntry],
     months: Sequence[int],
     *,
@@ -95,7 +115,7 @@ def newest(
     beyond: int | None = None,
     up: bool = False,
 ) -> list[int]:
-    """Ids of the next entries, the newest first; of those beyond an entry, the older ones, or with *up* the newer ones. 1 query.
+    """Ids of the next entries downwards, or with *up* upwards: from the one beyond which they lie, else from the end. 1 query.
 
     Each month's are found along its own index: all months in one order would be sorted first.
     """

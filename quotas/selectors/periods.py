@@ -145,6 +145,14 @@ def leaves_of(period: Period) -> list[Period]:
     )
 
 
+def months_in(period: Period) -> list[int]:
+    """The ids of the months of a period, oldest first. They never change, and are asked for once for each object. 1 query."""
+    known: list[int] | None = period.__dict__.get("_months_in")
+    if known is None:
+        known = period.__dict__["_months_in"] = [month.pk for month in leaves_of(period)]
+    return known
+
+
 def last_day(period: Period, on: date) -> date:
     """The day as at which a period is read: today, or its own last day if that is earlier."""
     return min(on, period.ends - timedelta(days=1))

@@ -6,11 +6,12 @@ from typing import Any, Final
 from django.db.models import QuerySet
 
 from config.exports import Amount, Column, Table
+from config.slices import in_slices
 from quotas.models import EarningKind, Rep, Statement
 from quotas.selectors.exports import money, of_measure
 from quotas.selectors.periods import WORDS
 from quotas.selectors.plan_documents import Accepting
-from quotas.selectors.statements import SECTIONS, Account, Content, Line, contents_of, in_order
+from quotas.selectors.statements import SECTIONS, Account, Content, Line, contents_of, in_order, with_heads
 
 __all__ = ["Content", "acceptances", "all_rows", "listed", "rows_of", "said_of"]
 
@@ -146,23 +147,23 @@ def _line(line: Line, amount: Amount | None) -> dict[str, Any]:
     }
 
 
-def listed(found: QuerySet[Statement]) -> Table:
-    """A row a statement: who has it, who acknowledged it. 1 query a slice."""
+def listed(found: QuerySet[Statement], order: Sequence[str]) -> Table:
+    """A row a statement, in the order of the list: who has it, who acknowledged it. 1 query a slice."""
     columns = [
         Column("period", "Period"),
         Column("version", "Version", "whole"),
         Column("rep", "Rep"),
         Column("slug", "Slug"),
         Column("employee_no", "Employee number"),
-        Column("entries", "Entries", "whole"),
-        Column("issued_at", "Issued", "instant"),
-        Column("acknowledged_at", "Acknowledged", "instant"),
-        Column("can", "Has a log-in", "flag"),
-        Column("digest", "Digest"),
+        Column("entries", "Entries", "whole", key="entries"),
+        Column("issued_at", "Issued", "instant", key="issued"),
+        Column("acknowledged_at", "Acknowledged", "instant", key="acknowledged"),
+        Column("can", "Has a log-in", "flag", key="acknowledged"),
+        Column("digest", "Digest", key="digest"),
     ]
 
     def rows() -> Iterator[Sequence[Any]]:
-        for some in in_order(found):
+        for some in in_slices(with_heads(found), order):
             for each in some:
                 yield (
                     *(each.close.period.name, each.close.version, each.rep.name, each.rep.slug),

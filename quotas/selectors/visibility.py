@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import date
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from accounts.models import Role, User
 from marketplace.models import PublisherMembership
@@ -32,8 +32,11 @@ SEES_EVERYTHING = (Role.COMP_ADMIN, Role.AUDITOR)
 
 
 def rep_of(user: User) -> Rep | None:
-    """The rep that this user is, if any."""
-    return Rep.objects.filter(user=user).first()
+    """The rep that this user is, if any. 1 query for each object of the user, which pages have one of."""
+    known: Rep | None = user.__dict__.get("_rep_of")
+    if known is None:
+        known = user.__dict__["_rep_of"] = Rep.objects.filter(user=user).first()
+    return known
 
 
 def publisher_of(user: User) -> int | None:
@@ -75,22 +78,18 @@ def deals_for(user: User, on: date) -> QuerySet[Deal]:
     deals = Deal.objects.all()
     if user.has_role(*SEES_EVERYTHING):
         return deals
-    allowed = Q(pk__in=[])
+    # Each part is found along an index of its own; an OR of them would be looked at deal by deal.
+    parts: list[QuerySet[Any, Any]] = []
     mine = rep_of(user)
-    shares = DealShare.objects.filter(
-        Q(version=OuterRef("latest_version")) | Q(version=OuterRef("credited_version"))
-    )
     if mine is not None and user.has_role(Role.REP, Role.MANAGER):
-        allowed |= Q(owner=mine) | Q(Exists(shares.filter(rep=mine))) | _used_by_accounts_of([mine.pk])
+        parts += _kept_by([mine.pk])
     teams = managed_teams(user, on)
     if teams:
-        below = _members(teams, on).values("rep")
-        allowed |= Q(owner__in=below) | Q(Exists(shares.filter(rep__in=below))) | _used_by_accounts_of(below)
+        parts += _kept_by(_members(teams, on).values("rep"))
     relieved = relieved_teams(user, on)
     if relieved:
-        allowed |= Q(owner__in=_members(relieved, on).values("rep")) & (
-            Q(state=DealState.SUBMITTED) | Q(amended_at__isnull=False) | Q(decided_by=user)
-        )
+        waits = Q(state=DealState.SUBMITTED) | Q(amended_at__isnull=False) | Q(decided_by=user)
+        parts.append(deals.filter(waits, owner__in=_members(relieved, on).values("rep")).values("pk"))
     publisher = publisher_of(user)
     if publisher is not None:
         sold = DealLine.objects.filter(
@@ -98,23 +97,35 @@ def deals_for(user: User, on: date) -> QuerySet[Deal]:
             | Q(version=OuterRef("latest_version"), version__deal__amended_at=None),
             offering__publisher=publisher,
         )
-        allowed |= Q(Exists(sold)) & Q(
-            state__in=[DealState.SUBMITTED, DealState.APPROVED, DealState.CANCELLED]
-        )
+        seen = [DealState.SUBMITTED, DealState.APPROVED, DealState.CANCELLED]
+        parts.append(deals.filter(Exists(sold), state__in=seen).values("pk"))
     elif user.is_service:
-        allowed |= Q(created_by=user)
-    return deals.filter(allowed)
+        parts.append(deals.filter(created_by=user).values("pk"))
+    if not parts:
+        return deals.none()
+    return deals.filter(pk__in=parts[0].union(*parts[1:]) if len(parts) > 1 else parts[0])
 
 
-def _used_by_accounts_of(reps: Iterable[int] | QuerySet[TeamMembership, Any]) -> Q:
-    """Consumption of customers who were these reps' on its credit date."""
-    theirs = AccountOwnership.objects.filter(
-        customer=OuterRef("customer"),
+def _kept_by(reps: Iterable[int] | QuerySet[TeamMembership, Any]) -> list[QuerySet[Any, Any]]:
+    """Ids of deals: those they own, those they share in what stands or is to come, and usage of customers who were theirs on its credit date."""
+    shared = DealShare.objects.filter(
+        Q(version=F("version__deal__latest_version")) | Q(version=F("version__deal__credited_version")),
         rep__in=reps,
-        superseded_at=None,
-        credits__contains=OuterRef("credited_version__close_date"),
     )
-    return Q(Exists(theirs), credited_version__kind=DealKind.CONSUMPTION)
+    theirs = AccountOwnership.objects.filter(rep__in=reps, superseded_at=None)
+    on_its_day = theirs.filter(
+        customer=OuterRef("customer"), credits__contains=OuterRef("credited_version__close_date")
+    )
+    used = Deal.objects.filter(
+        Exists(on_its_day),
+        credited_version__kind=DealKind.CONSUMPTION,
+        customer__in=theirs.values("customer"),
+    )
+    return [
+        Deal.objects.filter(owner__in=reps).values("pk"),
+        shared.values("version__deal"),
+        used.values("pk"),
+    ]
 
 
 def entries_for(user: User, on: date) -> QuerySet[CreditEntry]:

@@ -249,14 +249,20 @@ class Facts:
 
 
 def problems(
-    draft: DealDraft, *, at: datetime, amends: Deal | None = None, by: User | None = None
+    draft: DealDraft,
+    *,
+    at: datetime,
+    amends: Deal | None = None,
+    by: User | None = None,
+    facts: Facts | None = None,
 ) -> list[Problem]:
     """Everything that is wrong with a draft, each with the place where it is. A fixed number of queries.
 
     amends  The approved deal that the draft would amend.
     by      Who brings it: a comp admin may date it in a closed month.
+    facts   What facts_for knows of it, where somebody goes on asking.
     """
-    facts = facts_for([draft], amended=[amends] if amends is not None else [], by=by)
+    facts = facts or facts_for([draft], amended=[amends] if amends is not None else [], by=by)
     return _problems_of(draft, facts, at=at, deal=amends)
 
 
@@ -754,6 +760,26 @@ def refund_of(original: Deal, *, on: date) -> DealDraft:
         title=f"Refund: {draft.title}"[:160] if draft.title else "",
         new_customer=False,
         refunds_id=original.pk,
+        source="parity",
+        external_id="",
+    )
+
+
+def renewal_of(ending: Deal, *, owner_id: int, on: date) -> DealDraft:
+    """The same again once a term ends, to start from: its lines with a term, all of them if none has one. 2 queries."""
+    draft = draft_of(ending, version=ending.in_force)
+    lines = [line for line in draft.lines if line.term_months] or draft.lines
+    return replace(
+        draft,
+        owner_id=owner_id,
+        kind=DealKind.RENEWAL,
+        close_date=on,
+        # What it cost then is no price of today, and a bill belongs to a month of usage.
+        lines=tuple(replace(line, price_version_id=None, line_no=None, billed_minor=None) for line in lines),
+        shares=(ShareDraft(owner_id, ONE),),
+        title=f"Renewal: {draft.title.removeprefix('Renewal: ')}"[:160] if draft.title else "",
+        new_customer=False,
+        refunds_id=None,
         source="parity",
         external_id="",
     )

@@ -16,7 +16,8 @@ from psycopg import sql
 from accounts.audit import acting
 from accounts.models import Role, User
 from config import jobs, outbox
-from config.mailing import promise_mail
+from config.language import marked
+from config.mailing import in_english, promise_mail, say
 from config.models import Job
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from quotas.crediting import engine
@@ -90,8 +91,10 @@ def ask_close(*, period_id: int, by: User, at: datetime, note: str = "") -> Peri
         close,
         others_than=by,
         key=f"close-asked:{close.pk}",
-        text=f"{by.name} asks you to close {month.name}.",
-        more=f"Its checklist has no blockers.{f' Note: {note}' if note else ''}",
+        text=say(marked("%(who)s asks you to close %(month)s"), who=by.name, month=month.name),
+        more=say(marked("Its checklist has no blockers. Note: %(note)s"), note=note)
+        if note
+        else say(marked("Its checklist has no blockers.")),
         at=at,
     )
     return close
@@ -281,34 +284,55 @@ def _mail_digest(close: PeriodClose, at: datetime) -> None:
     """The digest leaves the database: whoever keeps the mail can have the ledger checked against it."""
     seal = Seal.objects.get(close=close)
     name = close.period.name
-    title = name if close.version == 1 else f"{name}, version {close.version}"
+    named = (
+        name
+        if close.version == 1
+        else say(marked("%(month)s, version %(version)s"), month=name, version=close.version)
+    )
     people = selectors.people_with(Role.COMP_ADMIN, Role.AUDITOR)
     where = reverse("quotas:period", args=[name])
     _notify(
         people,
         close,
         f"close-done:{close.pk}",
-        f"{title} is closed. Seal {seal.number}: {seal.digest[:12]}…",
+        f"{in_english(named)} is closed. Seal {seal.number}: {seal.digest[:12]}…",
         at,
     )
     promise_mail(
         key=f"close-done:{close.pk}",
         to=people,
-        subject=f"{title} is closed: digest {seal.digest[:12]}",
+        subject=say(marked("%(month)s is closed: digest %(digest)s"), month=named, digest=seal.digest[:12]),
         text="\n".join(
             [
-                f"{title} is closed. Asked for by {close.asked_by.name}, approved by {close.approved_by.name if close.approved_by else ''}.",
+                say(
+                    marked("%(month)s is closed. Asked for by %(asker)s, approved by %(approver)s."),
+                    month=named,
+                    asker=close.asked_by.name,
+                    approver=close.approved_by.name if close.approved_by else "",
+                ),
                 "",
-                f"Seal        {seal.number}",
-                f"Digest      {seal.digest}",
-                f"Frozen      {close.frozen_digest}",
-                f"Statements  {close.statements_digest}",
-                f"Payments    {close.payments_digest}",
-                f"Entries     {close.entries:,} posted in the month, {seal.entries:,} sealed by this close",
+                *(
+                    f"{say(label)}: {value}"
+                    for label, value in (
+                        (marked("Seal"), seal.number),
+                        (marked("Digest"), seal.digest),
+                        (marked("Frozen"), close.frozen_digest),
+                        (marked("Statements"), close.statements_digest),
+                        (marked("Payments"), close.payments_digest),
+                    )
+                ),
+                say(
+                    marked("Entries: %(posted)s posted in the month, %(sealed)s sealed by this close"),
+                    posted=close.entries,
+                    sealed=seal.entries,
+                ),
                 "",
-                "Keep this mail: the digest says what the ledger was. It is checked with",
+                say(
+                    marked(
+                        "Keep this mail: the digest says what the ledger was. It is checked with the following, or on the page below."
+                    )
+                ),
                 f"    manage.py verify_ledger --against {seal.digest}",
-                "or on the page below.",
             ]
         ),
         link=where,
@@ -344,8 +368,8 @@ def ask_reopen(*, period_id: int, reason: str, by: User, at: datetime) -> Period
         close,
         others_than=by,
         key=f"reopen-asked:{close.pk}:{at.isoformat()}",
-        text=f"{by.name} asks you to reopen {month.name}.",
-        more=f"Reason: {reason}",
+        text=say(marked("%(who)s asks you to reopen %(month)s"), who=by.name, month=month.name),
+        more=say(marked("Reason: %(reason)s"), reason=reason),
         at=at,
     )
     return close
@@ -518,12 +542,12 @@ def _too_long(text: str, field: str) -> list[Problem]:
 def _tell(close: PeriodClose, *, others_than: User, key: str, text: str, more: str, at: datetime) -> None:
     """The other comp admins, on their pages and by mail."""
     people = [pk for pk in selectors.people_with(Role.COMP_ADMIN) if pk != others_than.pk]
-    _notify(people, close, key, text, at)
+    _notify(people, close, key, f"{in_english(text)}.", at)
     promise_mail(
         key=key,
         to=people,
-        subject=text.rstrip("."),
-        text=f"{text}\n\n{more}",
+        subject=text,
+        text=f"{text}.\n\n{more}",
         link=reverse("quotas:period", args=[close.period.name]),
         at=at,
     )

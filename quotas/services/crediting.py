@@ -2,8 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime
 from typing import Any
 
 from django.db import connection
@@ -14,11 +14,11 @@ from config.clock import day_of
 from marketplace.models import Customer
 from quotas.crediting import engine
 from quotas.models import CreditEntry, Deal, Grain, KeptGroup, Measure, Period, ReceiverClass
-from quotas.selectors import kept
+from quotas.selectors import asof, kept
 from quotas.selectors.kept import Look
 from quotas.selectors.leaderboard import day_of as day_read
-from quotas.selectors.periods import calendar_of_rep, leaves_of
-from quotas.selectors.targets import quotas_of_reps
+from quotas.selectors.periods import calendar_of_rep, months_in
+from quotas.selectors.targets import quotas_by_measure
 from quotas.selectors.visibility import reps_for
 from quotas.services import keeping
 from quotas.services.booking import DealDraft, Facts
@@ -49,24 +49,32 @@ class StandingChange:
 class Estimate:
     """What a deal would earn if it were approved now, by the engine that posts.
 
-    stands  Measure to what stands for the deal that is amended.
+    measures  Those that are in it, by id, with their currencies.
+    stands    Measure to what stands for the deal that is amended.
     """
 
     credits: list[EstimatedCredit]
     uncredited: list[EstimatedGap]
     standings: list[StandingChange]
+    measures: Mapping[int, Measure]
     stands: Mapping[int, int] = field(default_factory=dict)
 
 
 def estimate(
-    *, draft: DealDraft, at: datetime, amends: Deal | None = None, seen_by: User | None = None
+    *,
+    draft: DealDraft,
+    at: datetime,
+    amends: Deal | None = None,
+    seen_by: User | None = None,
+    facts: Facts | None = None,
 ) -> Estimate:
     """Credit, attainment and rank of a deal that is not saved. Writes nothing of it; a fixed number of queries.
 
     amends   The approved deal that the draft would amend: the credits are what would stand then, the standings move by the difference.
+    facts    Those that the draft was weighed by, so that nothing is read again; of no amendment.
     seen_by  Leaves out overlay credit of reps whose numbers this person may not see; None leaves out nothing.
     """
-    asked = document(draft, amends=amends)
+    asked = document(draft, amends=amends, facts=None if amends is not None else facts)
     credits, uncredited = engine.desired(engine.Unsaved([asked]))
     overlay = {c.rep_id for c in credits if c.receiver_class == ReceiverClass.OVERLAY}
     if seen_by is not None and overlay:
@@ -82,8 +90,10 @@ def estimate(
         if amends is not None
         else {}
     )
-    standings = _standings(draft, credits, amends, asked["calendar_id"], at)
-    return Estimate(credits, uncredited, standings, stands)
+    touched = {credit.measure_id for credit in credits} | stands.keys()
+    measures = Measure.objects.select_related("currency").in_bulk(touched)
+    standings = _standings(credits, draft.close_date, amends, asked["calendar_id"], measures, at)
+    return Estimate(credits, uncredited, standings, measures, stands)
 
 
 def document(draft: DealDraft, *, amends: Deal | None = None, facts: Facts | None = None) -> dict[str, Any]:
@@ -137,17 +147,16 @@ def _calendar_id(draft: DealDraft, amends: Deal | None) -> int | None:
 
 
 def _standings(
-    draft: DealDraft,
     credits: list[EstimatedCredit],
+    close_date: date,
     amends: Deal | None,
     calendar_id: int | None,
+    known: Mapping[int, Measure],
     at: datetime,
 ) -> list[StandingChange]:
     quarter = (
         Period.objects.select_related("calendar")
-        .filter(
-            calendar=calendar_id, grain=Grain.QUARTER, starts__lte=draft.close_date, ends__gt=draft.close_date
-        )
+        .filter(calendar=calendar_id, grain=Grain.QUARTER, starts__lte=close_date, ends__gt=close_date)
         .first()
     )
     if quarter is None or not credits:
@@ -161,14 +170,19 @@ def _standings(
             Sum("amount_minor")
         ):
             gained[measure_id, rep_id] -= amount
-    measures = list(Measure.objects.filter(pk__in={m for m, _ in gained}))
-    quotas = {
-        (measure.pk, rep_id): amount
-        for measure in measures
-        for rep_id, amount in quotas_of_reps({r for _, r in gained}, measure=measure, period=quarter).items()
-    }
-    many = kept.many_reps()
-    before_and_ranks = _ranks_kept(quarter, measures, gained, at) if many else _ranks(quarter.pk, gained)
+    measures = [measure for pk, measure in known.items() if pk in {m for m, _ in gained}]
+    quotas = quotas_by_measure({r for _, r in gained}, measures=[m.pk for m in measures], period=quarter)
+    looks = kept.looked_up_together(
+        [Look(KeptGroup.REP, "credit", asof.now(quarter), measure, None) for measure in measures],
+        on=day_read(quarter, at),
+        at=at,
+    )
+    if any(look.kept for look in looks) or kept.many_reps():
+        for look in looks:
+            keeping.looked_at(replace(look, large=True), at=at)
+        before_and_ranks = _ranks_kept(quarter, looks, gained)
+    else:
+        before_and_ranks = _ranks(quarter.pk, gained)
     return [
         StandingChange(
             rep_id=rep_id,
@@ -219,46 +233,41 @@ def _ranks(period_id: int, gained: Mapping[tuple[int, int], int]) -> list[Ranked
 
 
 def _ranks_kept(
-    quarter: Period, measures: Sequence[Measure], gained: Mapping[tuple[int, int], int], at: datetime
+    quarter: Period, looks: Sequence[Look], gained: Mapping[tuple[int, int], int]
 ) -> list[Ranked]:
-    """The same among very many reps: credit by the rep's own entries, ranks by the kept leaderboard. 1 query, and 2 a measure."""
+    """The same among very many reps: credit by the rep's own entries, ranks by the kept leaderboards. 3 queries."""
     entries = CreditEntry.objects.filter(
-        posting_period__in=[month.pk for month in leaves_of(quarter)],
-        measure__in=measures,
+        posting_period__in=months_in(quarter),
+        measure__in={measure_id for measure_id, _ in gained},
         rep__in={rep_id for _, rep_id in gained},
     ).order_by()
-    now: dict[tuple[int, int], int] = {
+    stand: dict[tuple[int, int], int] = {
         (measure_id, rep_id): amount
         for measure_id, rep_id, amount in entries.values_list("measure_id", "rep_id").annotate(
             Sum("amount_minor")
         )
     }
-    found: list[Ranked] = []
-    for measure in sorted(measures, key=lambda each: each.pk):
-        reps = sorted(rep_id for measure_id, rep_id in gained if measure_id == measure.pk)
-        board = kept.kept_board(
-            group=KeptGroup.REP,
-            by="credit",
-            period=quarter,
-            measure=measure,
-            team=None,
-            on=day_read(quarter, at),
-            at=at,
-        )
-        before = {rep_id: now.get((measure.pk, rep_id), 0) for rep_id in reps}
-        after = {rep_id: before[rep_id] + gained[measure.pk, rep_id] for rep_id in reps}
-        look = Look(KeptGroup.REP, "credit", quarter, measure, None, large=True, kept=board)
-        keeping.looked_at(look, at=at)
-        if board is None:
-            found += [(measure.pk, rep_id, before[rep_id], None, None) for rep_id in reps]
-            continue
-        ranks = kept.ranks_by_credit(board, [*before.items(), *after.items()])
-        found += [
-            (
-                *(measure.pk, rep_id, before[rep_id]),
-                ranks[n] if (measure.pk, rep_id) in now else None,
-                ranks[n + len(reps)],
-            )
-            for n, rep_id in enumerate(reps)
+    boards = {look.measure.pk: look.kept for look in looks if look.kept is not None and not look.old}
+    moves = [
+        (measure_id, rep_id, stand.get((measure_id, rep_id), 0), gain)
+        for (measure_id, rep_id), gain in sorted(gained.items())
+    ]
+    ranked = [move for move in moves if move[0] in boards]
+    ranks = kept.ranks_by_credit(
+        [
+            (boards[measure_id], rep_id, credited)
+            for measure_id, rep_id, before, gain in ranked
+            for credited in (before, before + gain)
         ]
-    return found
+    )
+    told = {move[:2]: (ranks[2 * n], ranks[2 * n + 1]) for n, move in enumerate(ranked)}
+    return [
+        (
+            *(measure_id, rep_id, before),
+            told[measure_id, rep_id][0]
+            if (measure_id, rep_id) in told and (measure_id, rep_id) in stand
+            else None,
+            told[measure_id, rep_id][1] if (measure_id, rep_id) in told else None,
+        )
+        for measure_id, rep_id, before, _gain in moves
+    ]

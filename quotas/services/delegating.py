@@ -13,8 +13,9 @@ from accounts.models import Role, RoleGrant, User
 from config import house as formats
 from config import outbox
 from config.clock import day_of
+from config.language import marked
 from config.locks import one_at_a_time
-from config.mailing import promise_mail
+from config.mailing import day, in_english, promise_mail, say
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from marketplace.models import Currency
 from quotas.models import LARGEST_AMOUNT_MINOR, ApprovalLimit, Delegation
@@ -72,7 +73,8 @@ def delegate(
     _tell(
         made,
         [to_id, of_id],
-        f"{made.to.name} decides for {of.name} {in_words(made)}: {made.reason}",
+        _decides(made, of),
+        made.reason,
         kind="delegated",
         by=by,
         at=at,
@@ -104,7 +106,12 @@ def end_delegation(*, delegation_id: int, by: User, at: datetime, reason: str = 
     _tell(
         found,
         [found.to_id, found.of_id],
-        f"{found.to.name} does not decide for {found.of.name} any more.",
+        say(
+            marked("%(delegate)s does not decide for %(manager)s any more"),
+            delegate=found.to.name,
+            manager=found.of.name,
+        ),
+        "",
         kind="delegation-ended",
         by=by,
         at=at,
@@ -180,23 +187,38 @@ def _gone() -> Conflict:
     return Conflict(Problem("delegation_overlaps", "Another delegation overlaps: load the page again."))
 
 
-def _tell(delegation: Delegation, to: list[int], text: str, *, kind: str, by: User, at: datetime) -> None:
+def _decides(made: Delegation, of: User) -> str:
+    values = {
+        "delegate": made.to.name,
+        "manager": of.name,
+        "first": day(made.effective.lower),
+        "last": day(_last(made)),
+    }
+    if made.effective.lower == _last(made):
+        return say(marked("%(delegate)s decides for %(manager)s on %(first)s"), **values)
+    return say(marked("%(delegate)s decides for %(manager)s from %(first)s to %(last)s"), **values)
+
+
+def _tell(
+    delegation: Delegation, to: list[int], what: str, reason: str, *, kind: str, by: User, at: datetime
+) -> None:
     """Both people, but whoever did it."""
+    text = f"{what}: {reason}" if reason else f"{what}."
     people = [user for user in to if user != by.pk]
     key = f"{kind}:{delegation.pk}"
     outbox.promise(
         topic=NOTIFY,
         key=key,
-        payload={"user_ids": people, "key": key, "text": text[:300], "url": PAGE},
+        payload={"user_ids": people, "key": key, "text": in_english(text)[:300], "url": PAGE},
         at=at,
     )
     promise_mail(
         key=key,
         to=people,
-        subject=text.partition(": ")[0],
+        subject=what,
         text=text,
         link=PAGE,
-        why="You get this mail because approvals are delegated to you, or yours to somebody.",
+        why=marked("You get this mail because approvals are delegated to you, or yours to somebody."),
         at=at,
     )
 

@@ -113,6 +113,7 @@ from quotas.services.consumption import UsageRow, record_usage
 from quotas.services.delegating import delegate, set_limit
 from quotas.services.demo_commitments import stage_commitments
 from quotas.services.demo_disputes import stage_disputes
+from quotas.services.demo_evidence import stage_counter_proposal, stage_evidence
 from quotas.services.parity import prove_period
 from quotas.services.policies import draft_policy, publish_policy
 
@@ -174,6 +175,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _quotas(ids, made)
     _reliefs(ids, made)
     _plan(ids, made)
+    stage_counter_proposal(by=ids.users["checker"], at=_morning(today - timedelta(days=2)))
     _draw(ids, made)
     _policies(ids)
     _deals(ids, made)
@@ -183,6 +185,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
     _approvals(ids, today)
     committed = stage_commitments(by=ids.users["admin"], today=today, at=_morning(today - timedelta(days=2)))
     staged = stage_demo(people=ids.users, at=_morning(today - timedelta(days=1)))
+    proved = stage_evidence(people=ids.users, today=today, at=_evening(today - timedelta(days=1)))
     return Loaded(
         {
             "people": len(made.organisation.people) + len(made.overlay.people),
@@ -195,6 +198,7 @@ def load_demo(*, scale: str, seed: int, today: date) -> Loaded:
             "customer commitments": committed,
             **disputed,
             **staged,
+            **proved,
         },
         made.digest(),
     )
@@ -971,3 +975,8 @@ def _close_by_two(ids: _Ids, name: str, *, at: datetime) -> None:
 
 def _morning(day: date) -> datetime:
     return datetime.combine(day, time(16), UTC)
+
+
+def _evening(day: date) -> datetime:
+    """After everything else of the day."""
+    return datetime.combine(day, time(20, 30), UTC)

@@ -11,8 +11,9 @@ from django.db import transaction
 from accounts.audit import acting
 from accounts.handlers import NOTIFY
 from accounts.models import User
+from config import mailing
 from config.clock import day_of
-from config.mailing import promise_mail
+from config.language import marked
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, Stale, refuse_if_any
 from quotas.crediting import engine
@@ -246,7 +247,10 @@ def resolve(
     _mail(
         dispute,
         {p for p in people if p},
-        f"{dispute.reference} was {became.label.lower()}",
+        mailing.say(
+            marked("%(dispute)s was accepted") if accept else marked("%(dispute)s was rejected"),
+            dispute=dispute.reference,
+        ),
         said,
         f"resolved:{dispute.revision}",
         at=at,
@@ -293,12 +297,25 @@ def remind(*, at: datetime) -> int:
     for dispute in due:
         users = answerers(dispute, day_of(at))
         late = dispute.due_at <= at
-        text = f"{dispute.reference} of {dispute.rep.name} {'waits for an answer since' if late else 'wants an answer by'} {dispute.due_at:%-d %b}."
-        _tell(dispute, users, text, "due", at=at)
+        values = {
+            "dispute": dispute.reference,
+            "rep": dispute.rep.name,
+            "due": mailing.moment(dispute.due_at),
+        }
+        text = mailing.say(
+            marked("%(dispute)s of %(rep)s waits for an answer since %(due)s.")
+            if late
+            else marked("%(dispute)s of %(rep)s wants an answer by %(due)s."),
+            **values,
+        )
+        _tell(dispute, users, mailing.in_english(text), "due", at=at)
         _mail(
             dispute,
             users,
-            f"{dispute.reference}: an answer is {'late' if late else 'due'}",
+            mailing.say(
+                marked("%(dispute)s: an answer is late") if late else marked("%(dispute)s: an answer is due"),
+                **values,
+            ),
             text,
             "due",
             at=at,
@@ -412,11 +429,11 @@ def _tell(dispute: Dispute, users: Iterable[int | None], text: str, what: str, *
 def _mail(
     dispute: Dispute, users: Iterable[int], subject: str, text: str, what: str, *, at: datetime
 ) -> None:
-    address = f"{settings.SITE_URL}/quotas/disputes/{dispute.pk}/"
-    promise_mail(
+    mailing.promise_mail(
         key=f"dispute-{what}:{dispute.pk}",
         to=sorted(set(users)),
         subject=subject,
-        text=f"{text}\n\n{address}\n",
+        text=text,
+        link=f"/quotas/disputes/{dispute.pk}/",
         at=at,
     )

@@ -24,12 +24,12 @@ from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db import connection, transaction
 
 from config.clock import day_of, first_moment
 from config.exports import Export, Format, Table, write
 from config.language import marked
 from config.refusals import Invalid, Problem
+from config.snapshot import one_state
 from marketplace.models import CatalogChange, EligibilityDecision, Offering, PriceVersion, PrivateOffer
 from marketplace.selectors import exports as catalog
 from marketplace.selectors.decisions import WITH
@@ -250,7 +250,7 @@ def export_to(
     chosen = _chosen(slugs)
     directory.mkdir(parents=True, exist_ok=True)
     local = at.astimezone(ZoneInfo(settings.TIME_ZONE))
-    with _one_state():
+    with one_state():
         files = [
             _write(
                 directory,
@@ -303,18 +303,6 @@ def _chosen(slugs: Iterable[str]) -> list[Dataset]:
             )
         )
     return [known[slug] for slug in wanted] if wanted else list(DATASETS)
-
-
-@contextmanager
-def _one_state() -> Iterator[None]:
-    """All that is read sees the same commits. Within somebody's transaction it is theirs that decides."""
-    if connection.in_atomic_block:
-        yield
-        return
-    with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        yield
 
 
 def _write(directory: Path, export: Export, dataset: Dataset, form: Format) -> Written:

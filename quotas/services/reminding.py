@@ -12,8 +12,9 @@ from accounts.handlers import NOTIFY
 from accounts.models import User
 from config import outbox
 from config.clock import day_of
+from config.language import marked
 from config.locks import one_at_a_time
-from config.mailing import amount, promise_mail
+from config.mailing import amount, in_english, promise_mail, say, say_many
 from quotas.models import Deal
 from quotas.selectors.approval_queue import amounts_of, business_days
 from quotas.selectors.approvers import WAITING, Approvers, waiting_since
@@ -77,34 +78,51 @@ def remind(*, at: datetime, after: int, escalate_after: int) -> Reminded:
         _tell(
             user,
             f"approvals-due:{today.isoformat()}",
-            f"{_deals(len(deals))} for your approval, {_for_days(deals, ages)}.",
+            say_many(
+                "%(number)s deal waits for your approval",
+                "%(number)s deals wait for your approval",
+                len(deals),
+            ),
+            marked("%(deals)s, %(age)s."),
+            _for_days(deals, ages),
             _lines(deals, ages, amounts),
-            why="You get this mail because you approve deals, or stand in for somebody who does.",
+            why=marked("You get this mail because you approve deals, or stand in for somebody who does."),
             at=at,
         )
     for user, deals in sorted(late.items()):
         _tell(
             user,
             f"approvals-overdue:{today.isoformat()}",
-            f"{_deals(len(deals))} for people below you, {_for_days(deals, ages)}. Ask them, or have somebody stand in.",
+            say_many(
+                "%(number)s deal waits for people below you",
+                "%(number)s deals wait for people below you",
+                len(deals),
+            ),
+            marked("%(deals)s, %(age)s. Ask them, or have somebody stand in."),
+            _for_days(deals, ages),
             _lines(deals, ages, amounts, who),
-            why="You get this mail because you are the next manager above whoever approves these deals.",
+            why=marked(
+                "You get this mail because you are the next manager above whoever approves these deals."
+            ),
             at=at,
         )
     return Reminded(len(due), len(late))
 
 
-def _tell(user: int, key: str, text: str, lines: str, *, why: str, at: datetime) -> None:
+def _tell(
+    user: int, key: str, deals: str, message: str, age: str, lines: str, *, why: str, at: datetime
+) -> None:
+    text = say(message, deals=deals, age=age)
     outbox.promise(
         topic=NOTIFY,
         key=f"{key}:{user}",
-        payload={"user_ids": [user], "key": key, "text": text, "url": QUEUE},
+        payload={"user_ids": [user], "key": key, "text": in_english(text), "url": QUEUE},
         at=at,
     )
     promise_mail(
         key=key,
         to=[user],
-        subject=text.partition(",")[0],
+        subject=deals,
         text=f"{text}\n\n{lines}",
         link=QUEUE,
         why=why,
@@ -112,14 +130,13 @@ def _tell(user: int, key: str, text: str, lines: str, *, why: str, at: datetime)
     )
 
 
-def _deals(count: int) -> str:
-    return "1 deal waits" if count == 1 else f"{count:,} deals wait"
-
-
 def _for_days(deals: Sequence[Deal], ages: Mapping[int, int]) -> str:
     longest = max(ages[deal.pk] for deal in deals)
-    days = f"{longest} business day{'' if longest == 1 else 's'}"
-    return f"for {days}" if len(deals) == 1 else f"the oldest for {days}"
+    if len(deals) == 1:
+        return say_many("for %(number)s business day", "for %(number)s business days", longest)
+    return say_many(
+        "the oldest for %(number)s business day", "the oldest for %(number)s business days", longest
+    )
 
 
 def _lines(
@@ -129,12 +146,21 @@ def _lines(
     who: Mapping[int, str] | None = None,
 ) -> str:
     """A line a deal, the longest waiting first; of very many the first."""
-    said = [
-        f"{deal.reference}  {deal.customer.name}, {deal.owner.name}: "
-        f"{amount(amounts.get(deal.latest.pk, 0), deal.latest.currency.code, deal.latest.currency.exponent)}, {ages[deal.pk]} business days"
-        + (f", waits for {who[deal.pk]}" if who and who[deal.pk] else "")
-        for deal in deals[:MOST_LISTED]
-    ]
+    said = []
+    for deal in deals[:MOST_LISTED]:
+        currency = deal.latest.currency
+        waits = {
+            "deal": deal.reference,
+            "customer": deal.customer.name,
+            "owner": deal.owner.name,
+            "amount": amount(amounts.get(deal.latest.pk, 0), currency.code, currency.exponent),
+            "days": say_many("%(number)s business day", "%(number)s business days", ages[deal.pk]),
+        }
+        if who and who[deal.pk]:
+            message = marked("%(deal)s  %(customer)s, %(owner)s: %(amount)s, %(days)s, waits for %(who)s")
+            said.append(say(message, **waits, who=who[deal.pk]))
+        else:
+            said.append(say(marked("%(deal)s  %(customer)s, %(owner)s: %(amount)s, %(days)s"), **waits))
     if len(deals) > MOST_LISTED:
-        said.append(f"and {len(deals) - MOST_LISTED:,} more")
+        said.append(say(marked("and %(number)s more"), number=len(deals) - MOST_LISTED))
     return "\n".join(said)

@@ -16,8 +16,9 @@ from django.urls import reverse
 from accounts.audit import acting
 from accounts.models import Role
 from config import outbox
+from config.language import marked
 from config.locks import one_at_a_time
-from config.mailing import promise_mail
+from config.mailing import promise_mail, say
 from quotas.crediting import seals
 from quotas.models import Grain, ParityProof, Period, PeriodClose, Seal
 from quotas.selectors import statement_digests, verifying
@@ -112,7 +113,9 @@ def tell_of_a_break(found: verifying.Verdict, *, at: datetime) -> None:
         },
         at=at,
     )
-    promise_mail(key=key, to=people, subject="The ledger does not hold", text=told[:20_000], at=at)
+    promise_mail(
+        key=key, to=people, subject=say(marked("The ledger does not hold")), text=told[:20_000], at=at
+    )
 
 
 def _of_close(close: PeriodClose) -> dict[str, Any]:

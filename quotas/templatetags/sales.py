@@ -2,14 +2,15 @@
 
 from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from django import template
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from config import formats
-from config.language import _, spoken
-from quotas.models import Component, Measure
+from config.language import _, later, spoken
+from quotas.models import Component, Measure, PlanState
 from quotas.views import Writer
 
 register = template.Library()
@@ -53,10 +54,33 @@ def place(name: str) -> str:
     )
 
 
+_PINS: Final = {
+    "adjustment": later("Adjustment"),
+    "deal": later("Deal"),
+    "deal_version": later("Version of the deal"),
+    "dispute": later("Dispute"),
+    "eligibility_decision": later("Eligibility decision"),
+    "fx_rate": later("Exchange rate"),
+    "plan_version": later("Version of the plan"),
+    "posting": later("Posting"),
+    "reverses": later("Reverses"),
+    "rule": later("Rule"),
+    "rule_version": later("Version of the rule"),
+    "team": later("Team"),
+    "undone_by": later("Undone by"),
+}
+
+
 @register.filter
-def words(name: str) -> str:
-    """A name as words: "plan_version" is "Plan version"."""
-    return name.replace("_", " ").capitalize()
+def plan_state(state: str) -> str:
+    """The state of a plan version as a proof has kept it."""
+    return spoken(PlanState(state).label)
+
+
+@register.filter
+def pin(name: str) -> str:
+    """What an explanation calls one of its pins."""
+    return str(_PINS[name])
 
 
 @register.simple_tag

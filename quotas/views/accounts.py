@@ -329,6 +329,7 @@ def _page(
         "publishers_bar": _publishers_bar(shown),
         "bought": list(zip(shown.bought, [*TONES, *["muted"] * len(shown.bought)], strict=False)),
         "may_write": may_write,
+        "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
         "opened": opened and may_write,
         "form": form or (CommitmentForm() if opened and may_write else None),
         "about": about,

@@ -16,26 +16,22 @@ from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.language import _, later, ngettext, spoken
 from config.refusals import Problem, Refusal
+from quotas.crediting.telling import missing_unsaved
 from quotas.models import Deal, Measure
 from quotas.selectors import exports
 from quotas.selectors.approval_queue import (
+    LONGEST_FIRST,
+    ORDERS,
     SAYS,
     Asked,
     Queue,
     Waiting,
     Why,
-    deals_in,
+    places_of,
     queue_of,
     taken_by_policies,
 )
-from quotas.selectors.deals import (
-    Duplicate,
-    Expected,
-    complete,
-    duplicates_of,
-    expected_credit,
-    with_facts,
-)
+from quotas.selectors.deals import Duplicate, Expected, complete, duplicates_of, expected_credit
 from quotas.selectors.visibility import reps_for
 from quotas.services.approving import (
     MOST_AT_ONCE,
@@ -50,7 +46,19 @@ from quotas.views.deal_history import Amendment, amendments
 PAGE: Final = 50
 SIZES: Final = (PAGE, MOST_AT_ONCE)
 REFUSED: Final = "approvals_refused"  # in the session, until the queue has shown them once
-FILTERS: Final = ("team", "due", "why", "least", "per")
+FILTERS: Final = ("team", "due", "why", "least")
+ORDERED: Final = {
+    "-waits": later("Oldest first"),
+    "waits": later("Latest first"),
+    "customer": later("By customer"),
+    "-customer": later("By customer"),
+    "owner": later("By owner"),
+    "-owner": later("By owner"),
+    "closed": later("By close date, the earliest first"),
+    "-closed": later("By close date, the latest first"),
+    "value": later("The smallest first, at the rates of the close dates"),
+    "-value": later("The largest first, at the rates of the close dates"),
+}
 DONE: Final = {
     "approved": (
         later("is approved and its credit is posted"),
@@ -98,17 +106,40 @@ class Row:
 def approvals(request: HtmxRequest) -> HttpResponseBase:
     user = _approver(request)
     if form := exporting.asked(request):
-        now = clock.now()
-        queue = _queue(user, request.GET)
-        measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
-        why = {row.deal.pk: "; ".join(each.label for each in row.why) for row in queue.rows}
-        table = exports.approvals(deals_in(queue.rows), measure, now, why)
-        return exporting.answer(request, form, name="approvals", title="Approvals", table=table)
+        now, measure = clock.now(), _measure()
+        queue = places_of(user, at=now, **_how(request.GET))
+        why = {place.deal_id: "; ".join(each.label for each in place.why) for place in queue.places}
+        table = exports.approvals(why, measure, now)
+        return exporting.answer(
+            request, form, name="approvals", title="Approvals", table=table, total=queue.found
+        )
     return _page(request, user, refused=request.session.pop(REFUSED, []))
 
 
-def _queue(user: User, asked: QueryDict) -> Queue:
-    return queue_of(user, at=clock.now(), due_after=settings.APPROVAL_REMINDER_DAYS, asked=_asked(asked))
+def _measure() -> Measure | None:
+    """In which credit is told."""
+    return Measure.objects.select_related("currency").order_by("position", "pk").first()
+
+
+def _how(asked: QueryDict) -> dict[str, Any]:
+    """How the address looks at the queue."""
+    return {"due_after": settings.APPROVAL_REMINDER_DAYS, "asked": _asked(asked), "order": _order(asked)}
+
+
+def _order(asked: QueryDict) -> str:
+    sort = asked.get("sort", "")
+    return sort if sort in ORDERS else LONGEST_FIRST
+
+
+def _shown(user: User, asked: QueryDict, size: int) -> tuple[Queue, int]:
+    """One page of the queue and its number: the last one, where the address names one behind it."""
+    number, at = asked.get("page", "1"), clock.now()
+    page = max(1, int(number)) if _is_number(number) else 1
+    queue = queue_of(user, at=at, **_how(asked), first=(page - 1) * size, most=size)
+    last = max(1, -(-queue.found // size))
+    if page <= last:
+        return queue, page
+    return queue_of(user, at=at, **_how(asked), first=(last - 1) * size, most=size), last
 
 
 def _asked(given: QueryDict) -> Asked:
@@ -139,37 +170,42 @@ def _page(
     reason: str = "",
     chosen: frozenset[int] = frozenset(),
 ) -> HttpResponse:
-    today, asked = clock.today(), _asked(request.GET)
-    queue = _queue(user, request.GET)
-    size = MOST_AT_ONCE if request.GET.get("per") == str(MOST_AT_ONCE) else PAGE
-    number = request.GET.get("page", "1")
-    pages = max(1, -(-len(queue.rows) // size))
-    page = min(max(1, int(number)), pages) if _is_number(number) else 1
-    measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
-    rows = _rows(user, queue.rows[(page - 1) * size : page * size], measure, chosen)
+    asked, measure = _asked(request.GET), _measure()
+    together = request.GET.get("choose") == "all"  # whatever can be decided on at once, on one page
+    size = MOST_AT_ONCE if together or request.GET.get("per") == str(MOST_AT_ONCE) else PAGE
+    queue, page = _shown(user, request.GET, size)
+    counted(request, queue.total)
+    if together and not wrong:
+        chosen = frozenset(row.deal.pk for row in queue.rows)
+    rows = _rows(user, queue.rows, measure, chosen)
     under, by_people = taken_by_policies(user, at=clock.now())
     context: dict[str, Any] = {
         "rows": rows,
         "queue": queue,
-        "found": len(queue.rows),
+        "found": queue.found,
+        "sort": _order(request.GET),
+        "ordered": ORDERED[_order(request.GET)],
         "asked": asked,
-        "narrowed": any(request.GET.get(name) for name in FILTERS if name != "per"),
+        "narrowed": any(request.GET.get(name) for name in FILTERS),
         "whys": [(why, queue.counts.get(why, 0), SAYS[why]) for why in Why if why in queue.counts],
         "measure": measure,
-        "together": sum(_new_credit(row, measure) for row in rows),
+        "credit": sum(_new_credit(row, measure) for row in rows),
         "size": size,
         "sizes": SIZES,
+        "together": together,
+        "more": max(0, queue.found - len(rows)),
+        "most": MOST_AT_ONCE,
         "first": (page - 1) * size + 1,
         "last": (page - 1) * size + len(rows),
         "previous": with_query(request.GET, page=str(page - 1)) if page > 1 else "",
-        "next": with_query(request.GET, page=str(page + 1)) if page < pages else "",
+        "next": with_query(request.GET, page=str(page + 1)) if page * size < queue.found else "",
         "under": under,
         "approved": under + by_people,
         "refused": refused,
         "wrong": wrong,
         "reason": reason,
         "due_after": settings.APPROVAL_REMINDER_DAYS,
-        "today": today,
+        "today": clock.today(),
         "may_delegate": user.has_role(Role.MANAGER, Role.COMP_ADMIN),
     }
     return render(request, "quotas/approvals.html", context, status=422 if wrong else 200)
@@ -177,10 +213,9 @@ def _page(
 
 def _rows(user: User, waiting: list[Waiting], measure: Measure | None, chosen: frozenset[int]) -> list[Row]:
     """In their order. A fixed number of queries, and three runs of the engine."""
-    known = {deal.pk: deal for deal in with_facts(deals_in(waiting))}
-    page = [known[each.deal.pk] for each in waiting if each.deal.pk in known]
+    page = [each.deal for each in waiting]
     complete(page)
-    expected = expected_credit(page)
+    expected = expected_credit(page, why=missing_unsaved)
     same = duplicates_of([deal for deal in page if deal.amended_at is None])
     proposed = amendments(
         page,
@@ -189,7 +224,7 @@ def _rows(user: User, waiting: list[Waiting], measure: Measure | None, chosen: f
     )
     return [
         Row(
-            deal=known[each.deal.pk],
+            deal=each.deal,
             waiting=each,
             amount_minor=each.minor,
             expected=expected[each.deal.pk],
@@ -200,7 +235,6 @@ def _rows(user: User, waiting: list[Waiting], measure: Measure | None, chosen: f
             chosen=each.deal.pk in chosen,
         )
         for each in waiting
-        if each.deal.pk in known
     ]
 
 
@@ -221,7 +255,7 @@ def decide(request: HtmxRequest, decision: str) -> HttpResponse:
     only = request.GET.get("only")  # the button of one row, whatever else is ticked
     chosen = _chosen([only] if only else request.POST.getlist("deal"))
     reason = "" if only else request.POST.get("reason", "").replace("\x00", "").strip()
-    back = reverse("quotas:approvals") + with_query(request.GET, only=None)
+    back = reverse("quotas:approvals") + with_query(request.GET, only=None, choose=None)
     if not chosen:
         messages.warning(request, _("Choose at least one deal."))
         return redirect(back)
@@ -295,6 +329,11 @@ def waiting_count(request: HttpRequest) -> int:
     if request not in _counted:
         _counted[request] = count_waiting_for(user, clock.today())
     return _counted[request]
+
+
+def counted(request: HttpRequest, deals: int) -> None:
+    """So many wait for this person: a page that has looked already spares its navigation the question."""
+    _counted[request] = deals
 
 
 _counted: Final[WeakKeyDictionary[HttpRequest, int]] = WeakKeyDictionary()

@@ -1,5 +1,6 @@
 """The auditor's desk: seals and closes, a digest checked, the ledger verified, samples of evidence, who can do what. For auditors and comp admins."""
 
+from datetime import date
 from typing import Any, Final
 
 from django.contrib import messages
@@ -27,10 +28,12 @@ PACKS: Final = 10
 
 @require_safe
 @login_required
+@vary_on_headers("HX-Request")
 def desk(request: HtmxRequest) -> HttpResponse:
-    """A fixed number of queries."""
+    """The page, or how far the verification is. A fixed number of queries."""
     reviewer(request.user)
-    return render(request, "quotas/audit.html", _desk(request, {}))
+    part = "#verified" if wants_part(request) else ""
+    return render(request, f"quotas/audit.html{part}", _desk(request, {}))
 
 
 def _desk(request: HtmxRequest, wrong: dict[str, str]) -> dict[str, Any]:
@@ -110,7 +113,10 @@ def pack(request: HtmxRequest, pk: int) -> HttpResponse:
         "seed": job.parameters["seed"],
         "mark": job.parameters["mark"],
         "strata": job.cursor.get("strata", []),
-        "rows": job.cursor.get("rows", []) if job.state == JobState.DONE else [],
+        "rows": [
+            {**row, "credited_on": date.fromisoformat(row["credit_date"])}
+            for row in (job.cursor.get("rows", []) if job.state == JobState.DONE else [])
+        ],
     }
     return render(request, "quotas/audit_pack.html" + ("#pack" if wants_part(request) else ""), context)
 
@@ -123,7 +129,7 @@ def pack_file(request: HtmxRequest, pk: int) -> HttpResponseBase:
         raise Http404
     answer = StreamingHttpResponse(job_files.zipped(job, job.requested_at), content_type="application/zip")
     answer["Content-Disposition"] = f'attachment; filename="evidence-{job.pk}.zip"'
-    answer["Cache-Control"] = _("private, no-store")
+    answer["Cache-Control"] = "private, no-store"
     return answer
 
 

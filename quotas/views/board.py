@@ -24,12 +24,14 @@ from config.language import _, later, ngettext, spoken
 from quotas.models import ONE, Period, QuotaRelief, Team
 from quotas.selectors import exports, pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
+from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.statements import pending_for
 from quotas.selectors.targets import reliefs_of
 from quotas.selectors.visibility import calendars_of, rep_of
 from quotas.selectors.weighted import WeightedAttainment, WeightedComponent, weighted_attainments
 from quotas.services import keeping
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user, wants_part
+from quotas.views import making as being_made
 from quotas.views.approvals import waiting_count
 from quotas.views.versions import asked_for, chosen_version, said, versions
 from quotas.views.whatif import gap_card
@@ -92,7 +94,26 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
     period = chosen_period(request.GET, today, lambda: known.of_team(team.pk, today))
     measure, measures = chosen_measure(request.GET)
     reading, closes, wrong = chosen_version(request, period, at)
-    shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user, reading=reading)
+    try:
+        shown = team_board(team=team, period=period, measure=measure, at=at, viewer=user, reading=reading)
+    except BeingWorkedOut as waits:
+        return being_made.answer(
+            request,
+            "quotas/making.html",
+            {
+                "making": being_made.making(waits, at=at),
+                "title": team.name,
+                "path": reading.path_to(team.pk, reading.day(today)),
+                "period": period,
+                "reading": reading,
+                "measure": measure,
+                "measures": measures,
+                "switch": periods.switch(period, today, calendars_of(user, today, first=team, known=known)),
+                "versions": versions(
+                    *(request, reading, closes, wrong), measure=measure, within=None, money=False, at=at
+                ),
+            },
+        )
     keeping.looked_at(shown.look, at=at)
     pace_ppm = shown.pace_ppm
     lines = [Line(row, pace_ppm, shown.progress) for row in shown.rows]
@@ -122,7 +143,9 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
         if request.GET.get("sort", "").lstrip("-") in SORTS
         else "-attainment",
         "narrowed": len(rows) < len(lines),
-        "chips": [(key, text, sum(_shows(line, key) for line in lines)) for key, text in FILTERS],
+        "chips": [
+            (key, text, sum(_shows(line, key) for line in lines) if key else 0) for key, text in FILTERS
+        ],
         "chosen": request.GET.get("show", ""),
         "q": request.GET.get("q", ""),
     }
@@ -160,7 +183,7 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
         context["to_do"] = pending_for(user, today)
         if period.ends > today:
             context |= gap_card(user, measure=measure, period=period, on=today)
-    return render(request, "quotas/board.html", context)
+    return being_made.instead(request, render(request, "quotas/board.html", context))
 
 
 def _home(user: User) -> str:
@@ -207,6 +230,8 @@ def _shows(line: Line, what: str) -> bool:
 
 def _filtered(lines: list[Line], words: str, show: str) -> list[Line]:
     wanted = words.casefold().split()
+    if not wanted and not show:
+        return lines
     return [
         line
         for line in lines
@@ -241,21 +266,21 @@ def _table(lines: Sequence[Line], shown: Board) -> Table:
         Column("name", "Team" if shown.of_teams else "Rep"),
         Column("slug", "Slug"),
         Column("detail", "What"),
-        Column("attainment_percent", "Attainment %", "percent"),
+        Column("attainment_percent", "Attainment %", "percent", key="attainment"),
         *(
-            Column(name, label, "money", exports.SHARED)
-            for name, label in (
-                ("attained", _("Attained")),
-                ("credited", _("Credited")),
-                ("overlay", _("Overlay")),
-                ("elsewhere", _("In other teams")),
-                ("pending", _("Pending")),
-                ("last_week", _("Credited in the last week")),
-                ("quota", _("Quota")),
+            Column(name, label, "money", exports.SHARED, key)
+            for name, label, key in (
+                ("attained", _("Attained"), "attainment"),
+                ("credited", _("Credited"), "credited"),
+                ("overlay", _("Overlay"), "credited"),
+                ("elsewhere", _("In other teams"), "credited"),
+                ("pending", _("Pending"), "credited"),
+                ("last_week", _("Credited in the last week"), "credited"),
+                ("quota", _("Quota"), "quota"),
             )
         ),
-        Column("against_pace_percent", "Against pace, % points", "percent"),
-        Column("landing_percent", "Landing %", "percent"),
+        Column("against_pace_percent", "Against pace, % points", "percent", key="pace"),
+        Column("landing_percent", "Landing %", "percent", key="landing"),
         Column("status", "Status"),
     ]
     write = exports.of_measure(shown.measure)

@@ -7,7 +7,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from config import clock
-from quotas.crediting.explain import explain_entry
+from quotas.crediting.telling import explain_entry
 from quotas.models import Reversal
 from quotas.selectors.disputes import may_dispute
 from quotas.selectors.visibility import entries_for

@@ -1,14 +1,14 @@
 """Logging and editing a deal, with its credit as it is typed. Works without scripts too: rows come and go by buttons."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.db import transaction
-from django.db.models import Case, Exists, OuterRef, Value, When
+from django.db.models import Case, Exists, OuterRef, QuerySet, Value, When
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -18,23 +18,35 @@ from accounts.models import User
 from config import clock
 from config.language import _, spoken
 from config.refusals import Problem, Refusal, Stale
-from marketplace.models import Customer, Offering
+from marketplace.models import Customer, Offering, Publisher
 from marketplace.selectors.eligibility import Chip, eligibility_strips
 from marketplace.selectors.on_sale import NotSellable, why_not
 from marketplace.selectors.visibility import offerings_for
-from quotas.crediting.engine import Desired, Uncredited
-from quotas.crediting.explain import missing_unsaved
+from quotas.crediting.engine import Uncredited
+from quotas.crediting.telling import missing_unsaved
 from quotas.forms import DealForms, LineForm, Part, ShareForm, choices, rearranged
-from quotas.models import AccountOwnership, Component, Deal, DealKind, DealState, Measure, Rep
+from quotas.models import (
+    AccountOwnership,
+    Component,
+    Deal,
+    DealKind,
+    DealState,
+    Measure,
+    Rep,
+    Team,
+    Territory,
+)
+from quotas.selectors import delegations
 from quotas.selectors.deals import Duplicate, Sold, Usual, duplicates, rule_names, usual_of
 from quotas.selectors.visibility import deals_for, may_log_for, rep_of
 from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
-from quotas.services.crediting import StandingChange, document, estimate
+from quotas.services.crediting import Estimate, StandingChange, document, estimate
 from quotas.views import HtmxRequest, given, sales_user, signed_in, wants_part
 from quotas.views.deals import undo_of
 
 FOUND: Final = 12
+OFFERED: Final = 50  # before anything is typed
 
 
 # --- the pages --------------------------------------------------------------------------------------------
@@ -47,25 +59,54 @@ def new(request: HtmxRequest) -> HttpResponse:
     user = _seller(request)
     if request.method == "POST":
         return _sent(request, user, None)
-    return _page(
-        request, DealForms(user=user, today=clock.today(), draft=_refund_asked_for(request, user)), None
-    )
+    ending = _ending(request, user)
+    draft = _renewal(ending, user) if ending else _refund_asked_for(request, user)
+    return _page(request, DealForms(user=user, today=clock.today(), draft=draft), None, renews=ending)
 
 
 def _refund_asked_for(request: HtmxRequest, user: User) -> DealDraft | None:
     """What is left of the approved deal that the address names, as a refund to start from."""
-    text = request.GET.get("refunds", "")
+    original = _approved(request, user, "refunds")
+    return booking.refund_of(original, on=clock.today()) if original else None
+
+
+def _approved(request: HtmxRequest, user: User, name: str) -> Deal | None:
+    """The approved deal that the address names, None if it names none. Raises Http404 for one that this person may not read."""
+    text = request.GET.get(name, "")
     if not text.isdecimal() or len(text) > 15:
         return None
-    original = (
+    found = (
         deals_for(user, clock.today())
         .filter(pk=int(text), state=DealState.APPROVED)
-        .select_related("latest_version", "credited_version")
+        .select_related("latest_version", "credited_version", "customer")
         .first()
     )
-    if original is None:
+    if found is None:
         raise Http404
-    return booking.refund_of(original, on=clock.today())
+    return found
+
+
+def _ending(request: HtmxRequest, user: User) -> Deal | None:
+    """The deal whose renewal is to be logged. Nothing renews a refund, and usage goes on by itself."""
+    ending = _approved(request, user, "renews")
+    if ending is not None and ending.in_force.kind in (DealKind.REFUND, DealKind.CONSUMPTION):
+        raise Http404
+    return ending
+
+
+def _renewal(ending: Deal, user: User) -> DealDraft:
+    """Whose renewal it is: the rep's who asks, else of whoever has the account now, else of whoever sold what ends."""
+    today, me = clock.today(), rep_of(user)
+    owner_id = ending.owner_id
+    if user.has_role("manager", "comp_admin"):
+        has_it = AccountOwnership.objects.filter(
+            customer=ending.customer_id, superseded_at=None, effective__contains=today
+        ).first()
+        if has_it is not None and may_log_for(user, has_it.rep_id, today):
+            owner_id = has_it.rep_id
+    elif me is not None:
+        owner_id = me.pk
+    return booking.renewal_of(ending, owner_id=owner_id, on=today)
 
 
 @require_http_methods(["GET", "POST"])
@@ -229,6 +270,7 @@ def _page(
     *,
     wrong: Sequence[Problem] = (),
     stale: bool = False,
+    renews: Deal | None = None,
 ) -> HttpResponse:
     refused = bool(wrong) or any(form.errors for form in entered.parts)
     _start_at(request, entered, refused=refused)
@@ -236,6 +278,7 @@ def _page(
         "entered": entered,
         "deal": deal,
         "amends": entered.amends,
+        "renews": renews,
         "usual": _usual(entered),
         "revision": request.POST.get("revision") or (deal.revision if deal else ""),
         "lines": _lines(entered),
@@ -267,7 +310,8 @@ def _start_at(request: HtmxRequest, entered: DealForms, *, refused: bool) -> Non
     elif do == "add-share" or do.startswith("remove-share-"):
         place = entered.shares[-1], "rep"
     elif request.method == "GET":
-        place = (entered.lines[0], "amount") if entered.amends else (entered.head, "customer")
+        known = entered.amends or request.GET.get("renews")
+        place = (entered.lines[0], "amount") if known else (entered.head, "customer")
     if place is not None:
         place[0].fields[place[1]].widget.attrs["autofocus"] = True
 
@@ -394,8 +438,8 @@ def _shares(entered: DealForms) -> list[ShareShown]:
 def _choices(entered: DealForms) -> dict[str, Any]:
     """What the fields offer before anything is typed; customers are too many and come as one types."""
     return {
-        "offering_choices": _offering_options(_offerings(entered.user, "")),
-        "rep_choices": _rep_options(_reps("")),
+        "offering_choices": _offering_options(_offerings(entered.user, "")[:OFFERED]),
+        "rep_choices": _rep_options(_reps("")[:OFFERED]),
     }
 
 
@@ -455,9 +499,10 @@ def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
         panel.hint = _("The credit appears once the split adds up to 100%.")
         return panel
     at = clock.now()
+    facts = booking.facts_for([draft], amended=[entered.amends] if entered.amends else [], by=user)
     blocking = [
         p.message
-        for p in booking.problems(draft, at=at, amends=entered.amends, by=user)
+        for p in booking.problems(draft, at=at, amends=entered.amends, by=user, facts=facts)
         if p.code
         in (
             "amount_too_large",
@@ -473,20 +518,20 @@ def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
     if blocking:
         panel.hint = blocking[0]
         return panel
-    found = estimate(draft=draft, at=at, amends=entered.amends, seen_by=user)
-    _fill(panel, found.credits, found.standings, entered)
+    found = estimate(draft=draft, at=at, amends=entered.amends, seen_by=user, facts=facts)
+    _fill(panel, found, entered)
     panel.nothing = _reasons(found.uncredited, draft)
     if entered.amends:
-        _instead_of(panel, found.stands)
+        _instead_of(panel, found)
     if not panel.measures and not panel.nothing:
         panel.hint = _("This deal counts in no measure.")
     return panel
 
 
-def _fill(
-    panel: Panel, credits: Sequence[Desired], standings: Sequence[StandingChange], entered: DealForms
-) -> None:
-    measures = Measure.objects.select_related("currency").in_bulk({credit.measure_id for credit in credits})
+def _fill(panel: Panel, found: Estimate, entered: DealForms) -> None:
+    credits, standings = found.credits, found.standings
+    credited = {credit.measure_id for credit in credits}
+    measures = {pk: measure for pk, measure in found.measures.items() if pk in credited}
     reps = Rep.objects.in_bulk({credit.rep_id for credit in credits})
     rules = rule_names(credit.rule_version_id for credit in credits)
     moved = {(change.measure_id, change.rep_id): change for change in standings}
@@ -512,18 +557,20 @@ def _fill(
     panel.measures = list(shown.values())
 
 
-def _instead_of(panel: Panel, stands: Mapping[int, int]) -> None:
-    """What stands now beside what would stand then. 1 query."""
+def _instead_of(panel: Panel, found: Estimate) -> None:
+    """What stands now beside what would stand then."""
     shown = {each.measure.pk: each for each in panel.measures}
-    for pk, measure in Measure.objects.select_related("currency").in_bulk(list(stands)).items():
+    for pk in found.stands:
         if pk not in shown:
-            panel.measures.append(MeasureShown(measure))
+            panel.measures.append(MeasureShown(found.measures[pk]))
     for each in panel.measures:
-        each.before = stands.get(each.measure.pk, 0)
+        each.before = found.stands.get(each.measure.pk, 0)
 
 
 def _reasons(gaps: Sequence[Uncredited], draft: DealDraft) -> list[str]:
     """In the words of a deal that was approved, with the line where there is more than one."""
+    if not gaps:
+        return []
     told = missing_unsaved(gaps, [document(draft)])
     lines = len(draft.lines) > 1
     return list(
@@ -564,6 +611,24 @@ def find(request: HtmxRequest, what: str) -> HttpResponse:
         found = _offering_options(_offerings(user, words)[:FOUND])
     elif what == "reps":
         found = _rep_options(_reps(words)[:FOUND])
+    elif what in ("teams", "territories"):
+        things: QuerySet[Any] = Team.objects.all() if what == "teams" else Territory.objects.all()
+        for word in words.split():
+            things = things.filter(name__icontains=word.strip("()"))
+        shown = list(things.order_by("name", "pk")[:FOUND])
+        names = choices(shown)
+        found = [(names[thing.pk], "") for thing in shown]
+    elif what in ("publishers", "families"):
+        by = "name" if what == "publishers" else "family"
+        rows: QuerySet[Any] = (
+            Publisher.objects.all() if what == "publishers" else offerings_for(user).exclude(family="")
+        )
+        for word in words.split():
+            rows = rows.filter(**{f"{by}__icontains": word})
+        found = [(name, "") for name in rows.order_by(by).values_list(by, flat=True).distinct()[:FOUND]]
+    elif what in ("principals", "deciders"):
+        people = delegations.principals(user) if what == "principals" else delegations.deciders(user)
+        found = delegations.people_like(people, words, FOUND)
     else:
         raise Http404
     return render(request, "quotas/_options.html", {"options": found})

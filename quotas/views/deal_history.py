@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 
 from config import formats
 from config.language import _, spoken
+from quotas.crediting.telling import missing_unsaved
 from quotas.models import (
     CreditEntry,
     Deal,
@@ -87,7 +88,7 @@ def amendments(
     """
     waiting = [deal for deal in deals if deal.amended_at is not None]
     before = expected_credit(waiting, versions=[deal.in_force for deal in waiting])
-    after = expected_credit(waiting)
+    after = expected_credit(waiting, why=missing_unsaved)
     reps = {rep for each in (*before.values(), *after.values()) for _rest, rep in each.by_rep}
     names = dict(people.filter(pk__in=reps).values_list("pk", "name"))
     return {

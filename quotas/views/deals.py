@@ -1,12 +1,13 @@
 """Deals: the list, one deal with its history and credit, and what may be done with it."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
@@ -17,11 +18,10 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import calls, clock, exporting, formats
 from config.language import _, later, spoken
+from config.ordering import Orders, Page
 from config.refusals import NotFound, Problem, Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from marketplace.models import Currency
-from quotas.crediting.explain import missing
+from quotas.crediting.telling import missing, missing_unsaved
 from quotas.forms import minor
 from quotas.models import (
     ENDED,
@@ -37,16 +37,20 @@ from quotas.models import (
 )
 from quotas.selectors import adjustments, exports, periods
 from quotas.selectors.deals import (
+    Counted,
     Criteria,
     complete,
-    counts_by_state,
+    counted,
     credit_of,
     duplicates_of,
     expected_credit,
+    latest_versions,
     narrowed,
     refunds_of,
     with_facts,
+    with_facts_of,
 )
+from quotas.selectors.finding import Word, looked_up, readings
 from quotas.selectors.visibility import (
     SEES_EVERYTHING,
     calendars_of,
@@ -59,10 +63,9 @@ from quotas.selectors.visibility import (
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
-from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
+from quotas.views import HtmxRequest, given, sales_user, wants_part
 from quotas.views.deal_history import amendments, timeline
 
-PAGE: Final = 50
 STATES: Final = (
     DealState.DRAFT,
     DealState.SUBMITTED,
@@ -73,15 +76,15 @@ STATES: Final = (
 )
 
 
-SORTS: Final[Mapping[str, tuple[str, ...]]] = {
-    "closed": ("latest_version__close_date", "id"),
-    "-closed": ("-latest_version__close_date", "-id"),
-    "customer": ("customer__name", "id"),
-    "-customer": ("-customer__name", "-id"),
-    "owner": ("owner__name", "id"),
-    "-owner": ("-owner__name", "-id"),
-}
-NEWEST_FIRST: Final = ("-id",)
+BY_CLOSING: Final = Orders(DealVersion, "closed", closed=("close_date", "deal_id"))
+MOST_COUNTED: Final = 5_000  # of what a search finds
+ORDERS: Final = Orders(
+    Deal,
+    filled=(exports.CLOSED,),
+    closed=(exports.CLOSED,),
+    customer=("customer__name",),
+    owner=("owner__name",),
+)
 
 
 # --- the list ---------------------------------------------------------------------------------------------
@@ -112,58 +115,55 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
     me = rep_of(user)
     criteria = _criteria(request.GET, me.pk if me else None)
     visible = deals_for(user, today)
-    found = narrowed(visible, criteria, names=names)
+    order = ORDERS.of(request.GET, free=names)
+    words, read_as = _meant(visible, criteria, publisher)
+    found = narrowed(visible, criteria, words=words, names=names)
     if form := exporting.asked(request):
         return exporting.answer(
             request,
             form,
             name=" ".join(filter(None, ["deals", str(criteria.period or ""), request.GET.get("state", "")])),
             title="Deals",
-            table=exports.deals(found, entries=entries_for(user, today), publisher=publisher),
+            table=exports.deals(
+                found, entries=entries_for(user, today), publisher=publisher, order=order.fields
+            ),
             total=found.count(),
         )
-    counts = counts_by_state(narrowed(visible, criteria, but_state=True, names=names))
-    stateless = narrowed(visible, criteria, but_state=True, names=names)
-    held = stateless.filter(held=True).count()
-    amended = stateless.filter(amended_at__isnull=False).count() if names else 0
-    sort = given(request.GET, "sort") if names else ""
-    keyset = Keyset(Deal, SORTS.get(sort, NEWEST_FIRST))
-    try:
-        place = keyset.place(request.GET.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(with_facts(found), place, PAGE)
-    complete(page)
-    credit = credit_of([deal.pk for deal in page], entries_for(user, today)) if names else {}
-    context = {
-        "rows": [_row(deal, publisher, credit.get(deal.pk, ())) for deal in page],
-        "total": counts.get(criteria.state, 0)
-        if criteria.state
-        else held
-        if criteria.held
-        else amended
-        if criteria.amended
-        else sum(counts.values()),
-        "chips": [("", _("All"), sum(counts.values()))]
-        + [
-            (state.value, spoken(state.label), counts.get(state.value, 0))
-            for state in STATES
-            if counts.get(state.value)
-        ]
-        + ([("held", _("Held"), held)] if names and (held or criteria.held) else [])
-        + ([("amended", _("Amendment waits"), amended)] if names and (amended or criteria.amended) else []),
+    # What nearly every deal meets is not counted, and what is searched for only to a bound.
+    uncounted = bool(words) and all(word.dense for word in words)
+    counts = (
+        None
+        if uncounted
+        else counted(
+            narrowed(visible, criteria, words=words, but_state=True, names=names),
+            MOST_COUNTED if words else None,
+        )
+    )
+    page = (
+        _by_closing(request, found)
+        if exports.CLOSED in order.paths
+        else order.page_of(found, with_facts_of())
+    )
+    complete(page.rows)
+    credit = credit_of([deal.pk for deal in page.rows], entries_for(user, today)) if names else {}
+    context: dict[str, Any] = {
+        "rows": [_row(deal, publisher, credit.get(deal.pk, ())) for deal in page.rows],
+        "total": _total(counts, criteria)
+        if counts and not counts.more
+        else None
+        if page.previous or page.next
+        else len(page.rows),
+        "chips": _chips(counts, criteria, names=names),
+        "read_as": read_as,
         "chosen": "held" if criteria.held else "amended" if criteria.amended else criteria.state,
         "criteria": criteria,
-        "sort": sort if sort in SORTS else "",
         "choices": _periods(user, criteria.period),
         "names": names,
         "me": me,
         "scopes": me is not None and user.has_role(Role.MANAGER, *SEES_EVERYTHING),
-        "previous": with_query(request.GET, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(request.GET, cursor=keyset.cursor(behind)) if behind else "",
         "may_log": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
         "today": today,
-    }
+    } | page.context
     if wants_part(request) and request.htmx.target == "deals":
         return render(request, "quotas/deals.html#list", context)
     context["call"] = calls.reading(
@@ -177,6 +177,48 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
         },
     )
     return render(request, "quotas/deals.html", context)
+
+
+def _by_closing(request: HtmxRequest, found: QuerySet[Deal]) -> Page:
+    """Versions have an index by the day on which their deal closes; deals are read once their place is known. 2 queries."""
+    page = BY_CLOSING.of(request.GET).page(latest_versions(found))
+    known = {each.pk: each for each in with_facts_of([version.deal_id for version in page.rows])}
+    return replace(page, rows=[known[version.deal_id] for version in page.rows])
+
+
+def _meant(visible: QuerySet[Deal], criteria: Criteria, publisher: int | None) -> tuple[list[Word], str]:
+    """What the words of a search mean, and how they were read where a misspelt one found nothing. 2 queries, 4 to 15 where something is misspelt."""
+    words = looked_up(criteria.words, publisher=publisher)
+    for reading in readings(words):
+        meant = looked_up(reading, publisher=publisher)
+        if narrowed(visible, criteria, words=meant, but_state=True, names=publisher is None).exists():
+            return meant, reading
+    return words, ""
+
+
+def _total(counts: Counted, criteria: Criteria) -> int:
+    if criteria.held:
+        return counts.held
+    if criteria.amended:
+        return counts.amended
+    return counts.by_state.get(criteria.state, 0) if criteria.state else counts.all
+
+
+def _chips(counts: Counted | None, criteria: Criteria, *, names: bool) -> list[tuple[str, str, int | None]]:
+    """(state, label, how many): of what is not counted every state, without a number."""
+    exact = counts is not None and not counts.more
+    known = counts if counts is not None and exact else Counted({}, 0, 0)
+    chips = [("", _("All"), known.all if exact else None)]
+    chips += [
+        (state.value, spoken(state.label), known.by_state.get(state.value, 0) if exact else None)
+        for state in STATES
+        if not exact or known.by_state.get(state.value)
+    ]
+    if names and (known.held or criteria.held):
+        chips.append(("held", _("Held"), known.held if exact else None))
+    if names and (known.amended or criteria.amended):
+        chips.append(("amended", _("Amendment waits"), known.amended if exact else None))
+    return chips
 
 
 def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
@@ -460,7 +502,7 @@ def _gaps(user: User, found: Deal) -> list[UncreditedLine]:
 
 def _expected(user: User, found: Deal) -> dict[str, Any]:
     """As the form's estimate said it: without overlay credit of reps whose numbers this person may not see."""
-    expected = expected_credit([found], seen_by=user, on=clock.today())[found.pk]
+    expected = expected_credit([found], seen_by=user, on=clock.today(), why=missing_unsaved)[found.pk]
     measures = Measure.objects.select_related("currency").in_bulk(expected.by_measure)
     return {
         "amounts": [(measures[pk], amount) for pk, amount in sorted(expected.by_measure.items())],

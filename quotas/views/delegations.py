@@ -7,6 +7,7 @@ from typing import Any
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -15,12 +16,13 @@ from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Column, Table
 from config.language import _, later
+from config.paging import paged
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
-from quotas.forms import minor
+from quotas.forms import minor, sought
 from quotas.plan_forms import Described
 from quotas.selectors import delegations as read
-from quotas.selectors.delegations import Standing
+from quotas.selectors.delegations import Standing, named_people
 from quotas.services import delegating
 from quotas.views import HtmxRequest, signed_in
 
@@ -47,17 +49,39 @@ def _reason(placeholder: str) -> forms.CharField:
     )
 
 
+class Person(forms.CharField):
+    """Somebody out of many, by name or e-mail. Reads as the user."""
+
+    def __init__(self, *, find: str, **named: Any) -> None:
+        super().__init__(max_length=300, widget=forms.TextInput(attrs=sought(find)), **named)
+        self.find = find
+        self.people: QuerySet[User] = User.objects.none()
+
+    def clean(self, value: Any) -> Any:
+        text = super().clean(value)
+        if not text:
+            return None
+        found = named_people(self.people, text)
+        if len(found) != 1:
+            raise forms.ValidationError(
+                _("Several people have this name: enter the e-mail.")
+                if found
+                else _("Nobody of this name can be chosen: take one of the list.")
+            )
+        return found[0]
+
+
 class DelegationForm(Described):
     """Who stands in for whom, from the first day to the last."""
 
-    of = forms.ModelChoiceField(
+    of = Person(
         label=later("Approvals of"),
-        queryset=User.objects.none(),
+        find="principals",
         error_messages={"required": later("Choose a manager.")},
     )
-    to = forms.ModelChoiceField(
+    to = Person(
         label=later("Are decided by"),
-        queryset=User.objects.none(),
+        find="deciders",
         help_text=later("A manager or a comp admin. Deals in which they have a share stay out of it."),
         error_messages={"required": later("Choose who stands in.")},
     )
@@ -69,10 +93,9 @@ class DelegationForm(Described):
         super().__init__(*args, **kwargs)
         for name, people in (("of", read.principals(user)), ("to", read.deciders(user))):
             field = self.fields[name]
-            if not isinstance(field, forms.ModelChoiceField):
+            if not isinstance(field, Person):
                 raise TypeError(name)
-            field.queryset = people
-            field.empty_label = _("Choose")
+            field.people = people
         if not user.has_role(Role.COMP_ADMIN):
             self.fields["of"].initial = user.pk
             self.fields["of"].widget = forms.HiddenInput()
@@ -236,12 +259,15 @@ def _page(
 ) -> HttpResponse:
     today = clock.today()
     admin = user.has_role(Role.COMP_ADMIN)
-    spans = read.spans(user, today)
+    standing = paged(request, read.standing(user, today))
+    over = paged(request, read.over(user, today), by="over")
     limits = read.limits(today)
     wrong = (delegation is not None and delegation.errors) or (limit_form is not None and limit_form.errors)
     context = {
-        "spans": [span for span in spans if span.standing in (Standing.IN_FORCE, Standing.AHEAD)],
-        "past": [span for span in spans if span.standing in (Standing.OVER, Standing.ENDED)],
+        "page": standing,
+        "spans": [read.span_of(each, today) for each in standing],
+        "past_page": over,
+        "past": [read.span_of(each, today) for each in over],
         "limits": [span for span in limits if span.standing in (Standing.IN_FORCE, Standing.AHEAD)],
         "past_limits": [span for span in limits if span.standing in (Standing.OVER, Standing.ENDED)],
         "limit_now": next((span for span in limits if span.standing == Standing.IN_FORCE), None),
@@ -270,19 +296,18 @@ def _table(user: User, today: date) -> Table:
     ]
     return Table(
         columns,
-        lambda: iter(
-            [
-                (
-                    span.delegation.of.name,
-                    span.delegation.to.name,
-                    span.delegation.effective.lower,
-                    span.last,
-                    span.standing.label,
-                    span.delegation.reason,
-                    span.delegation.recorded_by.name,
-                )
-                for span in read.spans(user, today, limit=100_000)
-            ]
+        lambda: (
+            (
+                span.delegation.of.name,
+                span.delegation.to.name,
+                span.delegation.effective.lower,
+                span.last,
+                span.standing.label,
+                span.delegation.reason,
+                span.delegation.recorded_by.name,
+            )
+            for found in (read.standing(user, today), read.over(user, today))
+            for span in (read.span_of(each, today) for each in found.iterator(chunk_size=2_000))
         ),
     )
 

@@ -1,6 +1,6 @@
 """Disputes: the list with its clock, one thread seen by both sides, opening one from any row; and the inbox of numbers that moved."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -15,9 +15,8 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.language import _, later, spoken_choices
+from config.ordering import Orders
 from config.refusals import NotFound, Problem, Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from quotas.forms import minor
 from quotas.models import Discrepancy, Dispute, DisputeKind, Measure, Period, Posting, Rep
 from quotas.plan_forms import Described
@@ -30,11 +29,28 @@ from quotas.selectors.visibility import SEES_EVERYTHING, deals_for
 from quotas.services import discrepancies as seeing
 from quotas.services import disputes as services
 from quotas.services.disputes import DisputeDraft
-from quotas.views import HtmxRequest, given, signed_in, wants_part, with_query
+from quotas.views import HtmxRequest, given, signed_in, wants_part
 from quotas.views.adjustments import AdjustmentForm, of_dispute
 
-PAGE: Final = 50
 TABS: Final = (("", later("Waiting")), ("answered", later("Answered")), ("all", later("All")))
+HEADS: Final[Mapping[str, tuple[str, ...]]] = {
+    "due": ("due_at",),
+    "opened": ("opened_at",),
+    "said": ("last_at",),
+    "rep": ("rep__name",),
+}
+URGENT: Final = Orders(Dispute, "due", **HEADS)
+LATEST: Final = Orders(Dispute, "-opened", **HEADS)
+ORDERED: Final = {
+    "due": later("the most urgent first"),
+    "-due": later("the least urgent first"),
+    "opened": later("the oldest first"),
+    "-opened": later("the latest first"),
+    "said": later("the longest silent first"),
+    "-said": later("the last word first"),
+    "rep": later("by rep"),
+    "-rep": later("by rep"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +64,7 @@ class Row:
 @login_required
 @vary_on_headers("HX-Request")
 def disputes(request: HtmxRequest) -> HttpResponseBase:
-    """What waits, the most urgent first; or what was answered, or all, the latest first. A fixed number of queries."""
+    """What waits, the most urgent first unless another order is asked for; or what was answered, or all, the latest first. A fixed number of queries."""
     user, asked, today = _reader(request), request.GET, clock.today()
     show, kind, rep = (given(asked, name) for name in ("show", "kind", "rep"))
     visible = selectors.disputes_for(user, today)
@@ -61,18 +77,14 @@ def disputes(request: HtmxRequest) -> HttpResponseBase:
         found = found.filter(kind=kind)
     if rep:
         found = found.filter(rep__name__icontains=rep)
-    now = clock.now()
+    found = selectors.with_last_word(found)
+    order, now = (LATEST if show else URGENT).of(asked), clock.now()
     if form := exporting.asked(request):
-        table = dispute_tables.disputes(found, at=now)
+        table = dispute_tables.disputes(found, at=now, order=order.fields)
         return exporting.answer(
             request, form, name="disputes", title="Disputes", table=table, total=found.count()
         )
-    keyset = Keyset(Dispute, ("due_at", "id") if show == "" else ("-id",))
-    try:
-        place = keyset.place(asked.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(selectors.with_names(found), place, PAGE)
+    page = order.page(selectors.with_names(found))
     answers = user.has_role(Role.MANAGER, Role.COMP_ADMIN)
     open_ = visible.filter(state__in=selectors.OPEN)
     context = {
@@ -82,20 +94,20 @@ def disputes(request: HtmxRequest) -> HttpResponseBase:
                 selectors.clock_of(each, now),
                 answers and user.pk not in (each.rep.user_id, each.opened_by_id),
             )
-            for each in page
+            for each in page.rows
         ],
         "tabs": TABS,
         "show": show,
         "kind": kind,
         "kinds": [("", _("Everything wrong")), *spoken_choices(DisputeKind.choices)],
         "rep": rep,
+        "ordered": ORDERED[order.sort],
         "narrowed": bool(kind or rep),
         "waiting": open_.count(),
         "late": open_.filter(due_at__lt=now).count(),
         "own_only": not answers and not user.has_role(*SEES_EVERYTHING),
         "may_open": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
-        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
+        **page.context,
         "today": today,
     }
     part = wants_part(request) and request.htmx.target == "disputes"
@@ -441,6 +453,17 @@ def waiting_count(request: HttpRequest) -> int:
 # --- numbers that moved -------------------------------------------------------------------------------------------
 
 
+MOVED: Final = Orders(Discrepancy, "-moved", moved=("id",), period=("period__starts",), rep=("rep__name",))
+MOVED_ORDERED: Final = {
+    "-moved": later("the latest first"),
+    "moved": later("the oldest first"),
+    "period": later("the earliest month first"),
+    "-period": later("the latest month first"),
+    "rep": later("by rep"),
+    "-rep": later("by rep"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class MovedRow:
     discrepancy: Discrepancy
@@ -475,8 +498,9 @@ def discrepancies(request: HtmxRequest) -> HttpResponseBase:
             raise Http404
         posting = Posting.objects.filter(pk=int(number)).first()
         found = found.filter(posting=int(number))
+    order = MOVED.of(asked)
     if form := exporting.asked(request):
-        table = dispute_tables.discrepancies(found)
+        table = dispute_tables.discrepancies(found, order=order.fields)
         return exporting.answer(
             request,
             form,
@@ -485,14 +509,11 @@ def discrepancies(request: HtmxRequest) -> HttpResponseBase:
             table=table,
             total=found.count(),
         )
-    keyset = Keyset(Discrepancy, ("-id",))
-    try:
-        place = keyset.place(asked.get("cursor", ""))
-    except BadQuery:
-        place = None
-    page, before, behind = keyset.page(moved.with_names(found), place, PAGE)
+    page = order.page(moved.with_names(found))
     context = {
-        "rows": [MovedRow(each, moved.cause_of(each.posting), each.rep.user_id == user.pk) for each in page],
+        "rows": [
+            MovedRow(each, moved.cause_of(each.posting), each.rep.user_id == user.pk) for each in page.rows
+        ],
         "postings": [
             (each, moved.cause_of(each), n, new) for each, n, new in moved.counted_by_posting(visible, 8)
         ]
@@ -502,11 +523,11 @@ def discrepancies(request: HtmxRequest) -> HttpResponseBase:
         "team": team,
         "show": show,
         "rep": rep,
+        "ordered": MOVED_ORDERED[order.sort],
         "narrowed": bool(show or rep or number),
         "unseen": own.filter(seen_at=None).count(),
         "may_dispute": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN),
-        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
+        **page.context,
         "today": today,
     }
     part = wants_part(request) and request.htmx.target == "moved"

@@ -15,9 +15,10 @@ from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Amount, Column, Table
 from config.language import _, later
+from config.paging import paged
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
-from quotas.forms import minor
+from quotas.forms import minor, named, sought
 from quotas.models import Rep
 from quotas.plan_forms import Described, next_day
 from quotas.selectors.earnings import DrawShown, draws_shown
@@ -50,9 +51,7 @@ class DrawForm(Described):
         max_length=150,
         help_text=later("The whole name, or the employee number."),
         error_messages={"required": later("Say who gets it.")},
-        widget=forms.TextInput(
-            attrs={**TEXT, "list": "reps", "placeholder": later("Type a part of the name")}
-        ),
+        widget=forms.TextInput(attrs=sought("reps")),
     )
     amount = forms.CharField(
         label=later("A month"),
@@ -90,7 +89,7 @@ class DrawForm(Described):
 
     def clean_rep(self) -> Rep:
         name = str(self.cleaned_data["rep"]).replace("\x00", "").strip()
-        found = list(Rep.objects.filter(employee_no=name)) or list(Rep.objects.filter(name__iexact=name)[:2])
+        found = list(Rep.objects.filter(employee_no=name)) or named(Rep.objects.all(), [name])[name]
         if not found:
             raise forms.ValidationError(_("Nobody sells under this name: choose one of the list."))
         if len(found) > 1:
@@ -205,6 +204,7 @@ def _page(
 ) -> HttpResponse:
     may_write = user.has_role(Role.COMP_ADMIN)
     context = {
+        "page": paged(request, shown),
         "shown": shown,
         "form": form,
         "opened": (opened or form.is_bound) and may_write,
@@ -212,9 +212,6 @@ def _page(
         "about": about,
         "wrong": wrong or [],
         "today": clock.today(),
-        "reps": Rep.objects.filter(left_on=None).order_by("name").values_list("name", flat=True)
-        if opened and may_write
-        else (),
     }
     return render(request, "quotas/draws.html", context, status=422 if form.errors or wrong else 200)
 

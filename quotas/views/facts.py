@@ -17,9 +17,10 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.language import _, later, spoken_choices
+from config.paging import paged
 from config.refusals import Refusal
 from marketplace.models import Currency, Customer
-from quotas.forms import choices, named
+from quotas.forms import named
 from quotas.models import Deal, Measure, Period, Rep, SalesRole, Team, Territory
 from quotas.selectors import exports
 from quotas.selectors import facts as dated
@@ -52,8 +53,7 @@ class Thing(forms.CharField):
     def __init__(self, model: type[Model], label: str, *, required: bool = True, help_text: str = "") -> None:
         self.model = model
         self.what = str(model._meta.verbose_name)
-        self.find = {Rep: "reps", Customer: "customers"}.get(model, "")
-        self.options_id = self.find or f"{self.what}s"
+        self.find = {Customer: "customers", Rep: "reps", Team: "teams", Territory: "territories"}[model]
         super().__init__(
             label=label,
             required=required,
@@ -62,7 +62,7 @@ class Thing(forms.CharField):
             error_messages={"required": later("Choose a %(what)s.") % {"what": self.what}},
             widget=forms.TextInput(
                 attrs={
-                    "list": self.options_id,
+                    "list": self.find,
                     "autocomplete": "off",
                     "placeholder": later("Type a part of the name"),
                 }
@@ -87,15 +87,6 @@ class Thing(forms.CharField):
         """The rows that a text names. 1 query."""
         rows: Any = self.model._default_manager.all()
         return named(rows, [text])[text]
-
-    @property
-    def options(self) -> list[tuple[str, str]]:
-        """All of them, where they are few enough to be sent with the page."""
-        if self.find:
-            return []
-        things: Any = list(self.model._default_manager.order_by("name")[:1000])
-        names = choices(things)
-        return [(names[thing.pk], "") for thing in things]
 
 
 class Rate(forms.CharField):
@@ -156,7 +147,7 @@ class Change(forms.Form):
     @property
     def lists(self) -> list[Thing]:
         """The fields that offer names, one of each kind."""
-        return list({f.options_id: f for f in self.fields.values() if isinstance(f, Thing)}.values())
+        return list({f.find: f for f in self.fields.values() if isinstance(f, Thing)}.values())
 
     def sent(self) -> list[tuple[str, str]]:
         return [(name, str(self[name].value() or "")) for name in self.fields]
@@ -433,7 +424,7 @@ def index(request: HtmxRequest) -> HttpResponseBase:
         return exporting.answer(request, form, name="territories", title="Territories", table=table)
     context = {
         "kinds": [kind for kind in KINDS if kind.slug != "territory"],
-        "territories": dated.territories(on),
+        "territories": paged(request, dated.territories(on)),
         "runs": [Run(job) for job in selectors.runs().exclude(parameters__cause="manual")[:5]],
         "may_change": user.has_role(Role.COMP_ADMIN),
         "today": on,

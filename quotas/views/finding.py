@@ -1,8 +1,8 @@
 """What the command palette finds besides pages: deals, accounts, offerings, people and teams that this person may see."""
 
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import date
 from typing import Final, TypeVar
 
 from django.contrib.auth.decorators import login_required
@@ -18,12 +18,12 @@ from config.language import _
 from marketplace.selectors.visibility import offerings_for
 from quotas.models import Deal, Team
 from quotas.selectors.accounts import found_by
+from quotas.selectors.finding import called, named, number_of, one_of
 from quotas.selectors.visibility import deals_for, publisher_of, reps_for
 from quotas.views import SALES, HtmxRequest, given, signed_in
 
 FEW: Final = 5
 M = TypeVar("M", bound=Model)
-_NUMBER: Final = re.compile(r"(?:d-)?0*([0-9]{1,15})", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,8 @@ def find(request: HtmxRequest) -> HttpResponse:
 def _found(user: User, words: str) -> Iterator[Found]:
     on = clock.today()
     sells = user.has_role(*SALES)
-    number = _NUMBER.fullmatch(words)
-    if number and (sells or user.has_role(Role.PARTNER)):
-        deal = deals_for(user, on).filter(pk=int(number[1])).select_related("customer").first()
-        if deal is not None:
+    if sells or user.has_role(Role.PARTNER):
+        for deal in _deals(user, words, on):
             yield Found(
                 _deal_name(deal, user), _("Deal"), "handshake", reverse("quotas:deal", args=[deal.pk])
             )
@@ -68,15 +66,28 @@ def _found(user: User, words: str) -> Iterator[Found]:
         )
     if not sells:
         return
-    for rep in _named(reps_for(user, on), words):
+    for rep in named(reps_for(user, on), words).order_by("name", "pk")[:FEW]:
         yield Found(rep.name, _("Their deals"), "user-round", f"{reverse('quotas:deals')}?rep={rep.slug}")
     for team in _named(Team.objects.all(), words):
         yield Found(team.name, _("Quota board"), "chart-column", reverse("quotas:board", args=[team.slug]))
 
 
+def _deals(user: User, words: str, on: date) -> list[Deal]:
+    """One by its number; else by an external id or a part of the title, the latest first. What is a customer's or a rep's own page has is found as theirs."""
+    number = number_of(words)
+    found = deals_for(user, on).select_related("customer", "latest_version")
+    by_number = list(found.filter(pk=number)) if number is not None else []
+    if by_number or publisher_of(user) is not None:
+        return by_number
+    known = called(words)
+    return list(found.filter(one_of("pk", known)).order_by("-pk")[:FEW]) if known else []
+
+
 def _deal_name(deal: Deal, user: User) -> str:
     """A partner never reads a customer's name."""
-    return deal.reference if publisher_of(user) is not None else f"{deal.reference}, {deal.customer.name}"
+    if publisher_of(user) is not None:
+        return deal.reference
+    return ", ".join(filter(None, (deal.reference, deal.customer.name, deal.latest.title)))
 
 
 def _named(rows: QuerySet[M], words: str) -> Iterable[M]:

@@ -21,12 +21,14 @@ from quotas.selectors.disputes import OPEN, clock_of
 from quotas.selectors.earnings import Estimate, estimates
 from quotas.selectors.gap import AMENDED, GapPlan, OpenDeal, closing_the_gap
 from quotas.selectors.home import Standing, standings
+from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.leaderboard import Standing as Place
 from quotas.selectors.leaderboard import leaderboard
 from quotas.selectors.statements import pending_for
 from quotas.selectors.visibility import rep_of
 from quotas.services import keeping
 from quotas.views import Writer, chosen_measure, signed_in
+from quotas.views import making as being_made
 from quotas.views.board import running, ticks
 
 AROUND: Final = 6  # besides the rep
@@ -93,16 +95,17 @@ def rep_home(request: HttpRequest, homes: Homes) -> HttpResponse:
         (each for each in stands if (each.measure == asked if named else each.quota_minor)), stands[0]
     )
     so_far = pace.progress(period.starts, period.ends, today)
+    waiting, ranked = None, None
+    try:
+        ranked = leaderboard(
+            measure=mine.measure, period=period, by="attainment", around_rep=me.pk, limit=AROUND, at=at
+        )
+        keeping.looked_at(ranked.look, at=at)
+    except BeingWorkedOut as waits:
+        waiting = being_made.making(waits, at=at)
+        if being_made.asks_again(request):
+            return being_made.answer(request, "", {"making": waiting, "slim": True})
     plan = closing_the_gap(rep=me, measure=mine.measure, period=period, on=today)
-    ranked = leaderboard(
-        measure=mine.measure,
-        period=period,
-        by="attainment",
-        around_rep=me.pk,
-        limit=AROUND,
-        at=at,
-    )
-    keeping.looked_at(ranked.look, at=at)
     pays = estimates(me, on=today)
     to_do = list(_to_do(me, user, plan, at=at, today=today))
     write = Writer.of(mine.measure)
@@ -129,7 +132,9 @@ def rep_home(request: HttpRequest, homes: Homes) -> HttpResponse:
         "kpis": [
             _to_go(mine, plan, so_far, write),
             _landing(mine, so_far, write),
-            _rank(next((each for each in ranked.entries if each.id == me.pk), None)),
+            _rank(next((each for each in ranked.entries if each.id == me.pk), None))
+            if ranked
+            else _unranked(),
             _pay(pays),
         ],
         "chart": _chart(mine, period, so_far, write),
@@ -138,15 +143,16 @@ def rep_home(request: HttpRequest, homes: Homes) -> HttpResponse:
         "opened": opened[:DEALS],
         "opened_more": len(opened) - DEALS if len(opened) > DEALS else 0,
         "amended": AMENDED,
-        "ranked": ranked.entries,
-        "ranked_at": ranked.as_of if ranked.kept else None,
+        "ranked": ranked.entries if ranked else (),
+        "ranked_at": ranked.as_of if ranked and ranked.kept else None,
+        "making": waiting,
         "entries": selectors.newest_entries(me, today),
         "pays": pays,
         "pays_together": _together(pays),
         "to_do": to_do[:TO_DO],
         "to_do_more": to_do[TO_DO:],
     }
-    return render(request, "quotas/home.html", context)
+    return being_made.instead(request, render(request, "quotas/home.html", context))
 
 
 def _opened(plan: GapPlan) -> list[Opened]:
@@ -216,7 +222,7 @@ def _to_do(me: Rep, user: User, plan: GapPlan, *, at: datetime, today: date) -> 
                 ),
                 "day": formats.day(renewal.ends),
             },
-            reverse("quotas:deal", args=[renewal.deal_id]),
+            f"{reverse('quotas:deal-new')}?renews={renewal.deal_id}",
         )
 
 
@@ -318,6 +324,17 @@ def _landing(mine: Standing, so_far: pace.Progress, write: Writer) -> dict[str, 
         for end in (landing.low_minor, landing.high_minor)
     )
     return kpi | {"note": _("80%% range %(low)s to %(high)s") % {"low": low, "high": high}}
+
+
+def _unranked() -> dict[str, Any]:
+    """Of a kept leaderboard that is not there yet."""
+    return {
+        "label": _("Your rank"),
+        "icon": "trophy",
+        "tone": "muted",
+        "value": formats.NO_VALUE,
+        "sub": _("being worked out"),
+    }
 
 
 def _rank(place: Place | None) -> dict[str, Any]:

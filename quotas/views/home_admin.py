@@ -33,9 +33,9 @@ from quotas.selectors.parity import Between, newest_proof, rules_digest_of
 from quotas.selectors.plans import SIMULATE
 from quotas.selectors.visibility import deals_for
 from quotas.services import auditing, statements
-from quotas.services.approving import approvals_waiting_for
 from quotas.services.importing import desk
 from quotas.views import Writer, signed_in, wants_part
+from quotas.views.approvals import waiting_count
 from quotas.views.home_manager import Fact, asked
 
 JOBS: Final = 6
@@ -57,7 +57,7 @@ class Second:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """Work under way, or that has failed lately, and where it is looked at."""
+    """Work under way, that has failed lately or was done last, and where it is looked at."""
 
     job: Job
     url: str
@@ -108,7 +108,7 @@ def admin_home(request: HttpRequest, homes: Homes) -> HttpResponse:
         "proof": _proof(period) if period else None,
         "disputes": asked(waiting[:DISPUTES], at),
         "disputes_all": waiting.count(),
-        "facts": _facts(user, today),
+        "facts": _facts(request, user, today),
     }
     return render(request, "quotas/home_admin.html", context)
 
@@ -198,17 +198,15 @@ def _close(close: PeriodClose, user: User) -> Second:
 
 
 def _jobs(at: datetime) -> list[Running]:
-    """Under way, and failed within a day, the latest first. 1 query."""
+    """Under way, and failed within a day, the latest first; then what was done last, as far as there is room. 2 queries."""
     since = at - timedelta(days=1)
-    found = (
-        Job.objects.filter(
-            Q(state__in=[JobState.WAITING, JobState.RUNNING])
-            | Q(state=JobState.FAILED, finished_at__gte=since)
-        )
-        .select_related("requested_by", "progress")
-        .order_by("-pk")[:JOBS]
+    # Without what they found, which may be long.
+    every = Job.objects.select_related("requested_by", "progress").defer("cursor", "result").order_by("-pk")
+    now = every.filter(
+        Q(state__in=[JobState.WAITING, JobState.RUNNING]) | Q(state=JobState.FAILED, finished_at__gte=since)
     )
-    return [Running(job, _page_of(job)) for job in found]
+    done = every.filter(state=JobState.DONE)
+    return [Running(job, _page_of(job)) for job in [*now[:JOBS], *done[:JOBS]][:JOBS]]
 
 
 def _page_of(job: Job) -> str:
@@ -227,10 +225,10 @@ def _page_of(job: Job) -> str:
     return reverse("quotas:whatif-runs") if job.kind == SIMULATE else ""
 
 
-def _facts(user: User, today: date) -> list[Fact]:
+def _facts(request: HttpRequest, user: User, today: date) -> list[Fact]:
     """Only what is so."""
     found = []
-    if deals := approvals_waiting_for(user, today).count():
+    if deals := waiting_count(request):
         found.append(
             Fact(
                 ngettext("%(n)s deal waits for your approval", "%(n)s deals wait for your approval", deals)

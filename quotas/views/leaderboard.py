@@ -16,10 +16,12 @@ from config.refusals import Refusal
 from quotas.models import Team
 from quotas.selectors import exports, periods, teams
 from quotas.selectors.boards import sees_all_money
+from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.leaderboard import BYS, GROUPS, By, Leaderboard, leaderboard, whole_leaderboard
 from quotas.selectors.visibility import calendars_of, managed_teams, rep_of, reps_for
 from quotas.services import keeping
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
+from quotas.views import making as being_made
 from quotas.views.versions import asked_for, chosen_version, said, versions
 
 PAGE: Final = 50
@@ -92,6 +94,24 @@ def board(request: HtmxRequest) -> HttpResponseBase:
         )
     except Refusal as refused:
         raise Http404 from refused
+    except BeingWorkedOut as waits:
+        return being_made.answer(
+            request,
+            "quotas/making.html",
+            {
+                "making": being_made.making(waits, at=at),
+                "title": _("Leaderboard"),
+                "team": team,
+                "period": period,
+                "reading": reading,
+                "measure": measure,
+                "measures": measures,
+                "switch": periods.switch(period, today, calendars),
+                "versions": versions(
+                    *(request, reading, closes, wrong), measure=measure, within=None, money=False, at=at
+                ),
+            },
+        )
     keeping.looked_at(shown.look, at=at)
     context: dict[str, Any] = {
         "board": shown,
@@ -117,6 +137,7 @@ def board(request: HtmxRequest) -> HttpResponseBase:
         measure=measure,
         within=within,
         money=sees_all_money(user) or (wide and user.has_role("manager", "sourcing_lead")),
+        shown_minor=shown.sum_minor,
         at=at,
     )
     context["call"] = calls.reading(
@@ -131,7 +152,7 @@ def board(request: HtmxRequest) -> HttpResponseBase:
         }
         | asked_for(request),
     )
-    return render(request, "quotas/leaderboard.html", context)
+    return being_made.instead(request, render(request, "quotas/leaderboard.html", context))
 
 
 def _may_show_money(user: User, group: str) -> bool:

@@ -1,18 +1,18 @@
 """The ledger as it stands: a span of its entries with what they come to, each one a click from its explanation. And every list as a file."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Final
 
 from django.contrib.auth.decorators import login_required
+from django.db.models import QuerySet
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from config import clock, exporting
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
+from config.ordering import PAGE, Order, Orders, Page
 from quotas.models import CreditEntry, Measure, Period, Team
 from quotas.selectors import exports, periods
 from quotas.selectors.ledger import (
@@ -22,17 +22,21 @@ from quotas.selectors.ledger import (
     entries_in,
     last_entry,
     months_of,
-    newest,
+    next_ids,
     sums,
     with_names,
 )
 from quotas.selectors.visibility import entries_for
 from quotas.services.exporting import DATASETS, kept_nights
-from quotas.views import HtmxRequest, given, wants_part, with_query
+from quotas.views import HtmxRequest, given, wants_part
 from quotas.views.recredits import reviewer
 
-PAGE: Final = 50
 EVERY: Final = "all"
+ORDERS: Final = Orders(
+    CreditEntry, "-entry", entry=("id",), date=("credit_date",), rep=("rep__name",), amount=("amount_minor",)
+)
+# Along the index of each month; any other order reads all that is asked for.
+BY_ENTRY: Final = ("entry", "-entry")
 
 
 @require_safe
@@ -45,6 +49,8 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
     span = _span(asked, today)
     months = months_of(span)
     found = entries_in(span, entries_for(user, today), today, months)
+    large = are_many(found)
+    order = _order(request, span, large)
     if form := exporting.asked(request):
         counted = sums(found)
         return exporting.answer(
@@ -52,7 +58,7 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
             form,
             name=f"ledger {span.period or ''} {span.first or ''} {span.last or ''}",
             title="Ledger",
-            table=exports.ledger(found, until=last_entry(found)),
+            table=exports.ledger(found, until=last_entry(found), order=order.fields),
             said=[
                 (
                     "Period",
@@ -61,27 +67,19 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
             ],
             total=sum(each.entries for each in counted),
         )
-    keyset = Keyset(CreditEntry, ("-id",))
-    try:
-        place = keyset.place(asked.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    ids = newest(
-        found,
-        months,
-        size=PAGE + 1,
-        beyond=place.values[0] if place else None,
-        up=place is not None and place.backwards,
-    )
-    shown = with_names(entries_for(user, today).filter(posting_period__in=months, id__in=ids))
-    page, before, behind = keyset.page(shown, place, PAGE)
-    large = asked.get("sums") != "1" and are_many(found)
-    counted = [] if large else sums(found)
+    visible = entries_for(user, today)
+    if order.sort in BY_ENTRY:
+        page = _along_the_index(order, found, visible, months)
+    else:
+        page = order.page_of(found, with_names(visible.filter(posting_period__in=months)))
+    unasked = large and asked.get("sums") != "1"
+    counted = [] if unasked else sums(found)
     context = {
-        "entries": page,
+        "entries": page.rows,
         "span": span,
         "sums": counted,
-        "large": MOST_ADDED if large else 0,
+        "large": MOST_ADDED if unasked else 0,
+        "sortable": not large,
         "total": sum(each.entries for each in counted),
         "reversals": sum(each.reversals for each in counted),
         "rep": span.rep,
@@ -98,13 +96,32 @@ def ledger(request: HtmxRequest) -> HttpResponseBase:
             or span.last
             or span.period is None
         ),
-        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
         "today": today,
-    }
+    } | page.context
     if wants_part(request) and request.htmx.target == "entries":
         return render(request, "quotas/ledger.html#list", context)
     return render(request, "quotas/ledger.html", context)
+
+
+def _order(request: HtmxRequest, span: Span, large: bool) -> Order:
+    """By number always; otherwise where there are no more than are read for it, and by amount where all are of one measure."""
+    order = ORDERS.of(request.GET)
+    by_amount = order.sort in ("amount", "-amount") and span.measure is None
+    return ORDERS.of(request.GET, free=order.sort in BY_ENTRY or not (large or by_amount))
+
+
+def _along_the_index(
+    order: Order, found: QuerySet[CreditEntry], visible: QuerySet[CreditEntry], months: Sequence[int]
+) -> Page:
+    place = order.place
+    ids = next_ids(
+        found,
+        months,
+        size=PAGE + 1,
+        beyond=place.values[0] if place else None,
+        up=(order.sort == "entry") != (place is not None and place.backwards),
+    )
+    return order.page(with_names(visible.filter(posting_period__in=months, id__in=ids)))
 
 
 def _span(asked: Mapping[str, str], today: date) -> Span:

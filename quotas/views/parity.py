@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, exporting
 from config.language import _
+from config.paging import paged
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import Publisher
 from marketplace.selectors.visibility import publishers_for
@@ -87,7 +88,8 @@ def _page(
     }
     if sees_all:
         context["kept"] = proofs.kept_proofs(period, beside=proof)
-        context["exceptions"] = [(each, _standing(each, today)) for each in proofs.exceptions()]
+        context["exceptions"] = page = paged(request, proofs.exceptions(), by="exceptions")
+        page.object_list = [(each, _standing(each, today)) for each in page.object_list]
     return render(request, "quotas/parity.html", context, status=422 if wrong else 200)
 
 

@@ -21,7 +21,9 @@ from config import clock, exporting
 from config.exports import Format
 from config.language import _, later, spoken, spoken_choices
 from config.models import Job
+from config.paging import paged
 from config.refusals import NotFound, Problem, Refusal, Stale
+from quotas.forms import named
 from quotas.models import (
     Component,
     CompPlan,
@@ -623,13 +625,15 @@ def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
             wrong = _assign(request, user, found, form) if form.is_valid() else ()
         if not wrong and not form.errors:
             return redirect(_address(found, "plan-assignments"))
-    every = (
+    every = paged(
+        request,
         PlanAssignment.objects.filter(plan=found.plan_id, superseded_at=None)
         .select_related("rep")
-        .order_by("effective", "role", "rep__name")
+        .order_by("effective", "role", "rep__name", "pk"),
     )
     today = clock.today()
     context = _frame(request, found, "assignments") | {
+        "page": every,
         "assignments": [
             {
                 "row": each,
@@ -644,9 +648,6 @@ def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
         ],
         "form": form,
         "wrong": wrong,
-        "reps": Rep.objects.filter(left_on=None).order_by("name").values_list("name", flat=True)[:2000]
-        if request.user.has_role(*WRITES)  # type: ignore[union-attr]
-        else (),
     }
     return render(
         request, "quotas/plan_assignments.html", context, status=422 if wrong or form.errors else 200
@@ -657,13 +658,14 @@ def _assign(request: HtmxRequest, user: User, found: PlanVersion, form: Assignme
     entered = form.cleaned_data
     rep = None
     if entered["whom"] == "rep":
-        named = list(Rep.objects.filter(name__iexact=entered["rep"].strip())[:2])
-        if len(named) != 1:
+        found_reps = named(Rep.objects.all(), [entered["rep"]])[entered["rep"]]
+        if len(found_reps) != 1:
             form.add_error(
-                "rep", _("Choose one rep from the list.") if not named else _("Several reps have this name.")
+                "rep",
+                _("Choose one rep from the list.") if not found_reps else _("Several reps have this name."),
             )
             return ()
-        rep = named[0]
+        rep = found_reps[0]
     try:
         change = facts.assign_plan(
             plan_id=found.plan_id,

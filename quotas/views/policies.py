@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, formats
 from config.language import _, later
+from config.paging import paged
 from config.refusals import Conflict, NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor
@@ -175,7 +176,7 @@ def _page(
 ) -> HttpResponse:
     problems = list(wrong)
     context = {
-        "policies": every_policy(),
+        "policies": paged(request, every_policy(), size=20),
         "form": form,
         "opened": opened or form.is_bound,
         "wrong": problems,

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final, cast
 
 from django import forms
 from django.contrib import messages
@@ -21,8 +23,9 @@ from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Amount, Column, Table
 from config.language import _, later, spoken, spoken_choices
+from config.paging import PAGE, Part, paged
 from config.refusals import NotFound, Problem, Refusal
-from quotas.forms import minor, ppm
+from quotas.forms import minor, named, ppm, sought
 from quotas.models import Measure, Period, Quota, QuotaMethod, QuotaRelief, ReliefKind, Rep, Team
 from quotas.plan_forms import Described
 from quotas.selectors import periods, targets, teams
@@ -43,7 +46,6 @@ from quotas.services.quota_planning import BASES, Basis, Effect, Plan, ReliefSte
 from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, given, sales_user
 
 READS: Final = (Role.MANAGER, Role.COMP_ADMIN, Role.AUDITOR)
-MOST_NAMES: Final = 400  # offered while a rep's name is typed
 STEPS: Final = (1, 100, 1_000, 10_000)  # units of the measure that parts are multiples of
 BASIS_WORDS: Final = {
     "history": later("What was credited before"),
@@ -156,6 +158,8 @@ def put(request: HtmxRequest, slug: str) -> HttpResponse:
         "at": clock.now(),
         "expected_versions": entered.versions,
     }
+    if "do" not in request.POST and "page" in request.POST:  # it turns the page: what was entered goes along
+        return _page(request, user, found, entered=entered)
     wrong: list[Problem] = list(entered.problems)
     effects: list[Effect] | None = None
     if not wrong and not entered.targets:
@@ -167,7 +171,8 @@ def put(request: HtmxRequest, slug: str) -> HttpResponse:
                     **asked, reason=request.POST.get("reason", "").replace("\x00", "")
                 )
                 messages.success(request, _saved(len(done.changed)))
-                return redirect(_address(found))
+                page = paged(request, found.lines).number
+                return redirect(f"{_address(found)}&page={page}" if page > 1 else _address(found))
             effects = quota_planning.preview_quotas(**asked)
         except NotFound as missing:
             raise Http404 from missing
@@ -180,6 +185,7 @@ class _Entered:
     """What a form says about a sheet. targets: of the lines that it changes alone."""
 
     def __init__(self, found: Sheet, data: QueryDict) -> None:
+        self.sheet = found
         self.texts: dict[str, str] = {}
         self.wrong: dict[str, str] = {}
         self.targets: list[Target] = []
@@ -224,6 +230,22 @@ class _Entered:
             self.targets.append(Target(amount, rep_id=rep_id or None, team_id=team_id or None))
             self.lines.append(line)
 
+    def elsewhere(self, shown: Sequence[PlanLine], write: Writer) -> list[tuple[str, str, int]]:
+        """What was entered for lines on other pages of the sheet, where it says something new: key, text and version."""
+        here = {line.key for line in shown}
+        return [
+            (line.key, self.texts[line.key], self.versions.get(line.whose, line.version))
+            for line in self.sheet.lines
+            if line.key in self.texts
+            and line.key not in here
+            and self.texts[line.key] != _text(line.quota_minor, write)
+        ]
+
+    @property
+    def first_wrong(self) -> int:
+        """Where among the lines the first one is that cannot be read; 0 without."""
+        return next((at for at, line in enumerate(self.sheet.lines) if line.key in self.wrong), 0)
+
     def difference(self, found: Sheet) -> int | None:
         """What would be set below, less the team's quota."""
         own = self.amounts.get(found.own.key, found.own.quota_minor)
@@ -249,10 +271,20 @@ def _page(
 
     today = clock.today()
     difference = entered.difference(found) if entered else found.difference_minor
+    page = paged(request, found.lines)
+    if entered and wrong and entered.wrong:
+        page = cast(Part, page.paginator.page(entered.first_wrong // PAGE + 1))
+    lines: list[PlanLine] = list(page.object_list)
+    here = {line.key for line in lines}
+    amounts = entered.amounts if entered else {}
+    rest = sum(amounts.get(line.key, line.quota_minor or 0) for line in found.lines if line.key not in here)
     context = {
         **_frame(request, found, today),
         "own": shown(found.own),
-        "rows": [shown(line) for line in found.lines],
+        "page": page,
+        "rows": [shown(line) for line in lines],
+        "rest": _plain(rest, write),
+        "elsewhere": entered.elsewhere(lines, write) if entered else [],
         "of_teams": found.own.may_set or any(line.kind == "team" for line in found.lines),
         "may_write": found.own.may_set or any(line.may_set for line in found.lines),
         "difference": difference,
@@ -262,7 +294,8 @@ def _page(
         "starts": entered.starts_text if entered else "",
         "reason": entered.reason if entered else "",
         "wrong": wrong,
-        "effects": effects,
+        "effects": None if effects is None else effects[:PAGE],
+        "more_effects": max(len(effects or ()) - PAGE, 0),
         "target_text": _plain(found.own.quota_minor, write),
         "exponent": write.exponent,
         "code": write.code or "",
@@ -382,10 +415,20 @@ def _proposal(
             raise Http404 from missing
         except Refusal as refused:
             wrong = list(refused.problems)
+    parts = paged(request, [(plan, part) for plan in plans for part in plan.parts])
+    shown = [
+        (plan, [part for _plan, part in both], plan is plans[0])
+        for plan, both in groupby(parts, key=itemgetter(0))
+    ]
+    here = {part.line.key for _plan, its, top in shown if top for part in its}
     context = {
         **_frame(request, found, clock.today()),
         "asked": asked,
         "plans": plans,
+        "parts": parts,
+        "shown": shown,
+        "fixed_elsewhere": [(key, text) for key, text in asked.fixed.items() if plans and key not in here],
+        "way": urlencode(list(asked.hidden)),
         "wrong": wrong,
         "seen": quota_planning.fingerprint(plans) if plans else "",
         "bases": BASIS_WORDS.items(),
@@ -571,7 +614,7 @@ class ReliefForm(Described):
         max_length=150,
         help_text=later("The name, or the short name of the address."),
         error_messages={"required": later("Say whose quotas shrink.")},
-        widget=forms.TextInput(attrs={"autocomplete": "off", "list": "relief-reps"}),
+        widget=forms.TextInput(attrs=sought("reps")),
     )
     kind = forms.ChoiceField(label=later("Why"), choices=spoken_choices(ReliefKind.choices))
     starts = forms.DateField(
@@ -721,8 +764,8 @@ def _reliefs_page(
     about: int = 0,
 ) -> HttpResponse:
     today = clock.today()
-    page = _reliefs(request, authority)[:500]
-    rows = list(page)
+    page = paged(request, _reliefs(request, authority))
+    rows = list(page.object_list)
     period = periods.current_period(today)
     measure = Measure.objects.select_related("currency").order_by("position", "pk").first()
     ids = [relief.rep_id for relief in rows]
@@ -735,15 +778,12 @@ def _reliefs_page(
             )
         )
         counts = targets.quotas_of_reps(ids, measure=measure, period=period)
-    names = Rep.objects.filter(left_on=None).exclude(memberships__role="house").order_by("name")
-    if not authority.sets_everything:
-        names = names.filter(pk__in=[pk for pk in authority.reps if authority.sets("rep", pk)])
     context = {
         "rows": [_shown_relief(relief, today, period, as_set, counts, authority) for relief in rows],
         "form": form,
         "opened": opened or form.is_bound,
         "may_write": authority.plans,
-        "names": list(names.distinct()[:MOST_NAMES]) if authority.plans else [],
+        "page": page,
         "every": "all" in request.GET,
         "measure": measure,
         "period": period,
@@ -933,8 +973,5 @@ def _named_rep(text: str, authority: Authority) -> Rep | None:
     """By slug, or by a name that only one has; of those whose quotas this person sees."""
     seen = Rep.objects.all() if authority.sees_everything else Rep.objects.filter(pk__in=authority.reps)
     text = text.replace("\x00", "").strip()
-    by_slug = seen.filter(slug=text).first()
-    if by_slug is not None:
-        return by_slug
-    found = list(seen.filter(name__iexact=text)[:2])
+    found = named(seen, [text])[text]
     return found[0] if len(found) == 1 else None

@@ -1,6 +1,6 @@
 """Statements: the list of those that one may see, one statement, and a close's as files."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 from urllib.parse import urlencode
 
@@ -17,9 +17,8 @@ from accounts.models import Role, User
 from config import clock, exporting, formats, job_files
 from config.language import _, later, ngettext
 from config.models import Job, JobState
+from config.ordering import Orders
 from config.refusals import NotFound, Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from quotas.models import CloseState, PeriodClose, Statement
 from quotas.selectors import statement_digests, statement_tables
 from quotas.selectors.statements import (
@@ -34,9 +33,18 @@ from quotas.selectors.statements import (
 )
 from quotas.selectors.visibility import SEES_EVERYTHING
 from quotas.services import statements as services
-from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
+from quotas.views import HtmxRequest, given, sales_user, wants_part
 
-PAGE: Final = 50
+OF_A_CLOSE: Final = Orders(
+    Statement, "rep", rep=("rep__name",), entries=("entries",), acknowledged=("acknowledged_at",)
+)
+OF_A_REP: Final = Orders(
+    Statement,
+    ("-close__period__starts", "-close__version", "id"),
+    period=("close__period__starts", "close__version"),
+    entries=("entries",),
+    acknowledged=("acknowledged_at",),
+)
 STATES: Final = (
     ("", later("Every state")),
     ("open", later("Not acknowledged")),
@@ -66,18 +74,12 @@ def statements(request: HtmxRequest) -> HttpResponseBase:
     chosen = _chosen(request, closes) if watches else None
     of_close = seen.filter(close=chosen) if chosen else seen
     found = _narrowed(request, of_close)
+    order = (OF_A_CLOSE if chosen else OF_A_REP).of(request.GET)
     if form := exporting.asked(request):
-        return _as_file(request, form, chosen, found)
-    keyset = Keyset(
-        Statement, ("rep__name", "id") if chosen else ("-close__period__starts", "-close__version", "id")
-    )
-    try:
-        place = keyset.place(request.GET.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(with_heads(found), place, PAGE)
+        return _as_file(request, form, chosen, found, order.fields)
+    page = order.page_of(found, with_heads(Statement.objects.all()))
     context = {
-        "statements": page,
+        "statements": page.rows,
         "closes": closes,
         "close": chosen,
         "watches": watches,
@@ -89,10 +91,8 @@ def statements(request: HtmxRequest) -> HttpResponseBase:
         "state": given(request.GET, "state"),
         "q": given(request.GET, "q"),
         "user_pk": user.pk,
-        "previous": with_query(request.GET, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(request.GET, cursor=keyset.cursor(behind)) if behind else "",
         "today": clock.today(),
-    }
+    } | page.context
     part = wants_part(request) and request.htmx.target == "statements"
     return render(request, "quotas/statements.html" + ("#list" if part else ""), context)
 
@@ -126,7 +126,11 @@ def _narrowed(request: HtmxRequest, found: QuerySet[Statement]) -> QuerySet[Stat
 
 
 def _as_file(
-    request: HtmxRequest, form: Any, chosen: PeriodClose | None, found: QuerySet[Statement]
+    request: HtmxRequest,
+    form: Any,
+    chosen: PeriodClose | None,
+    found: QuerySet[Statement],
+    order: Sequence[str],
 ) -> HttpResponseBase:
     """The list, or with ?what=lines every line of every statement of the close."""
     if chosen is not None and request.GET.get("what") == "lines":
@@ -143,7 +147,7 @@ def _as_file(
         form,
         name=f"statements {chosen or ''}",
         title=f"Statements of {chosen}" if chosen else "Statements",
-        table=statement_tables.listed(found),
+        table=statement_tables.listed(found, order),
         said=[("Digest of all", chosen.statements_digest)] if chosen else (),
         total=found.count(),
     )

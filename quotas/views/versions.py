@@ -105,7 +105,7 @@ def versions(
     at: datetime,
     shown_minor: int | None = None,
 ) -> Versions:
-    """The strip. 2 queries, 3 for another time than now.
+    """The strip. 2 queries, 3 for another time than now, none for whom no amounts are shown.
 
     within       The teams whose direct credit is compared; None for everybody.
     shown_minor  What that comes to in the version shown, where the page knows.
@@ -113,7 +113,11 @@ def versions(
     if shown_minor is None and money and not reading.live:
         shown_minor = reading.total(measure, within)
     write = Writer.of(measure)
-    compared = asof.beside(reading.period, measure, within=within, closes=closes, reported=not reading.live)
+    compared = (
+        asof.beside(reading.period, measure, within=within, closes=closes, reported=not reading.live)
+        if money
+        else None
+    )
     own = timezone.get_current_timezone()
     elsewhere = locales.elsewhere(own)
     zone = own if elsewhere else ZoneInfo(reading.period.calendar.time_zone)
@@ -121,12 +125,12 @@ def versions(
         reading=reading,
         choices=_choices(request, reading, closes),
         wrong=wrong,
-        moved=_moved(compared, write, reading) if money else "",
+        moved=_moved(compared, write, reading) if compared else "",
         entries=f"{reverse('quotas:ledger')}?period={reading.period.name}&measure={measure.slug}&by=moved"
-        if compared.moved and reading.live and sees_closes(signed_in(request))
+        if compared and compared.moved and reading.live and sees_closes(signed_in(request))
         else "",
-        since=_since(reading, compared, shown_minor, write) if money else "",
-        closed=_closed(request, reading, compared, write) if money else (),
+        since=_since(reading, compared, shown_minor, write) if compared else "",
+        closed=_closed(request, reading, compared, write) if compared else (),
         as_of=f"{reading.moment.astimezone(zone):%Y-%m-%dT%H:%M:%S}" if reading.moment else "",
         today=f"{at.astimezone(zone):%Y-%m-%dT%H:%M}",
         zone=str(own) if elsewhere else "",

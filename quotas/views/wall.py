@@ -11,15 +11,18 @@ from django.views.decorators.http import require_safe
 from config import clock
 from config.language import later
 from quotas.models import Team
-from quotas.selectors.leaderboard import leaderboard
+from quotas.selectors.kept import BeingWorkedOut
+from quotas.selectors.leaderboard import Leaderboard, leaderboard
 from quotas.selectors.visibility import calendars_of
 from quotas.services import keeping
 from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in
+from quotas.views import making as being_made
 
 INSIDE: Final = ("rep", "manager", "comp_admin", "auditor", "sourcing_lead")
 GROUPS: Final = {"rep": later("Reps"), "team": later("Teams")}
 PLACES: Final = 10
 EVERY: Final = 60  # seconds
+SOON: Final = 2  # while the ranks are being worked out
 
 
 @require_safe
@@ -35,16 +38,21 @@ def wall(request: HtmxRequest) -> HttpResponse:
     calendars = calendars_of(user, today, first=team)
     period = chosen_period(request.GET, today, lambda: calendars[0] if calendars else None)
     measure, measures = chosen_measure(request.GET)
-    shown = leaderboard(
-        measure=measure,
-        period=period,
-        by="attainment",
-        group="rep" if group == "rep" else "team",
-        team=team,
-        limit=PLACES,
-        at=at,
-    )
-    keeping.looked_at(shown.look, at=at)
+    shown: Leaderboard | None = None
+    waiting: being_made.Making | None = None
+    try:
+        shown = leaderboard(
+            measure=measure,
+            period=period,
+            by="attainment",
+            group="rep" if group == "rep" else "team",
+            team=team,
+            limit=PLACES,
+            at=at,
+        )
+        keeping.looked_at(shown.look, at=at)
+    except BeingWorkedOut as waits:
+        waiting = being_made.making(waits, at=at)
     rotates = request.GET.get("rotate") == "1" and len(measures) > 1
     following = measures[(measures.index(measure) + 1) % len(measures)] if rotates else measure
     asked = request.GET.dict() | {"measure": following.slug}
@@ -53,11 +61,13 @@ def wall(request: HtmxRequest) -> HttpResponse:
         "quotas/wall.html",
         {
             "board": shown,
+            "making": waiting,
+            "period": period,
             "measure": measure,
             "team": team,
             "group": GROUPS[group],
-            "every": EVERY,
-            "next": f"{request.path}?{urlencode(asked)}",
+            "every": SOON if waiting else EVERY,
+            "next": request.get_full_path() if waiting else f"{request.path}?{urlencode(asked)}",
             "rotates": rotates,
         },
     )

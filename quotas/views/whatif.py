@@ -168,9 +168,7 @@ def _in_earnest(form: Question, what: str, user: User) -> InEarnest | None:
 
 def _lists(form: Question) -> list[Any]:
     """The fields that offer names, one of each kind."""
-    return list(
-        {field.options_id: field for field in form.fields.values() if hasattr(field, "options_id")}.values()
-    )
+    return list({field.find: field for field in form.fields.values() if hasattr(field, "find")}.values())
 
 
 # --- previews of drafts -----------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 // What every page needs from the browser. Pages can be read, and forms sent, without any of it.
 import { openPalette } from "./palette.js";
 import "./dialogs.js";
+import "./typed.js";
 import { said, say } from "./toast.js";
 import { listen } from "./keys.js";
 
@@ -63,15 +64,10 @@ document.addEventListener("click", ({ target, shiftKey }) => {
 for (const form of document.forms) tellChosen(form);
 
 document.addEventListener("htmx:responseError", event => {
-  const status = event.detail.xhr.status;
+  const { status } = event.detail.xhr;
+  if (event.detail.xhr.getResponseHeader("HX-Trigger")) return; // it says itself what is wrong
   if (status === 401 || status === 403) say(said.forbidden, "bad");
   else say(said.failed, "bad");
-});
-// A session that has ended is answered with the log-in page: that is not put into this one, and what was typed stays.
-document.addEventListener("htmx:beforeSwap", event => {
-  if (!event.detail.xhr.responseURL.includes("/accounts/login/")) return;
-  event.detail.shouldSwap = false;
-  say(said.forbidden, "bad");
 });
 document.addEventListener("htmx:sendError", () => say(said.offline, "bad"));
 document.addEventListener("htmx:timeout", () => say(said.late, "bad"));

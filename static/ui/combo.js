@@ -1,7 +1,7 @@
 // Fields with options, such as the customer of a deal: arrows mark one, Enter and Tab take it, Escape lets go.
 // Without this module the browser's own list of suggestions does.
 const FEW = 10;
-let input = null, shown = [], at = -1;
+let input = null, shown = [], at = -1, taken = "";
 const list = document.createElement("ul");
 list.className = "combo";
 list.id = "combo-list";
@@ -56,7 +56,7 @@ function open() {
 
 function take(field, value) {
   close();
-  field.value = value;
+  field.value = taken = value;
   delete field.dataset.wanted;
   for (const kind of ["input", "change"]) field.dispatchEvent(new CustomEvent(kind, { bubbles: true, detail: "taken" }));
 }
@@ -110,7 +110,7 @@ list.addEventListener("mousedown", event => {
 });
 document.addEventListener("htmx:afterSwap", ({ detail: { target } }) => {
   if (!target?.matches?.("datalist")) return;
-  if (input?.dataset.list === target.id && input.value && document.activeElement === input) open();
+  if (input?.dataset.list === target.id && input.value && input.value !== taken && document.activeElement === input) open();
   const wanting = document.querySelector(`[data-wanted][data-list="${target.id}"]`);
   const only = wanting && found(wanting);
   if (only?.length === 1) take(wanting, only[0].value);

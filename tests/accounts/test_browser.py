@@ -2,17 +2,23 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from django.contrib.auth.models import AnonymousUser
+from django.contrib.sessions.models import Session
+from django.http import HttpRequest, HttpResponse
+from django.test import RequestFactory
+from django.views import defaults
 
 from accounts.models import Notification, User
 from accounts.services import grant_role, withdraw_role
+from accounts.sessions import csrf_failure
 from tests import make
 from tests.accessibility import violations
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Page, Route
 
 AT = datetime(2026, 8, 14, 18, tzinfo=UTC)
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
@@ -29,19 +35,78 @@ def auditor(transactional_db: None) -> User:
     return user
 
 
-@pytest.mark.parametrize(
-    "path", ["/accounts/audit/", "/accounts/audit/?who=nobody", "/accounts/notifications/"]
-)
-@pytest.mark.parametrize(("scheme", "width"), [("light", 1440), ("dark", 390)])
-def test_the_pages_are_accessible(
-    path: str, scheme: Any, width: int, page: "Page", auditor: User, sign_in: Callable[[User], None]
+ERRORS: dict[str, Callable[[HttpRequest], HttpResponse]] = {
+    "400": lambda request: defaults.bad_request(request, Exception()),
+    "403": lambda request: defaults.permission_denied(request, Exception()),
+    "403_csrf": csrf_failure,
+    "404": lambda request: defaults.page_not_found(request, Exception()),
+    "500": defaults.server_error,
+}
+# What another theme or width can break; the rest was looked at.
+LOOKS = ("color-contrast", "target-size", "scrollable-region-focusable")
+
+
+def _serving(said: str) -> Callable[["Route"], None]:
+    def serve(route: "Route") -> None:
+        route.fulfill(body=said, content_type="text/html")
+
+    return serve
+
+
+def test_the_pages_are_accessible(page: "Page", auditor: User, sign_in: Callable[[User], None]) -> None:
+    """Those that one meets logged out or lost among them: an error page is served in the place of one."""
+    for status, failed in ERRORS.items():
+        request = RequestFactory().get("/")
+        request.user = AnonymousUser()
+        said = failed(request).content.decode()
+        page.route(f"**/oops/{status}", _serving(said))
+    own = [f"/accounts/{name}" for name in ("audit/", "audit/?who=nobody", "notifications/", "preferences/")]
+    seen = 0
+    for who, addresses in (
+        (None, ["/accounts/login/", *(f"/oops/{status}" for status in ERRORS)]),
+        (auditor, own),
+    ):
+        if who is not None:
+            sign_in(who)
+        for address in addresses:
+            page.set_viewport_size({"width": 1440, "height": 900})
+            page.emulate_media(color_scheme="light")
+            page.goto(address)
+            assert violations(page) == [], address
+            page.set_viewport_size({"width": 390, "height": 900})
+            page.emulate_media(color_scheme="dark")
+            assert violations(page, *LOOKS) == [], f"{address}, dark on a phone"
+            assert page.evaluate("document.documentElement.scrollWidth") == 390, (
+                f"{address} sticks out sideways"
+            )
+            seen += 1
+    assert seen == 10
+
+
+def test_a_session_that_ends_while_a_deal_is_typed_leads_to_the_log_in_page_and_back_to_what_was_typed(
+    page: "Page", sign_in: Callable[[User], None]
 ) -> None:
-    sign_in(auditor)
-    page.set_viewport_size({"width": width, "height": 900})
-    page.emulate_media(color_scheme=scheme)
-    page.goto(path)
-    assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") == width, "nothing sticks out sideways"
+    world = make.world()
+    ana = make.login(world.ana)
+    ana.set_password("quite a long one")
+    ana.save()
+    sign_in(ana)
+    page.goto("/quotas/deals/new/")
+    page.get_by_label("Title").fill("Twelve seats")
+    ends = Session.objects.all().delete
+    ends()
+    page.locator("[name=lines-0-amount]").fill("1234.50")
+    page.get_by_role("heading", name="Log in").wait_for()  # the whole page, where a preview was asked for
+    assert page.locator("nav.side").count() == 0
+    page.get_by_label("E-mail").fill(ana.email)
+    page.get_by_label("Password").fill("quite a long one")
+    page.get_by_role("button", name="Log in", exact=True).click()
+    page.get_by_text("What you had entered is back").wait_for()
+    assert page.locator("[name=lines-0-amount]").input_value() == "1234.50"
+    assert page.get_by_label("Title").input_value() == "Twelve seats"
+
+    page.goto("/quotas/deals/new/")  # only once, and only after a log-in
+    assert page.locator("[name=lines-0-amount]").input_value() == ""
 
 
 def test_a_demo_button_logs_in_and_a_notification_is_read(page: "Page", transactional_db: None) -> None:

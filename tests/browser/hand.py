@@ -22,6 +22,18 @@ class Hand:
         self.page.click(selector, modifiers=modifiers)
         self.clicks += 1
 
+    def choose(self, selector: str, label: str) -> None:
+        """One of a list: it is opened, and the choice clicked."""
+        self.page.select_option(selector, label=label)
+        self.clicks += 2
+
+    def enter(self, selector: str, text: str) -> None:
+        """Clicked, and what stands there typed over."""
+        self.page.click(selector)
+        self.page.fill(selector, text)
+        self.clicks += 1
+        self.keys += len(text)
+
     def type(self, text: str) -> None:
         self.page.keyboard.type(text)
         self.keys += len(text)

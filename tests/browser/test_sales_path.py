@@ -66,8 +66,7 @@ def test_a_rep_logs_a_deal_in_under_a_minute_and_a_manager_approves_ten(
     assert not Deal.objects.exists()
     rep.press("Control+Enter")
     page.wait_for_selector(".toast >> text=waits for approval")
-    assert rep.clicks == 0
-    assert rep.seconds < 10
+    assert (rep.clicks, rep.keys) == (0, 17)  # docs/journeys.md quotes it
     deal = Deal.objects.get()
     assert deal.state == DealState.SUBMITTED
     assert f"It waits for {world.mia.name}." in page.inner_text("main")
@@ -125,7 +124,7 @@ def test_a_rep_logs_a_deal_in_under_a_minute_and_a_manager_approves_ten(
     rep = Hand(page)
     rep.click("main .why >> nth=0")
     page.wait_for_selector("#drawer[open] >> text=it comes to the same amount")
-    assert rep.clicks <= 2
+    assert rep.clicks == 1
     assert "Split" in page.inner_text("#drawer")
     assert "Dispute" in page.inner_text("#drawer")
     page.keyboard.press("Escape")
@@ -207,17 +206,16 @@ def test_three_offerings_are_compared_in_three_clicks_and_a_list_is_kept_as_it_i
     for offering in (world.house, world.third, *(make.offering(name=f"Other {n}") for n in range(2))):
         offering.task_areas.add(area)
     sign_in(world.mia.user)
-    page.goto(reverse("marketplace:catalog"))
+    page.goto("/")
     anybody = Hand(page)
+    anybody.click(".side >> text=Catalog")
+    anybody.click(f"tbody >> text={world.third.name}")
+    anybody.click("main .acts >> text=Compare with its like")
+    page.wait_for_selector(".compare thead th:nth-child(4)")
+    assert anybody.clicks == 3
+    page.goto(reverse("marketplace:catalog"))
     anybody.click("button:has-text('Compare first three')")
     page.wait_for_selector(".compare thead th:nth-child(4)")
-    page.goto(reverse("marketplace:offering", args=[world.third.slug]))
-    anybody = Hand(page)
-    anybody.click("main .acts >> text=Compare")
-    for heads in (3, 4):
-        anybody.click(".proposed .chip >> nth=0")
-        page.wait_for_selector(f".compare thead th:nth-child({heads})")
-    assert anybody.clicks == 3
 
     # Columns go into the address, and with it into a view; how close the rows stand holds in every list.
     make.deal(owner=world.ana, customer=world.customer, lines=[Line(world.house, 5_00)])

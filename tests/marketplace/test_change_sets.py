@@ -864,7 +864,7 @@ def any_item(draw: st.DrawFn) -> ItemDraft:
 
 
 @settings(
-    max_examples=examples(30),
+    max_examples=examples(12),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )

@@ -140,6 +140,19 @@ def test_another_publishers_unpublished_offering_is_not_in_the_catalog(browser_o
     assert "Very Secret" not in page
 
 
+def test_an_offering_is_set_beside_two_that_serve_the_same_tasks(
+    catalog: Catalog, browser_of: SignIn
+) -> None:
+    rep = browser_of(make.user(role="rep"))
+    sent = rep.get("/catalog/compare/?beside=claude-sonnet-4-5")["Location"]
+    slugs = sent.removeprefix("/catalog/compare/?offerings=").split(",")
+    assert slugs[0] == "claude-sonnet-4-5"
+    tasks = Offering.objects.get(slug=slugs[0]).task_areas.all()
+    others = Offering.objects.filter(slug__in=slugs[1:], task_areas__in=tasks).distinct()
+    assert len(slugs) == 3 == 1 + len(others)
+    assert rep.get("/catalog/compare/?beside=nothing").status_code == 404
+
+
 def test_nothing_chosen_says_what_to_do(browser_of: SignIn) -> None:
     page = browser_of(make.user(role="rep")).get("/catalog/compare/").content.decode()
     assert "Nothing to compare yet" in page

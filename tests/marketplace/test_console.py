@@ -37,6 +37,7 @@ from marketplace.services.change_sets import (
 from marketplace.services.publisher_keys import make_key, revoke_key, rotate_key
 from marketplace.views.console.boxes import ItemForm, Known
 from tests import make
+from tests.depth import examples
 
 AT = datetime(2026, 8, 14, 17, tzinfo=UTC)
 TODAY = date(2026, 8, 14)
@@ -928,7 +929,7 @@ FIELDS = st.text(alphabet="abc10.,- \u00e9", max_size=12)
 
 
 @given(data=st.data(), operation=st.sampled_from(sorted(SHAPES)))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 def test_what_was_typed_is_read_the_same_from_the_form_that_shows_it(
     data: st.DataObject, operation: str
 ) -> None:

@@ -25,6 +25,7 @@ from marketplace.services.eligibility import (
     withdraw_decision,
 )
 from tests import make
+from tests.depth import examples
 
 ON = date(2026, 8, 14)
 AT = datetime(2026, 8, 14, 9, tzinfo=UTC)
@@ -87,7 +88,9 @@ DECISIONS = st.lists(
 
 
 @given(decisions=DECISIONS, day=st.integers(0, 40))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 def test_python_and_sql_resolve_as_the_naive_reading_does(
     decisions: list[tuple[str, tuple[int, int], int]], day: int
 ) -> None:

@@ -14,9 +14,9 @@ from accounts.models import Role, User
 from marketplace.extension import Sales, sales_between
 from marketplace.models import CommercialPath, Offering, Plan, Program, Publication, Publisher, TaskArea
 from marketplace.selectors import exposure
-from marketplace.selectors.exposure import on_sale, relabelled, shares_of, shuffle_check
+from marketplace.selectors.exposure import relabelled, shares_of, shuffle_check
 from marketplace.selectors.footing import Footing, footing
-from marketplace.selectors.on_sale import why_not
+from marketplace.selectors.on_sale import on_sale, why_not
 from marketplace.selectors.recommender import Constraints, Field, Recommendation, load, rank
 from quotas.models import DealKind, DealState
 from tests import make
@@ -233,6 +233,21 @@ def test_the_page_shows_shares_to_who_sees_all_and_none_to_a_partner(browser_of:
     assert (own[world.third.publisher]["value"], own[world.third.publisher]["value_share"]) == ("$300", "–")
     assert own[world.house.publisher]["value"] == "–"
     assert b"What others sold is theirs" in page.content
+
+
+def test_a_page_of_publishers_and_the_figures_of_all(
+    browser_of: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketplace.views.footing.PAGE", 1)
+    for name in ("Alpha", "Beta"):
+        make.offering(publisher=make.publisher(name=name))
+    client = browser_of(make.user(role=Role.REP))
+    for page, name in (("1", "Alpha"), ("2", "Beta")):
+        seen = client.get(f"/equal-footing/?page={page}")
+        assert [(row["row"].publisher.name, row["share"]) for row in seen.context["rows"]] == [
+            (name, "50.0%")
+        ]
+        assert seen.context["found"].offerings == 2
 
 
 def test_the_span_of_deals_stands_in_the_address_and_nonsense_is_left_aside(browser_of: Browser) -> None:

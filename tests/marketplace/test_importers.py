@@ -27,6 +27,7 @@ from marketplace.importers.rows import (
     Unreadable,
     family_of,
 )
+from tests.depth import examples
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "catalog"
 needs_shared = pytest.mark.skipif(not SHARED.is_dir(), reason="the shared data files are not here")
@@ -418,7 +419,7 @@ class TestFiles:
 
     @given(st.binary(max_size=300))
     @example(b"\xfe\xff")
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=examples(60), deadline=None)
     def test_no_bytes_do_more_than_be_refused(self, content: bytes) -> None:
         for reader in (litellm.rows, models_dev.rows, benchmarks.evaluations, benchmarks.aider):
             with suppress(Unreadable):
@@ -462,7 +463,7 @@ DEVS = st.fixed_dictionaries({"models": st.dictionaries(st.text(max_size=6), ENT
 
 
 @given(st.dictionaries(st.text(max_size=12), ENTRIES, max_size=5))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 def test_any_object_file_gives_each_entry_back_once_and_never_raises(content: dict[str, Any]) -> None:
     for entry in content.values():  # so that the file passes for one of LiteLLM's
         if isinstance(entry, dict):
@@ -472,7 +473,7 @@ def test_any_object_file_gives_each_entry_back_once_and_never_raises(content: di
 
 
 @given(st.dictionaries(st.text(max_size=12), DEVS, max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_any_file_of_providers_gives_each_model_back_once(content: dict[str, Any]) -> None:
     _whole(models_dev.rows, content, None)
 

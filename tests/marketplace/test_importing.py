@@ -41,6 +41,7 @@ from marketplace.models import (
 )
 from marketplace.services import change_sets, importing
 from tests import make
+from tests.depth import examples
 from tests.marketplace.conftest import Catalog
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "catalog"
@@ -485,7 +486,7 @@ class AnyFile(TestCase):
             max_size=6,
         ).filter(lambda d: any(d.values()))
     )
-    @settings(max_examples=40, deadline=None)
+    @settings(max_examples=examples(12), deadline=None)
     def test_counts_add_up_and_what_is_proposed_can_be_kept(self, content: dict[str, Any]) -> None:
         make.currency()
         by = make.user(role="catalog_manager")

@@ -20,6 +20,7 @@ from marketplace.services.loading import load_catalog
 from marketplace.services.pricing import RowDraft
 from marketplace.services.private_offers import OfferDraft
 from tests import make
+from tests.depth import examples
 
 ON = date(2026, 8, 14)
 DAY = timedelta(days=1)
@@ -65,7 +66,9 @@ class World:
     offerings: list[Offering]
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(15), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_page_and_endpoint_give_the_same_answer(world: None, data: st.DataObject) -> None:
     offering = data.draw(st.sampled_from(World.offerings), "offering")

@@ -14,10 +14,11 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import SavedView, User
 from marketplace import extension
 from marketplace.extension import Panel
-from marketplace.models import Offering
+from marketplace.models import Offering, Program
+from marketplace.selectors.eligibility import bulk_treatments
 from marketplace.services.indexing import reindex
 from tests import make
-from tests.marketplace.conftest import Catalog
+from tests.marketplace.conftest import TODAY, Catalog
 
 Browser = Callable[[User], Client]
 PAGES = (
@@ -127,27 +128,43 @@ def test_nothing_found_says_what_a_word_or_a_filter_less_would_find(
     assert re.search(r"Without a filter: Publisher: Anthropic \(\d+\), Gives out: Image \(4\)\.", without)
 
 
-def test_a_view_is_kept_under_a_name_and_is_its_owners_alone(catalog: Catalog, browser_of: Browser) -> None:
+def test_views_and_columns_are_those_of_every_list_and_views_of_old_are_still_there(
+    catalog: Catalog, browser_of: Browser
+) -> None:
     rep = make.user(role="rep")
     client, other = browser_of(rep), browser_of(make.user(role="rep"))
-    sent = client.post(
-        "/catalog/views/", {"name": "  My  list ", "query": "search=gpt&cursor=x&origin=first"}
+    SavedView.objects.create(
+        user=rep, page="marketplace:catalog", name="Of old", query="search=gpt&origin=first", made_at=make.AT
     )
-    assert sent["Location"] == "/catalog/?search=gpt&origin=first"
-    view = SavedView.objects.get()
-    assert (view.user, view.page, view.name, view.query) == (
-        *(rep, "marketplace:catalog"),
-        *("My list", "search=gpt&origin=first"),
+    page = client.get("/catalog/?as_of=2026-08-14&origin=third&hide=window").content.decode()
+    assert 'href="?search=gpt&amp;origin=first"' in page
+    assert '<table class="no-k2">' in page
+    here = re.search(r'name="here" value="([^"]+)"', page)
+    assert here
+    assert unescape(here[1]) == "/catalog/?origin=third&hide=window"  # a view does not stand still on today
+    client.post("/lists/views/", {"here": unescape(here[1]), "name": " Thirds "})
+    assert SavedView.objects.get(name="Thirds").query == "origin=third&hide=window"
+    client.post("/lists/views/", {"here": "/catalog/", "name": " "})
+    seen = text(client, "/catalog/")
+    assert "Thirds" in seen
+    assert "Give the view a name." in seen
+    assert "Thirds" not in text(other, "/catalog/")
+
+
+def test_a_publishers_page_shows_a_page_of_its_offerings_and_counts_them_all(
+    catalog: Catalog, browser_of: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("marketplace.views.catalog.PAGE", 3)
+    client = browser_of(make.user(role="rep"))
+    first = client.get("/catalog/publishers/anthropic/")
+    every = Offering.objects.filter(publisher__slug="anthropic").order_by("name", "id")
+    assert [row.offering for row in first.context["rows"]] == list(every[:3])
+    assert first.context["page"].paginator.count == len(every) > 3
+    assert first.context["counts"]["toward_quota"] == sum(
+        treated[Program.QUOTA].counts for treated in bulk_treatments(list(every), TODAY).values()
     )
-    assert 'href="/catalog/?search=gpt&amp;origin=first"' in client.get("/catalog/").content.decode()
-    assert "My list" not in text(other, "/catalog/")
-    assert other.post(f"/catalog/views/{view.pk}/remove/").status_code == 404
-    client.post("/catalog/views/", {"name": "My list", "query": "origin=third"})
-    assert SavedView.objects.get().query == "origin=third"
-    assert client.post("/catalog/views/", {"name": " ", "query": ""}).status_code == 302
-    assert client.post(f"/catalog/views/{view.pk}/remove/", {"query": "origin=third"}).status_code == 302
-    assert not SavedView.objects.exists()
-    assert "Give the view a name." in text(client, "/catalog/")
+    second = client.get("/catalog/publishers/anthropic/?page=2")
+    assert [row.offering for row in second.context["rows"]] == list(every[3:6])
 
 
 def test_the_list_is_as_on_a_day(catalog: Catalog, browser_of: Browser) -> None:
@@ -268,6 +285,17 @@ def test_an_offerings_page_costs_the_same_for_few_and_for_many(browser_of: Brows
     with CaptureQueriesContext(connection) as many:
         client.get(f"/catalog/{offering.slug}/")
     assert len(many) == len(few) <= 27
+
+
+def test_the_first_breadcrumb_of_sourcing_leads_on_where_its_reader_may_go(
+    catalog: Catalog, browser_of: Browser
+) -> None:
+    for role, leads in (("sourcing_lead", True), ("rep", False)):
+        page = browser_of(make.user(role=role)).get("/sourcing/facts/").content.decode()
+        crumbs = re.search(r'<ol class="crumbs">(.*?)</ol>', page, re.DOTALL)
+        assert crumbs
+        assert ('<a href="/sourcing/">Sourcing</a>' in crumbs[1]) is leads
+        assert "Sourcing" in crumbs[1]
 
 
 # What other apps add.

@@ -15,10 +15,18 @@ from django.urls import reverse
 from accounts.models import Notification, Role, User
 from config import clock, mailing, outbox
 from quotas.models import Deal, DealState, Delegation, StraightThroughPolicy
-from quotas.selectors.approval_queue import Asked, Why, business_days, queue_of, taken_by_policies
+from quotas.selectors.approval_queue import (
+    Asked,
+    Why,
+    business_days,
+    due_before,
+    queue_of,
+    taken_by_policies,
+)
 from quotas.services import approving, booking
 from quotas.services.delegating import delegate, set_limit
 from quotas.services.reminding import Reminded, remind
+from quotas.views import approvals as pages
 from tests import make
 from tests.make import AT, TODAY, Line, World
 from tests.quotas.api import client, problems
@@ -87,6 +95,8 @@ def as_user(rep: Any) -> Client:
 )
 def test_business_days(since: date, until: date, days: int) -> None:
     assert business_days(since, until) == days
+    for after in range(6 if since <= until else 0):
+        assert (clock.first_moment(since) < due_before(until, after)) == (days >= after)
 
 
 def test_every_deal_says_why_it_waits_for_a_person(world: World) -> None:
@@ -143,7 +153,89 @@ def test_every_deal_says_why_it_waits_for_a_person(world: World) -> None:
     assert taken_by_policies(person(world.mia), at=AT) == (1, 0)
 
 
+def test_a_page_of_the_queue_is_in_the_order_asked_for_and_costs_what_its_rows_cost(world: World) -> None:
+    make.fx(code="EUR", rate="2")
+    make.fx(code="JPY", rate="0.001")
+    ten = submitted(world, 10_00, close_date=TODAY - timedelta(days=1))
+    six = submitted(world, 6_00, owner=world.bo, code="EUR", at=AT - timedelta(hours=1))
+    yen = submitted(world, 7_000, code="JPY", close_date=TODAY - timedelta(days=2))
+    mia = person(world.mia)
+
+    def order(name: str, first: int = 0, most: int = 50) -> list[int]:
+        queue = queue_of(mia, at=AT, due_after=2, order=name, first=first, most=most)
+        return [row.deal.pk for row in queue.rows]
+
+    assert order("-waits") == [six.pk, ten.pk, yen.pk]
+    assert order("waits") == [yen.pk, ten.pk, six.pk]
+    assert order("-value") == [six.pk, ten.pk, yen.pk]  # 12, 10 and 7 dollars
+    assert order("value") == [yen.pk, ten.pk, six.pk]
+    assert order("closed") == [yen.pk, ten.pk, six.pk]
+    assert order("owner") == [ten.pk, yen.pk, six.pk]
+    assert order("-waits", first=1, most=1) == [ten.pk]
+    one = queue_of(mia, at=AT, due_after=2, first=1, most=1, asked=Asked(least=7))
+    assert (one.total, one.found, [row.deal.pk for row in one.rows]) == (3, 2, [yen.pk])
+
+    def queries() -> tuple[int, int]:
+        counts = []
+        for ask in (
+            lambda: queue_of(mia, at=AT, due_after=2, most=2),
+            lambda: client(mia).get("/api/v1/approvals/?page_size=2"),
+        ):
+            with CaptureQueriesContext(connection) as seen:
+                ask()
+            counts.append(len(seen))
+        return counts[0], counts[1]
+
+    few = queries()
+    for _ in range(4):
+        submitted(world, owner=world.bo)
+    assert queries() == few
+
+
 # --- the page -------------------------------------------------------------------------------------------------
+
+
+def test_every_deal_that_matches_is_chosen_on_one_page_up_to_what_is_decided_at_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "PAGE", 2)
+    monkeypatch.setattr(pages, "MOST_AT_ONCE", 4)
+    deals = [submitted(world, minor) for minor in (3_00, 1_00, 2_00)]
+    mia, page = as_user(world.mia), reverse("quotas:approvals")
+
+    def chosen(response: Any) -> list[str]:
+        return re.findall(r'name="deal" value="(\d+):\d+" checked', response.content.decode())
+
+    first = mia.get(page, {"sort": "value"})
+    assert chosen(first) == []
+    assert 'aria-sort="ascending"' in first.content.decode()
+    assert "1 to 2 of 3" in text(first)
+    assert deals[0].reference not in text(first)
+    behind = mia.get(page, {"sort": "value", "page": "9"})
+    assert deals[0].reference in text(behind)
+    assert 'href="?sort=value&amp;choose=all"' in first.content.decode()
+    everything = mia.get(page, {"sort": "value", "choose": "all"})
+    assert chosen(everything) == [str(deals[at].pk) for at in (1, 2, 0)]
+    assert "All 3 are chosen." in text(everything)
+    silent = mia.post(
+        reverse("quotas:approvals-decide", args=["reject"]) + "?choose=all", {"deal": str(deals[0].pk)}
+    )
+    assert (silent.status_code, chosen(silent)) == (422, [str(deals[0].pk)])  # what was ticked, not all again
+    done = mia.post(
+        reverse("quotas:approve") + "?sort=value&choose=all",
+        {"deal": re.findall(r'name="deal" value="(\d+:\d+)" checked', everything.content.decode())},
+    )
+    assert (done.status_code, done.headers["Location"]) == (302, f"{page}?sort=value")
+    assert not Deal.objects.filter(state=DealState.SUBMITTED).exists()
+
+    for _ in range(5):
+        submitted(world)
+    some = mia.get(page, {"choose": "all"})
+    assert len(chosen(some)) == 4
+    assert "The first 4 of 5 are chosen. At most 4 are decided on at once; the other 1 come next." in text(
+        some
+    )
+    assert "Choose the first 4 of 5" in text(mia.get(page))
 
 
 def test_the_queue_narrows_decides_and_says_what_was_refused(world: World) -> None:

@@ -10,7 +10,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Role, User
-from quotas.models import CreditEntry, Deal
+from quotas.models import CreditEntry, Deal, DealKind, DealState
 from quotas.services import approving, booking
 from quotas.services.consumption import UsageRow, record_usage
 from tests import make
@@ -188,6 +188,39 @@ def test_a_part_is_cancelled_from_the_deals_page(world: make.World) -> None:
     assert sum(e.amount_minor for e in CreditEntry.objects.filter(deal=deal)) == 90_00
     assert page_of(make.login(world.ana)).post(f"{at}cancel-part/", sent).status_code == 302
     assert Deal.objects.get(pk=deal.pk).in_force.number == 2
+
+
+def test_a_renewal_starts_from_what_ends_for_whom_may_see_that(world: make.World) -> None:
+    ending = make.deal(
+        owner=world.ana,
+        customer=world.customer,
+        lines=[make.Line(world.house, 120_00, term_months=12), make.Line(world.third, 30_00)],
+        close_date=date(2025, 9, 1),
+        state=DealState.APPROVED,
+        title="Seats",
+    )
+    address = f"/quotas/deals/new/?renews={ending.pk}"
+    ana = page_of(make.login(world.ana))
+    first = make.ownership(customer=world.customer, rep=world.ana)
+    assert address in ana.get("/").content.decode(), "what to do next leads there"
+    shown = ana.get(address)
+    draft = shown.context["entered"].draft(strict=True)
+    assert (draft.kind, draft.customer_id, draft.owner_id, draft.close_date) == (
+        *(DealKind.RENEWAL, world.customer.pk, world.ana.pk, make.TODAY),
+    )
+    assert [(x.offering_id, x.amount_minor, x.term_months) for x in draft.lines] == [
+        (world.house.pk, 120_00, 12)
+    ]
+    assert ending.reference in shown.content.decode()
+    assert Deal.objects.count() == 1, "nothing is saved until it is sent"
+    assert page_of(make.login(world.zed)).get(address).status_code == 404
+    assert ana.get("/quotas/deals/new/?renews=999999").status_code == 404
+
+    # A manager logs it for whoever has the account now.
+    first.delete()
+    make.ownership(customer=world.customer, rep=world.bo)
+    theirs = page_of(make.login(world.mia)).get(address).context["entered"].draft(strict=True)
+    assert (theirs.owner_id, [share.rep_id for share in theirs.shares]) == (world.bo.pk, [world.bo.pk])
 
 
 def test_a_refund_starts_from_its_original_and_is_shown_there(world: make.World) -> None:

@@ -3,7 +3,7 @@
 import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from io import StringIO
 from typing import Any
 
@@ -13,6 +13,7 @@ from django.db.models import Count, F
 from django.test import Client
 
 from accounts.models import AuditEvent, User
+from config.models import Job
 from marketplace.importers import own
 from marketplace.models import CommercialPath, Lifecycle, Offering
 from marketplace.selectors.on_sale import not_sellable
@@ -21,9 +22,11 @@ from quotas.demo import calendar
 from quotas.demo.dice import Dice, apportion
 from quotas.demo.market import OfferingFact, PlanFact
 from quotas.demo.organisation import LOG_INS
+from quotas.demo.plan import DRAFT_RULES, SLUG
 from quotas.demo.scale import FULL, SMALL
 from quotas.demo.targets import BOOKINGS
 from quotas.demo.world import World, world
+from quotas.management.commands import load_demo
 from quotas.models import (
     CreditEntry,
     CreditTotal,
@@ -35,6 +38,8 @@ from quotas.models import (
     DealShare,
     DealState,
     DealVersion,
+    ParityProof,
+    ParityVerdict,
     Period,
     PeriodClose,
     PlanAssignment,
@@ -43,15 +48,21 @@ from quotas.models import (
     Rep,
     RuleVersion,
     SalesImport,
+    Statement,
     TeamMembership,
     Territory,
     TerritoryAssignment,
 )
+from quotas.selectors import impact, recredits
 from quotas.selectors.linter import Weight, findings_of
-from quotas.services import demo, sealing
+from quotas.selectors.parity import Between, newest_proof, report_of_period, rules_digest_of
+from quotas.selectors.plans import SIMULATE
+from quotas.services import auditing, demo, sealing
 from quotas.services.approving import approvals_waiting_for
+from quotas.services.demo_evidence import SAMPLE
 
 TODAY = date(2026, 8, 14)
+CLEAN, REFUSED = ParityVerdict.CLEAN, ParityVerdict.REFUSED
 
 
 def offerings() -> list[OfferingFact]:
@@ -199,12 +210,26 @@ def of_the_demo(check: Callable[[demo.Loaded], None]) -> Callable[[demo.Loaded],
     return check
 
 
-def test_the_demo_as_it_is_loaded(db: None, subtests: pytest.Subtests) -> None:
-    loaded = demo.load_demo(scale="small", seed=7, today=TODAY)
+@pytest.mark.django_db(databases=["default", "owner"], transaction=True)
+def test_the_demo_as_it_is_loaded(subtests: pytest.Subtests, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the command, once; what it says is looked at here, what it loads by the checks."""
+    loads: list[demo.Loaded] = []
+
+    def overheard(**given: Any) -> demo.Loaded:
+        loads.append(demo.load_demo(**given))
+        return loads[-1]
+
+    monkeypatch.setattr(load_demo, "load_demo", overheard)
+    first, second = StringIO(), StringIO()
+    call_command("load_demo", scale="small", stdout=first)
     assert len(CHECKS) > 10
     for check in CHECKS:
         with subtests.test(check.__name__):
-            check(loaded)
+            check(loads[0])
+    call_command("load_demo", scale="small", stdout=second)
+    assert first.getvalue().startswith("Demo loaded in ")
+    assert f"{SMALL.deals} deals" in first.getvalue()
+    assert second.getvalue() == "The demo is loaded already.\n"
 
 
 def attainment(period: str, measure: str = BOOKINGS) -> dict[int, float]:
@@ -383,15 +408,62 @@ def amendments_wait_a_part_is_cancelled_and_a_capped_deal_is_refunded(loaded: de
 
 
 @of_the_demo
-def no_published_rule_names_a_publisher_and_the_draft_does(loaded: demo.Loaded) -> None:
+def no_published_rule_names_a_publisher_and_one_draft_does(loaded: demo.Loaded) -> None:
     published = PlanVersion.objects.filter(state="published")
-    (draft,) = PlanVersion.objects.exclude(state="published")
-    assert draft.state == "draft"
+    draft, counter = PlanVersion.objects.exclude(state="published").order_by("number")
+    assert (draft.state, counter.state) == ("draft", "draft")
+    assert draft.drafted_by != counter.drafted_by
     assert published.count() == 2
     assert all(version.drafted_by_id != version.published_by_id for version in published)
     for field in ("publishers", "families", "offerings", "paths"):
-        assert not RuleVersion.objects.filter(plan_version__in=published).exclude(**{field: None}).exists()
+        blind = RuleVersion.objects.filter(plan_version__in=[*published, counter])
+        assert not blind.exclude(**{field: None}).exists()
     assert draft.rules.exclude(publishers=None).count() == 1
+
+
+@of_the_demo
+def what_is_published_is_blind_to_the_publisher_and_the_draft_is_refused(loaded: demo.Loaded) -> None:
+    proof = ParityProof.objects.get(plan_version__plan__slug=SLUG, plan_version__number=2)
+    assert proof.rules_verdict == REFUSED
+    (finding,) = proof.findings["rules"]["findings"]
+    assert (finding["rule"]["name"], finding["clauses"][0]["name"]) == (DRAFT_RULES[-1].name, "publishers")
+    assert finding["clauses"][0]["values"] == ["Microsoft"]
+    assert proof.findings["history"]["findings"][0]["lines"] > 0
+    year = Period.objects.get(name="FY26")
+    found = report_of_period(year, between=Between.parse("origin"), on=TODAY)
+    assert found.rules_verdict == CLEAN
+    lines = DealLine.objects.filter(
+        version__in=Deal.objects.filter(state=DealState.APPROVED, held=False).values("credited_version"),
+        version__close_date__range=(year.starts, year.ends - timedelta(days=1)),
+    )
+    assert found.lines_checked == lines.count() > 0
+    quarter = Period.objects.get(name="FY27-Q1")
+    kept = newest_proof(quarter, Between.parse("origin"))
+    assert kept is not None
+    assert (kept.rules_verdict, kept.rules_digest) == (CLEAN, rules_digest_of(quarter))
+    microsoft_against_anthropic = Between.parse("publisher:microsoft,anthropic")
+    assert report_of_period(quarter, between=microsoft_against_anthropic, on=TODAY).passes
+
+
+@of_the_demo
+def long_work_was_done_and_can_be_looked_at(loaded: demo.Loaded) -> None:
+    jobs = Job.objects.order_by("pk")
+    assert set(jobs.values_list("state", flat=True)) == {"done"}
+    one, other = jobs.filter(kind=SIMULATE)
+    assert impact.comparable(one, other)
+    (bookings, *_) = impact.side_by_side(one, other, "publishers")
+    assert len({pair.apart for pair in bookings.pairs} - {0}) > 1, "the drafts differ by whom they favour"
+    run = jobs.get(kind=recredits.KIND)
+    assert recredits.written(run) > 0
+    assert run.counts.get(recredits.POSTED_LATER, 0) == 0, "the month is open"
+    pack, statements = jobs.get(kind=auditing.PACK), jobs.get(kind="quotas.statements")
+    assert pack.counts == {"not as computed again": 0, "seal broken": 0, "not sealed yet": 0}
+    assert (pack.done, pack.files.exists()) == (SAMPLE, True)
+    assert (statements.done, statements.files.exists()) == (
+        Statement.objects.filter(close=PeriodClose.objects.latest("pk")).count(),
+        True,
+    )
+    assert jobs.get(kind=auditing.VERIFICATION).result["holds"] is True
 
 
 @of_the_demo
@@ -440,7 +512,7 @@ def test_a_load_that_fails_half_way_leaves_nothing(db: None, monkeypatch: pytest
     def break_off(*_args: object, **_named: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "_close", break_off)
+    monkeypatch.setattr(demo, "_approve", break_off)
     with pytest.raises(KeyboardInterrupt):
         demo.load_demo(scale="small", seed=7, today=TODAY)
     assert not User.objects.exists()
@@ -451,16 +523,6 @@ def test_the_command_refuses_outside_demo_mode(settings: Any) -> None:
     settings.DEMO_MODE = False
     with pytest.raises(CommandError, match="demo mode only"):
         call_command("load_demo")
-
-
-@pytest.mark.django_db(databases=["default", "owner"], transaction=True)
-def test_the_command_says_what_it_did() -> None:
-    first, second = StringIO(), StringIO()
-    call_command("load_demo", scale="small", stdout=first)
-    call_command("load_demo", scale="small", stdout=second)
-    assert first.getvalue().startswith("Demo loaded in ")
-    assert f"{SMALL.deals} deals" in first.getvalue()
-    assert second.getvalue() == "The demo is loaded already.\n"
 
 
 def test_scales_differ_in_size_and_not_in_shape() -> None:

@@ -191,7 +191,7 @@ def test_a_manager_sees_what_waits_who_moves_and_who_is_behind_with_nothing_open
     assert [(each.name, each.moved) for each in work.up] == [("Ana", 1)]
     assert [(each.name, each.moved) for each in work.down] == [("Bo", -1)]
     assert (work.risky, work.risks, work.without_quota) == ([], 0, 1)
-    assert [deal.pk for _row, deal in shown["approvals"]] == [waiting]
+    assert [row.deal.pk for row in shown["queue"].rows] == [waiting]
     assert shown["board"].credited_minor == 110_000_00
 
     above = as_user(world.rex).get("/").context["work"]

@@ -16,6 +16,7 @@ from quotas.models import CreditTotal, Measure, Period, QuotaMethod, Rep, Team
 from quotas.selectors.leaderboard import Leaderboard, leaderboard
 from quotas.services import approving, booking
 from tests import make
+from tests.depth import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -211,7 +212,9 @@ def test_queries_do_not_grow_with_the_number_of_reps(quarter: Period, by: str, g
     assert queries() <= few <= 10
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(8), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
     amounts=st.lists(
         st.tuples(st.integers(-3, 6), st.one_of(st.none(), st.integers(0, 5)), st.booleans()),

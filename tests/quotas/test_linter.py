@@ -26,6 +26,7 @@ from quotas.selectors.linter import (
     reach_of,
 )
 from tests import make
+from tests.depth import examples
 from tests.make import Rule
 
 DAY = date(2026, 7, 1)
@@ -341,7 +342,7 @@ def naive_match(world: Facts, ruling: Ruling, combination: tuple[Any, ...]) -> b
     return all(values & looks[name] for name, values in ruling.conditions.items())
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(worlds())
 def test_folding_masks_finds_what_trying_everything_finds(world: Facts) -> None:
     pairs: set[tuple[int, int]] = set()

@@ -1,7 +1,10 @@
 """The menu of a list: columns in the address, density in a cookie, views under names of one's own."""
 
+import csv
+import io
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.http import QueryDict
@@ -96,3 +99,24 @@ def test_a_page_of_a_list_is_no_part_of_a_view() -> None:
     assert kept(QueryDict("q=a+b&cursor=x&state=&page=3&team=a&team=b")) == "q=a+b&team=a&team=b"
     assert page_of("/quotas/deals/") == "quotas:deals"
     assert page_of("/no/such/page/") == ""
+
+
+def rows_of(client: Client, address: str) -> list[dict[str, str]]:
+    answer: Any = client.get(address)
+    return list(csv.DictReader(io.StringIO(answer.getvalue().decode("utf-8-sig"), newline="")))
+
+
+def test_a_file_leaves_out_what_is_hidden_in_its_list(world: World, browser_of: Browser) -> None:
+    client = browser_of(world.mia.user)
+    whole, less = (rows_of(client, f"{DEALS}?format=csv{hide}") for hide in ("", "&hide=owner,value,nothing"))
+    gone = ("Owner", "Shares", "Value", "Currency")
+    assert less == [{name: text for name, text in row.items() if name not in gone} for row in whole] != whole
+    board = f"/quotas/board/{world.team.slug}/"
+    assert {"Quota", "Landing %"} - set(rows_of(client, f"{board}?format=csv&hide=quota")[0]) == {"Quota"}
+    checker = browser_of(world.admin)
+    trail = rows_of(checker, "/accounts/audit/?format=csv&hide=what")
+    assert len({row["Change"] for row in trail}) == len(
+        trail
+    )  # a row a change, as its columns are not asked for
+    assert "Before" not in trail[0]
+    assert "Who" in trail[0]

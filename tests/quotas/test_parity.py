@@ -16,15 +16,12 @@ from accounts.models import Role, User
 from config.refusals import Conflict, Forbidden, Invalid, NotFound
 from marketplace.models import CommercialPath, EligibilityDecision, Origin, PricingForm
 from quotas.crediting.parity import Worth, separates, worth
-from quotas.demo.plan import DRAFT_RULES, SLUG
 from quotas.models import (
     Deal,
-    DealLine,
     DealState,
     ParityException,
     ParityProof,
     ParityVerdict,
-    Period,
     PlanState,
     PlanVersion,
     Receivers,
@@ -40,7 +37,6 @@ from quotas.selectors.parity import (
     rules_digest,
     valid_proof_of,
 )
-from quotas.services import demo
 from quotas.services.parity import (
     approve_exception,
     ask_exception,
@@ -749,29 +745,6 @@ def test_the_number_of_queries_does_not_grow(world: World) -> None:
         sold(world, Line(offering, 1_00))
         add_rules(world, uplift(world, publishers=[offering.publisher], priority=20 + n))
     assert queries() == before
-
-
-def test_the_demo_is_blind_to_the_publisher_but_its_draft_is_not() -> None:
-    demo.load_demo(scale="small", seed=7, today=make.TODAY)
-    admin = User.objects.get(email="admin@demo.example")
-    draft = PlanVersion.objects.get(plan__slug=SLUG, state=PlanState.DRAFT)
-    proof = prove_plan(plan_version_id=draft.pk, by=admin, at=make.AT)
-    assert proof.rules_verdict == REFUSED
-    (finding,) = proof.findings["rules"]["findings"]
-    assert (finding["rule"]["name"], finding["clauses"][0]["name"]) == (DRAFT_RULES[-1].name, "publishers")
-    assert finding["clauses"][0]["values"] == ["Microsoft"]
-    assert proof.findings["history"]["findings"][0]["lines"] > 0
-    year = Period.objects.get(name="FY26")
-    found = report_of_period(year, between=Between.parse("origin"), on=make.TODAY)
-    assert found.rules_verdict == CLEAN
-    lines = DealLine.objects.filter(
-        version__in=Deal.objects.filter(state=DealState.APPROVED, held=False).values("credited_version"),
-        version__close_date__range=(year.starts, year.ends - timedelta(days=1)),
-    )
-    assert found.lines_checked == lines.count() > 0
-    microsoft_against_anthropic = Between.parse("publisher:microsoft,anthropic")
-    quarter = Period.objects.get(name="FY27-Q1")
-    assert report_of_period(quarter, between=microsoft_against_anthropic, on=make.TODAY).passes
 
 
 # The command.

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from accounts.models import Notification
 from config.rest.pagination import Keyset, Place
 from config.rest.problems import BadQuery
+from tests.depth import examples
 from tests.rest.conftest import AT, Caller
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.rest.endpoints")]
@@ -124,7 +125,7 @@ def test_a_cursor_of_another_order_is_refused(caller: Caller, notes: list[Notifi
 
 
 @given(cursor=st.text(max_size=80))
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_cursor_crashes_the_server(cursor: str) -> None:
     order = Keyset(Notification, ("-created_at", "-id"))
     if cursor:

@@ -6,6 +6,7 @@ It is worked out when it is asked for: there is no catalog to keep. en-xa is wha
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from typing import Any, Final
 
@@ -96,7 +97,7 @@ def spoken_here() -> Iterator[Catalog]:
 SPOKEN: Final = frozenset(
     {"aria-label", "aria-description", "title", "placeholder", "alt", "label", "hx-confirm", "data-label"}
     | {"data-copied", "data-by-hand", "data-forbidden", "data-failed", "data-offline", "data-late"}
-    | {"data-unread", "data-even", "data-over", "data-under"}
+    | {"data-kept", "data-unread", "data-even", "data-over", "data-under"}
 )
 SILENT: Final = frozenset({"script", "style", "code", "kbd", "samp", "pre", "textarea"})
 
@@ -132,6 +133,96 @@ class Shown(HTMLParser):
     def _heard(self, text: str) -> None:
         if plain := " ".join(text.split()):
             self.texts.append(plain)
+
+
+@dataclass
+class Field:
+    """A place of a form: what it sends as the page stands, and what it offers; hidden ones are not for people to fill."""
+
+    name: str
+    kind: str
+    values: list[str] = field(default_factory=list)
+
+    @property
+    def typed(self) -> bool:
+        return self.kind not in ("hidden", "button", "checkbox", "radio", "file")
+
+
+@dataclass
+class Form:
+    """A form that a page sends, and the buttons that send it: the name and value of each, and where it goes instead."""
+
+    action: str
+    fields: list[Field] = field(default_factory=list)
+    buttons: list[tuple[str, str, str]] = field(default_factory=list)
+
+    def sent(self, *, spoilt: bool = False) -> dict[str, list[str]]:
+        data: dict[str, list[str]] = {}
+        for each in self.fields:
+            if each.values or (spoilt and each.typed):
+                data.setdefault(each.name, []).extend(
+                    ["no such thing"] if spoilt and each.typed else each.values
+                )
+        return data
+
+
+class Forms(HTMLParser):
+    """The forms of a page that are sent by POST."""
+
+    def __init__(self, markup: str) -> None:
+        super().__init__()
+        self.forms: list[Form] = []
+        self._open: Form | None = None
+        self._named: dict[str, Form] = {}
+        self._choice: Field | None = None
+        self._offered: list[str] = []
+        self._text: Field | None = None
+        self.feed(markup)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        has = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self._open = Form(has.get("action", ""))
+            if has.get("method", "").lower() == "post":
+                self.forms.append(self._open)
+            self._named[has.get("id", "")] = self._open
+        elif tag == "option" and self._choice is not None:
+            self._offered.append(has.get("value", ""))
+            if "selected" in has:
+                self._choice.values.append(self._offered[-1])
+        form = self._named.get(has["form"]) if "form" in has else self._open
+        if form is None or tag not in ("input", "select", "textarea", "button"):
+            return
+        kind = has.get("type", "text" if tag == "input" else "submit" if tag == "button" else tag).lower()
+        name = has.get("name", "")
+        if kind in ("submit", "image"):
+            form.buttons.append((name, has.get("value", ""), has.get("formaction", "")))
+        if not name or "disabled" in has or kind in ("submit", "image", "button", "reset"):
+            return
+        found = Field(name, kind)
+        form.fields.append(found)
+        if tag == "select":
+            self._choice, self._offered = found, []
+        elif tag == "textarea":
+            self._text = found
+        elif kind not in ("checkbox", "radio") or "checked" in has:
+            found.values += [] if kind == "file" else [has.get("value", "on" if kind == "checkbox" else "")]
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag == "form":
+            self._open = None
+        elif tag == "textarea" and self._text is not None:
+            self._text.values = ["".join(self._text.values).removeprefix("\n")]
+            self._text = None
+        elif tag == "select" and self._choice is not None:
+            if not self._choice.values:
+                self._choice.values = self._offered[:1]
+            self._choice = None
+
+    def handle_data(self, data: str) -> None:
+        if self._text is not None:
+            self._text.values.append(data)
 
 
 def unsaid(text: str) -> list[str]:

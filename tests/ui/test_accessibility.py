@@ -22,12 +22,12 @@ NOT_LOOKED_AT = {
         "quotas:plan-impact-csv",
         "quotas:statement-pack-file",
     },
-    "it is a part of a page": {"marketplace:decision-find", "quotas:deal-find", "quotas:find"},
-    "the demo holds none": {
-        "quotas:audit-pack",
-        "quotas:recredit",
-        "quotas:statement-pack",
-        "quotas:whatif-side-by-side",
+    "it is a part of a page": {
+        "marketplace:decision-find",
+        "marketplace:offering-find",
+        "marketplace:sourcing-find",
+        "quotas:deal-find",
+        "quotas:find",
     },
 }
 

@@ -8,6 +8,7 @@ from django.test import Client
 from playwright.sync_api import Browser, Page, expect
 
 from accounts.models import RoleGrant, User
+from bench.accessibility import FOCUS, MOVES, SHARED
 from config import clock
 from tests.accessibility import violations
 
@@ -61,13 +62,47 @@ def test_open_dialogs_are_accessible_and_give_the_focus_back(
     sign_in(manager)
     page.goto("/styleguide/")
     why = page.get_by_role("button", name="Standard \N{MULTIPLICATION SIGN} 1.00").first
-    why.click()
+    why.press("Enter")
     drawer = page.get_by_role("dialog", name="Why this credit")
     expect(drawer).to_be_visible()
+    assert page.evaluate(MOVES) == [], "less motion was asked for"
     assert_accessible(page)
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
     expect(why).to_be_focused()
+
+
+# What Tab stops at in a page as it is read: of radio buttons with one name it is the chosen one, or the first.
+CONTROLS = """() => {
+  const before = (one, other) => one.compareDocumentPosition(other) & Node.DOCUMENT_POSITION_PRECEDING;
+  const radios = [...document.querySelectorAll("[type=radio]")];
+  window.controls = [...document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']")].filter(node =>
+    !node.disabled && node.type !== "hidden" && node.tabIndex === 0 && !node.closest("dialog:not([open])")
+    && node.checkVisibility({ visibilityProperty: true })
+    && !(node.type === "radio" && !node.checked && radios.some(other => other !== node && other.name === node.name
+         && other.form === node.form && (other.checked || before(node, other)))));
+  window.met = [];
+  addEventListener("focusin", event => met.includes(event.target) || met.push(event.target));
+  return controls.length;
+}"""
+REACHED = """() => ({
+  missed: controls.filter(node => !met.includes(node)).map(node => node.outerHTML.slice(0, 120)),
+  out_of_order: met.filter((node, at) => at && met[at - 1].compareDocumentPosition(node) & Node.DOCUMENT_POSITION_PRECEDING)
+    .map(node => node.outerHTML.slice(0, 120)),
+})"""
+SCROLLERS = 20  # what only scrolls is a stop of its own
+
+
+def test_tab_stops_at_every_control_as_it_is_read_and_each_shows_it(
+    page: Page, manager: User, sign_in: Callable[[User], None]
+) -> None:
+    sign_in(manager)
+    page.goto("/styleguide/")
+    for _ in range(page.evaluate(CONTROLS) + SCROLLERS):
+        page.keyboard.press("Tab")
+    assert page.evaluate(REACHED) == {"missed": [], "out_of_order": []}
+    page.evaluate(SHARED)
+    assert page.evaluate(FOCUS) == []
 
 
 def test_a_part_put_into_the_drawer_opens_it_and_the_next_one_starts_empty(

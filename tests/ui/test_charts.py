@@ -178,6 +178,14 @@ def test_a_flow_keeps_its_amounts() -> None:
     ]
 
 
+def test_the_amounts_of_small_neighbours_stand_beside_their_names() -> None:
+    columns = [[Node("all", "All")], [Node("big", "Big"), Node("small", "Small"), Node("tiny", "Tiny")]]
+    parts = {"big": 900, "small": 4, "tiny": 1}
+    markup = charts.sankey(columns, [Link("all", key, parts[key]) for key in parts], label="Flow")
+    said = ["".join(text.itertext()) for text in parsed(markup).iter("text")]
+    assert said == ["All", "905", "Big", "900", "Small 4", "Tiny 1"]
+
+
 @pytest.mark.parametrize(
     ("links", "complaint"),
     [

@@ -2,15 +2,18 @@
 
 import ast
 import re
+from collections import deque
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 import pytest
 from django.conf import settings as project
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
-from django.urls import get_resolver, reverse
+from django.urls import Resolver404, get_resolver, resolve, reverse
 from django.urls.resolvers import URLPattern, URLResolver
 
 from accounts.models import Role, User
@@ -22,11 +25,12 @@ from tests.ui.test_language import messages
 
 pytestmark = pytest.mark.django_db
 ROOT = Path(project.BASE_DIR)
-# A workbook, which is no page.
-NOT_LOOKED_AT = {"marketplace:spreadsheet-export"}
+# A workbook, which is no page, and pages for those who build.
+NOT_LOOKED_AT = {"marketplace:spreadsheet-export", "styleguide", "api-docs"}
 # Names of things in these tests that happen to be words of pages.
 NAMES = {
     *("unknown", "and"),  # within sentences of the selectors, which are English
+    "Say why it is withdrawn",  # what a service refuses, which a page says by itself elsewhere
     "Company",
     "Region",
     "Team",
@@ -36,8 +40,13 @@ NAMES = {
     "Fiscal calendar",
     "Model",
 }
-# Facts of the house, in English whoever reads them: values as they were recorded, and why a credit is what it is.
-FACTS = ("/accounts/audit/", "/explanation/")
+# Facts of the house, in English whoever reads them: values as they were recorded.
+FACTS = ("/accounts/audit/",)
+# What is changed goes through the trail, what is told through the outbox.
+RECORDED = """
+    SELECT row_to_json(e)::text FROM accounts_auditevent e WHERE e::text LIKE %s
+    UNION ALL SELECT row_to_json(m)::text FROM platform_outboxmessage m WHERE m::text LIKE %s
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -54,7 +63,7 @@ def _chooses(user: User | None, language: str) -> None:
 
 def _client(user: User | None, language: str = pseudo.LANGUAGE) -> Client:
     _chooses(user, language)
-    client = Client()
+    client = Client(raise_request_exception=False)
     assert user is not None
     client.force_login(user)
     return client
@@ -76,6 +85,16 @@ def _addresses() -> list[str]:
         for name in sorted(names)
         if name.partition(":")[0] in {"accounts", "quotas", "marketplace"} and name not in NOT_LOOKED_AT
     ]
+
+
+def _page(address: str) -> str:
+    """Which page it is, whatever it shows; a file or what is no page of ours counts as known."""
+    split = urlsplit(address)
+    try:
+        found = resolve(split.path)
+    except Resolver404:
+        return ""
+    return "" if "format=" in split.query else found.view_name
 
 
 def _known() -> set[str]:
@@ -106,7 +125,60 @@ def _wrong(said: str, known: set[str]) -> Iterator[str]:
     yield from (f"changed: {made}" for made in page.made if pseudo.OPEN in made[2])
 
 
-def test_all_text_of_every_page_is_said_and_nothing_else_changes(catalog: pseudo.Catalog) -> None:
+class _Sent:
+    """Forms of pages as they are sent: as they stand, and with nonsense in every place. Each kind of form once, undone afterwards.
+
+    wrong        What fell over, was not said, or left a trace of the language in what is recorded.
+    spoilt_said  Forms that answered nonsense in that language.
+    """
+
+    LEFT_ALONE = ("/accounts/logout/", "/theme/")
+
+    def __init__(self, known: set[str]) -> None:
+        self.known = known
+        self.seen: set[tuple[object, ...]] = set()
+        self.wrong: list[str] = []
+        self.spoilt_said = 0
+
+    def send_those_of(self, client: Client, page: str, said: str) -> None:
+        for form in pseudo.Forms(said).forms:
+            for name, value, elsewhere in form.buttons or [("", "", "")]:
+                address = urljoin(page, elsewhere or form.action)
+                try:
+                    view = resolve(urlsplit(address).path)
+                except Resolver404:
+                    self.wrong.append(f"{page}: a form goes to {address}")
+                    continue
+                kind = (view.view_name, name, value if name else "", *sorted({f.name for f in form.fields}))
+                if kind in self.seen or address.startswith(self.LEFT_ALONE):
+                    continue
+                self.seen.add(kind)
+                pressed = {name: [value]} if name else {}
+                self._send(client, page, address, {**form.sent(), **pressed})
+                if any(field.typed for field in form.fields):
+                    self.spoilt_said += self._send(
+                        client, page, address, {**form.sent(spoilt=True), **pressed}
+                    )
+
+    def _send(self, client: Client, page: str, address: str, data: dict[str, list[str]]) -> bool:
+        with transaction.atomic():
+            answer: Any = client.post(address, data, headers={"referer": f"http://testserver{page}"})
+            if answer.status_code >= 500:
+                self.wrong.append(f"{page}: {address} {data}: {answer.exc_info[1]!r}")
+            else:
+                with connection.cursor() as cursor:
+                    cursor.execute(RECORDED, [f"%{pseudo.OPEN}%"] * 2)
+                    self.wrong += [f"{page}: {address}: recorded {row[0][:300]}" for row in cursor.fetchall()]
+            transaction.set_rollback(True)
+        if answer.status_code not in (200, 409, 412, 422) or "html" not in answer["Content-Type"]:
+            return False
+        said = answer.content.decode()
+        self.wrong += [f"{page}: {address} answered: {each}" for each in _wrong(said, self.known)]
+        return pseudo.OPEN in said
+
+
+def test_all_text_of_every_page_is_said_and_every_form_is_answered_in_it(catalog: pseudo.Catalog) -> None:
+    """Nothing else changes with the language, and no form falls over because of it."""
     world = make.world()
     deal, waiting = approved(world), submitted(world, title="Twelve seats")
     entry = CreditEntry.objects.first()
@@ -127,22 +199,34 @@ def test_all_text_of_every_page_is_said_and_nothing_else_changes(catalog: pseudo
     own = [reverse(f"quotas:{name}") for name in ("deal-new", "gap", "statements", "earnings", "leaderboard")]
     theirs = [reverse(f"marketplace:{name}") for name in ("console", "console-keys", "webhooks")]
     known, wrong, pages = _known(), [], 0
+    forms = _Sent(known)
     for user, addresses in (
         (everybody, [*_addresses(), *more]),
         (rep, ["/", *own]),
         (partner, ["/", *theirs]),
     ):
-        client = _client(user)
-        for address in addresses:
+        client, waiting_pages, known_pages = (
+            _client(user),
+            deque(addresses),
+            {"", *NOT_LOOKED_AT, *map(_page, addresses)},
+        )
+        while waiting_pages:
+            address = waiting_pages.popleft()
             answer = client.get(address)
             if answer.status_code == 200 and not answer.streaming and "html" in answer["Content-Type"]:
                 said = answer.content.decode()
-                words = set() if address.startswith(FACTS) or address.endswith(FACTS) else known
+                words = set() if address.startswith(FACTS) else known
                 wrong += [f"{address}: {each}" for each in _wrong(said, words)]
                 pages += f'<html lang="{pseudo.LANGUAGE}"' in said
-    assert wrong == []
+                forms.send_those_of(client, address, said)
+                for link in re.findall(r'<a [^>]*href="(/[^"#]*)', said):
+                    if (page := _page(link)) not in known_pages:
+                        known_pages.add(page)
+                        waiting_pages.append(unescape(link))
+    assert (wrong, forms.wrong) == ([], [])
     assert catalog.twice == set()
-    assert pages > 80
+    assert pages > 150
+    assert (len(forms.seen) > 80, forms.spoilt_said > 35) == (True, True)
 
 
 def test_files_the_api_and_records_are_in_english_whoever_asks(catalog: pseudo.Catalog) -> None:

@@ -147,6 +147,7 @@ SILENT: Final = frozenset(
         "removeprefix",
         "removesuffix",
     }
+    | {"reswap", "reselect", "retarget"}
     | {"getLogger", "info", "warning", "error", "exception", "startswith", "endswith", "replace", "partition"}
     | {"execute", "RawSQL", "Value", "cast", "patch_vary_headers", "get", "set_cookie", "delete_cookie"}
 )
@@ -207,8 +208,9 @@ class _Speech(ast.NodeVisitor):
         for key in node.keys:
             if isinstance(key, ast.Call) and getattr(key.func, "id", "") in MARKERS:
                 self.found.append((key.lineno, f"a key in words: {ast.unparse(key)}"))
-        for value in node.values:
-            self.visit(value)
+        for key, value in zip(node.keys, node.values, strict=True):
+            if not (isinstance(key, ast.Constant) and str(key.value).startswith("hx-")):
+                self.visit(value)
 
     def visit_JoinedStr(self, node: ast.JoinedStr) -> None:
         text = "".join(str(part.value) if isinstance(part, ast.Constant) else "%" for part in node.values)
@@ -235,7 +237,12 @@ def speaking(root: Path) -> list[Path]:
     found = {path for app in ("marketplace", "quotas") for path in (root / app / "views").rglob("*.py")}
     found |= {path for path in root.glob("*/*forms.py") if path.parent.name != "tests"}
     found |= {path for app in ("config", "quotas") for path in (root / app / "templatetags").glob("*.py")}
-    found |= {root / "accounts" / "views.py", root / "quotas" / "panels.py"}
+    found |= {
+        root / "accounts" / "views.py",
+        root / "accounts" / "sessions.py",
+        root / "quotas" / "panels.py",
+    }
+    found |= set((root / "quotas" / "crediting" / "explanation").glob("*.py"))
     found |= {root / "config" / f"{name}.py" for name in ("context", "first_steps", "views", "timelines")}
     found |= set((root / "config").glob("*charts.py"))
     return sorted(path for path in found if path.exists())

@@ -8,4 +8,8 @@ class Command(makemessages.Command):
         *makemessages.Command.xgettext_options,
         "--keyword=later",
         "--keyword=marked",
+        "--keyword=say",
+        "--keyword=say_many:1,2",
+        "--keyword=say",
+        "--keyword=say_many:1,2",
     ]

@@ -339,7 +339,7 @@ class Field:
     label: str
     needed: bool = False
     nullable: bool = False
-    empty: str = "none"
+    empty: str = marked("none")
     help: str = ""
 
     def says(self, value: Any) -> str:
@@ -520,7 +520,11 @@ PRICE_ROW: Final = Members(
 SPAN: Final = (
     Field("start", Day(), marked("First day"), True),
     Field(
-        "end", Day(), marked("First day on which it no longer holds"), nullable=True, empty="further notice"
+        "end",
+        Day(),
+        marked("First day on which it no longer holds"),
+        nullable=True,
+        empty=marked("further notice"),
     ),
 )
 PRICE_ROWS: Final = Field("rows", Rows(PRICE_ROW, 1, 100), marked("Price rows"), True)
@@ -617,7 +621,7 @@ ALIAS: Final = (
         "used_by",
         Pattern(r"[a-z0-9_-]*", "the slug of a source, or nothing", 40),
         marked("Used by"),
-        empty="people",
+        empty=marked("people"),
     ),
     Field("name", Text(200), marked("Name"), True),
     Field("start", Day(), marked("First day"), True),
@@ -649,7 +653,7 @@ SHAPES: Final[Mapping[str, Members]] = {
     Operation.OFFERING_PUBLISH: Members(
         (
             OFFERING_SLUG,
-            Field("on", Day(), marked("On sale from"), nullable=True, empty="the day it is applied"),
+            Field("on", Day(), marked("On sale from"), nullable=True, empty=marked("the day it is applied")),
         )
     ),
     Operation.OFFERING_STOP: Members((OFFERING_SLUG, Field("reason", Text(300), marked("Reason"), True))),
@@ -711,7 +715,7 @@ SHAPES: Final[Mapping[str, Members]] = {
     Operation.EVALUATION_ADD: Members(
         (
             Field("task_area", KNOWN, marked("Task area"), True),
-            Field("model", KNOWN, marked("Model"), nullable=True, empty="not in the catalog"),
+            Field("model", KNOWN, marked("Model"), nullable=True, empty=marked("not in the catalog")),
             Field("version", KNOWN, marked("Version"), nullable=True),
             Field("subject", Text(120), marked("Subject"), True),
             Field("benchmark", Text(80), marked("Benchmark"), True),
@@ -721,7 +725,7 @@ SHAPES: Final[Mapping[str, Members]] = {
             Field("harness", Text(80, blank=True), marked("Harness")),
             Field("variant", Text(80, blank=True), marked("Variant")),
             Field("sample_size", Whole(1), marked("Sample size"), nullable=True, empty=UNKNOWN),
-            Field("score", SCORE, marked("Score"), nullable=True, empty="no figure"),
+            Field("score", SCORE, marked("Score"), nullable=True, empty=marked("no figure")),
             Field("interval_low", SCORE, marked("Interval from"), nullable=True, empty=UNKNOWN),
             Field("interval_high", SCORE, marked("Interval to"), nullable=True, empty=UNKNOWN),
             Field("finding", Text(300, blank=True), marked("Finding")),

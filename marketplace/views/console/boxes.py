@@ -242,7 +242,7 @@ class ItemForm:
                 none = (
                     ()
                     if one.needed and value
-                    else (("", _("Choose") if one.needed else _capital(one.empty)),)
+                    else (("", _("Choose") if one.needed else _capital(spoken(one.empty))),)
                 )
                 box.options = (*none, *spoken_choices(one.kind.choices))
             case Several() if options:
@@ -258,17 +258,17 @@ class ItemForm:
                 return box
             case Several():
                 box.help = box.help or (
-                    _("Separated by commas. Empty: %(empty)s.") % {"empty": one.empty}
+                    _("Separated by commas. Empty: %(empty)s.") % {"empty": spoken(one.empty)}
                     if one.nullable
                     else _("Separated by commas.")
                 )
             case _ if options:
                 box.look = "choice"
-                box.options = (("", _("Choose") if one.needed else _capital(one.empty)), *options)
+                box.options = (("", _("Choose") if one.needed else _capital(spoken(one.empty))), *options)
         whole = isinstance(one.kind, Whole) and isinstance(value, int) and not isinstance(value, bool)
         box.value = formats.whole(value) if whole else written(value)
         if one.nullable and not box.help and one.empty != "none" and box.look != "choice":
-            box.help = _("Empty: %(empty)s.") % {"empty": one.empty}
+            box.help = _("Empty: %(empty)s.") % {"empty": spoken(one.empty)}
         return box
 
     # --- what was typed

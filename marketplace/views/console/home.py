@@ -10,6 +10,7 @@ from accounts.scopes import Scope
 from config import clock
 from config.calls import call
 from config.language import _, spoken
+from config.paging import paged
 from marketplace.models import ChangeSetState, Publication
 from marketplace.selectors import console
 from marketplace.selectors.visibility import SEES_EVERYTHING
@@ -39,7 +40,7 @@ def home(request: HttpRequest) -> HttpResponse:
         "seat": at_desk,
         "tab": "home",
         "on": on,
-        "offerings": offerings,
+        "offerings": paged(request, offerings),
         "sets": sets,
         "insiders": console.insiders(at_desk.publisher),
         "open_sets": [s for s in sets if s.change_set.state in console.OPEN],
@@ -66,8 +67,8 @@ def team(request: HttpRequest) -> HttpResponse:
     context = {
         "seat": at_desk,
         "tab": "team",
-        "people": [m for m in people if not m.user.is_service],
-        "services": [m for m in people if m.user.is_service],
+        "people": paged(request, [m for m in people if not m.user.is_service]),
+        "services": paged(request, [m for m in people if m.user.is_service], by="programs"),
         "call": call(request, "GET", f"/api/v1/publishers/{at_desk.publisher.slug}/"),
     }
     return render(request, "marketplace/console/team.html", context)

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 from config import clock
 from config.calls import call
 from config.language import _, spoken
+from config.paging import paged
 from config.refusals import NotFound, Refusal
 from marketplace.selectors import console
 from marketplace.services.publisher_keys import OVERLAP, SCOPES, make_key, revoke_key, rotate_key
@@ -99,7 +100,7 @@ def _page(
     context = {
         "seat": at_desk,
         "tab": "keys",
-        "lines": console.keys_of(at_desk.publisher, now),
+        "lines": paged(request, console.keys_of(at_desk.publisher, now)),
         "scopes": [(scope.value, spoken(scope.label)) for scope in SCOPES],
         "entered": entered or fresh,
         "wrong": wrong or {},

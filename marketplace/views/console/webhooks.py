@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import User
 from config import clock
 from config.language import _, later, spoken_choices
+from config.paging import paged
 from config.refusals import NotFound, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -66,7 +67,9 @@ def index(request: HttpRequest) -> HttpResponse:
         given_up=Count("deliveries", filter=Q(deliveries__state=DeliveryState.GIVEN_UP)),
         last=Max("deliveries__delivered_at"),
     )
-    return render(request, "marketplace/console/webhooks.html", {"rows": list(rows), "kinds": len(KINDS)})
+    return render(
+        request, "marketplace/console/webhooks.html", {"rows": paged(request, rows), "kinds": len(KINDS)}
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

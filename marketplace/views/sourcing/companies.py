@@ -10,6 +10,7 @@ from typing import Any, Final
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
+from django.db.models import Q, QuerySet
 from django.forms import BoundField
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
@@ -20,11 +21,20 @@ from accounts.models import Role as UserRole
 from accounts.models import User
 from config import clock, exporting, formats
 from config.charts import Tone
+from config.choosing import OneOf, suggested
 from config.exports import Column, Table
 from config.language import _
 from config.months import add_months
 from config.refusals import Refusal
-from marketplace.models import Company, Currency, Offering, RiskEvent, RiskSeverity, SupplierAgreement
+from marketplace.models import (
+    Company,
+    Currency,
+    Offering,
+    PublicFact,
+    RiskEvent,
+    RiskSeverity,
+    SupplierAgreement,
+)
 from marketplace.models.sourcing.companies import MONEY_KINDS
 from marketplace.selectors.sourcing import companies as known
 from marketplace.selectors.sourcing import flows
@@ -36,7 +46,9 @@ from marketplace.services.sourcing import companies as service
 from marketplace.views import day_asked, signed_in
 from marketplace.views.sourcing.company_forms import (
     AgreementForm,
+    CompanyChoice,
     CompanyForm,
+    FactChoice,
     Refusable,
     RiskForm,
     WithdrawForm,
@@ -45,6 +57,7 @@ from marketplace.views.sourcing.company_forms import (
 )
 
 MOST_OFFERINGS: Final = 8
+FOUND: Final = 12  # suggestions for a part of a name
 AGREEMENT_ROWS: Final = (
     ("name",),
     ("starts_on", "ends_on"),
@@ -224,6 +237,28 @@ def _table(lines: Sequence[Line], on: date) -> Table:
     return Table(columns, rows)
 
 
+@require_safe
+@login_required
+def find(request: HttpRequest, what: str) -> HttpResponse:
+    """Suggestions for a field by a part of a name. 1 query."""
+    reader(request)
+    fields: dict[str, OneOf] = {"companies": CompanyChoice(""), "facts": FactChoice()}
+    if what not in fields:
+        raise Http404
+    asked = str(next(iter(request.GET.values()), "")).replace("\x00", "")[:100]
+    rows: QuerySet[Any] = Company.objects.all() if what == "companies" else PublicFact.objects.all()
+    rows = rows.order_by("name" if what == "companies" else "paragraph", "id")
+    for word in asked.split()[:6]:
+        word = word.strip("(),:")
+        within = Q(slug__icontains=word)
+        for name in ("name",) if what == "companies" else ("subject", "counterpart", "kind"):
+            within |= Q(**{f"{name}__icontains": word})
+        rows = rows.filter(within)
+    return render(
+        request, "components/suggestions.html", {"suggestions": suggested(fields[what], rows[:FOUND])}
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Agreed:
     """An agreement with where it stands on the day."""
@@ -273,6 +308,7 @@ def company(request: HttpRequest, slug: str) -> HttpResponse:
             "on": on,
             "today": clock.today(),
             "roles": roles,
+            "bases": [(role, basis, not n) for role in roles for n, basis in enumerate(role.bases)],
             "ours": ours,
             "depends": depends,
             "their_dependence": theirs,

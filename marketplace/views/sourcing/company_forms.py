@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Final
 
 from django import forms
 from django.http import QueryDict
+from django.urls import reverse_lazy
 
 from config import formats
+from config.choosing import OneOf
 from config.language import _, later, spoken_choices
 from config.refusals import Refusal
 from marketplace.models import (
@@ -138,11 +140,11 @@ class Refusable(forms.Form):
         return int(scaled)
 
 
-class CompanyChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # its own generic is not one at run time
+class CompanyChoice(OneOf):
     def __init__(self, label: str, help_text: str = "") -> None:
         super().__init__(
             Company.objects.order_by("name", "id"),
-            to_field_name="slug",
+            find=reverse_lazy("marketplace:sourcing-find", args=["companies"]),
             empty_label=later("Choose one"),
             label=label,
             help_text=help_text,
@@ -168,13 +170,13 @@ class CurrencyChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
         return str(obj.code)
 
 
-class FactChoice(forms.ModelChoiceField):  # type: ignore[type-arg]
+class FactChoice(OneOf):
     """The public statement that it is known from, if any."""
 
     def __init__(self) -> None:
         super().__init__(
             PublicFact.objects.order_by("paragraph", "id"),
-            to_field_name="slug",
+            find=reverse_lazy("marketplace:sourcing-find", args=["facts"]),
             required=False,
             empty_label=later("None"),
             label=later("Public fact"),

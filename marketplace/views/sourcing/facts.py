@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 from config import exporting, formats
 from config.exports import Column, Table
 from config.language import _, later, marked
+from config.paging import paged
 from marketplace.models import PublicFact
 from marketplace.selectors.sourcing.access import reads_bindings, reads_sourcing
 from marketplace.selectors.sourcing.facts import Use, uses
@@ -74,7 +75,9 @@ def facts(request: HttpRequest) -> HttpResponseBase:
         return exporting.answer(
             request, form, name="public facts", title="Public facts", table=_table(found), total=len(found)
         )
-    rests = uses(found, sourcing=reads_sourcing(user), bindings=reads_bindings(user))
+    page = paged(request, found)
+    shown = list(page.object_list)
+    rests = uses(shown, sourcing=reads_sourcing(user), bindings=reads_bindings(user))
     return render(
         request,
         "marketplace/facts.html",
@@ -84,8 +87,9 @@ def facts(request: HttpRequest) -> HttpResponseBase:
                     title,
                     [Shown(fact, amount_of(fact), _addresses(rests.get(fact.pk, ()))) for fact in group],
                 )
-                for title, group in groupby(found, key=title_of)
+                for title, group in groupby(shown, key=title_of)
             ],
+            "page": page,
             "total": len(every),
             "shown": len(found),
             "kinds": list(dict.fromkeys(title_of(fact) for fact in every)),

@@ -57,6 +57,7 @@ def _leads(user: User) -> bool:
 
 
 # --- words and colours ------------------------------------------------------------------------------------
+A_FEW: Final = 10  # features of a product where all products stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +177,7 @@ def products(request: HtmxRequest) -> HttpResponseBase:
         {
             "on": on,
             "today": clock.today(),
-            "products": [(each, [_row(line, colours) for line in each.lines]) for each in shown],
+            "products": [(each, [_row(line, colours) for line in each.lines[:A_FEW]]) for each in shown],
             "legend": colours.legend(pk for each in shown for pk in each.supplier_ids),
             "features": len(lines),
             "idle": len(lines) - len(bound),

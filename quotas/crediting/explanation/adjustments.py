@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
+from config.language import _, spoken
 from quotas.crediting.explanation.credits import Explanation, Fact, Step, posted
-from quotas.crediting.explanation.words import day, money_of
+from quotas.crediting.explanation.words import day, inside, money_of, stopped
 from quotas.models import Adjustment, CreditEntry, Reversal
 
 
@@ -34,34 +35,22 @@ class Adjustments:
         undo = told.undone_by if entry.reverses_id is not None and hasattr(told, "undone_by") else None
         by = undo or told
         money = money_of(entry.measure)
-        decided = by.decided_by.name if by.decided_by else "nobody"
-        at = by.decided_at.date() if by.decided_at else entry.posting.recorded_at.date()
-        asked = f"{by.asked_by.name} asked for it on {day(by.asked_at.date())}: {_stop(by.note)}"
-        followed = by.asked_by_id == by.decided_by_id
-        steps = [
-            Step(
-                "Asked for",
-                money(by.amount_minor),
-                f"{by.reference}, {by.get_reason_code_display().lower()}. {asked}",
-            ),
-            Step(
-                "Approved",
-                "",
-                f"It followed the cancellation of {told.deal.reference if told.deal else 'its deal'} by {decided} on {day(at)}."
-                if followed
-                else f"{decided} approved it on {day(at)}{f': {_stop(by.decision_note)}' if by.decision_note else '.'}",
-            ),
-        ]
+        steps = [_asked(by, money(by.amount_minor)), _approved(entry, by, told)]
         if undo is not None:
             steps.append(
                 Step(
-                    "Undoes",
+                    _("Undoes"),
                     money(told.amount_minor),
-                    f"{told.reference}, entry {entry.reverses_id}, to the unit.",
+                    _("%(adjustment)s, entry %(entry)s, to the unit.")
+                    % {"adjustment": told.reference, "entry": entry.reverses_id},
                 )
             )
         steps.append(
-            Step("Quota credit", money(entry.amount_minor), f"{posted(entry)} Direct, for {entry.team.name}.")
+            Step(
+                _("Quota credit"),
+                money(entry.amount_minor),
+                _("%(posted)s Direct, for %(team)s.") % {"posted": posted(entry), "team": entry.team.name},
+            )
         )
         return Explanation(
             entry=entry,
@@ -85,51 +74,84 @@ class Adjustments:
         )
 
     def _sentence(self, entry: CreditEntry, told: Adjustment, undo: Adjustment | None) -> str:
-        money, name = money_of(entry.measure), entry.rep.name
-        about = f" about {told.deal.reference}" if told.deal else ""
+        money = money_of(entry.measure)
+        values = {
+            "adjustment": told.reference,
+            "deal": told.deal.reference if told.deal else "",
+            "amount": money(abs(told.amount_minor)),
+            "rep": entry.rep.name,
+        }
         if undo is not None:
-            return f"{undo.reference} undoes {told.reference}{about} exactly: {money(abs(told.amount_minor))} no longer {'stands for' if told.amount_minor > 0 else 'is taken from'} {name}."
-        does = (
-            f"gives {money(told.amount_minor)} to"
-            if told.amount_minor > 0
-            else f"takes {money(-told.amount_minor)} from"
-        )
-        why = told.get_reason_code_display()
-        return f"{told.reference} {does} {name} by hand{about}: {why[0].lower()}{why[1:]}."
+            values |= {"undo": undo.reference}
+            if told.amount_minor > 0:
+                return (
+                    _(
+                        "%(undo)s undoes %(adjustment)s about %(deal)s exactly: %(amount)s no longer stands for %(rep)s."
+                    )
+                    if told.deal
+                    else _("%(undo)s undoes %(adjustment)s exactly: %(amount)s no longer stands for %(rep)s.")
+                ) % values
+            return (
+                _(
+                    "%(undo)s undoes %(adjustment)s about %(deal)s exactly: %(amount)s no longer is taken from %(rep)s."
+                )
+                if told.deal
+                else _("%(undo)s undoes %(adjustment)s exactly: %(amount)s no longer is taken from %(rep)s.")
+            ) % values
+        values |= {"why": inside(told.get_reason_code_display())}
+        if told.amount_minor > 0:
+            return (
+                _("%(adjustment)s gives %(amount)s to %(rep)s by hand about %(deal)s: %(why)s.")
+                if told.deal
+                else _("%(adjustment)s gives %(amount)s to %(rep)s by hand: %(why)s.")
+            ) % values
+        return (
+            _("%(adjustment)s takes %(amount)s from %(rep)s by hand about %(deal)s: %(why)s.")
+            if told.deal
+            else _("%(adjustment)s takes %(amount)s from %(rep)s by hand: %(why)s.")
+        ) % values
 
     def _facts(self, entry: CreditEntry, told: Adjustment, undo: Adjustment | None) -> list[Fact]:
         by = undo or told
         facts = [
-            Fact("adjustment", "Adjustment", by.reference, by.note, by.pk),
-            Fact("reason_code", "Reason", by.get_reason_code_display()),
+            Fact("adjustment", _("Adjustment"), by.reference, by.note, by.pk),
+            Fact("reason_code", _("Reason"), spoken(by.get_reason_code_display())),
             Fact(
                 "credit_date",
-                "Credit date",
+                _("Credit date"),
                 day(told.credit_date),
-                f"It picked the team and {entry.origin_period.name}.",
+                _("It picked the team and %(period)s.") % {"period": entry.origin_period.name},
             ),
-            Fact("team", "Team", entry.team.name, "The rep's on the credit date.", entry.team_id),
+            Fact("team", _("Team"), entry.team.name, _("The rep's on the credit date."), entry.team_id),
             Fact(
-                "asked_by", "Asked for by", by.asked_by.name, f"On {day(by.asked_at.date())}.", by.asked_by_id
+                "asked_by",
+                _("Asked for by"),
+                by.asked_by.name,
+                _("On %(day)s.") % {"day": day(by.asked_at)},
+                by.asked_by_id,
             ),
         ]
         if by.decided_by is not None:
-            facts.append(Fact("approved_by", "Approved by", by.decided_by.name, "", by.decided_by_id))
+            facts.append(Fact("approved_by", _("Approved by"), by.decided_by.name, "", by.decided_by_id))
         if told.deal is not None:
             facts.append(
                 Fact(
-                    "deal", "Deal", told.deal.reference, "Cancelling it undoes the adjustment.", told.deal_id
+                    "deal",
+                    _("Deal"),
+                    told.deal.reference,
+                    _("Cancelling it undoes the adjustment."),
+                    told.deal_id,
                 )
             )
         if told.dispute is not None:
             facts.append(
-                Fact("dispute", "Dispute", told.dispute.reference, "What it answers.", told.dispute_id)
+                Fact("dispute", _("Dispute"), told.dispute.reference, _("What it answers."), told.dispute_id)
             )
         if undo is None and entry.pk in self.undone:
             facts.append(
                 Fact(
                     "undone_by",
-                    "Undone by",
+                    _("Undone by"),
                     told.undone_by.reference,
                     told.undone_by.note,
                     told.undone_by.pk,
@@ -138,5 +160,31 @@ class Adjustments:
         return facts
 
 
-def _stop(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
+def _asked(by: Adjustment, amount: str) -> Step:
+    asked = _("%(who)s asked for it on %(day)s: %(note)s") % {
+        "who": by.asked_by.name,
+        "day": day(by.asked_at),
+        "note": stopped(by.note),
+    }
+    return Step(
+        _("Asked for"),
+        amount,
+        _("%(adjustment)s, %(reason)s. %(asked)s")
+        % {"adjustment": by.reference, "reason": inside(by.get_reason_code_display()), "asked": asked},
+    )
+
+
+def _approved(entry: CreditEntry, by: Adjustment, told: Adjustment) -> Step:
+    values = {
+        "who": by.decided_by.name if by.decided_by else _("nobody"),
+        "day": day(by.decided_at or entry.posting.recorded_at),
+        "deal": told.deal.reference if told.deal else _("its deal"),
+        "note": stopped(by.decision_note),
+    }
+    if by.asked_by_id == by.decided_by_id:
+        detail = _("It followed the cancellation of %(deal)s by %(who)s on %(day)s.") % values
+    elif by.decision_note:
+        detail = _("%(who)s approved it on %(day)s: %(note)s") % values
+    else:
+        detail = _("%(who)s approved it on %(day)s.") % values
+    return Step(_("Approved"), "", detail)

@@ -1,18 +1,31 @@
 """Why a credit is what it is: from the entry's own pins, computed again to the unit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
+from typing import Final
 
 from django.db.models import Prefetch
 
-from config import house as formats
+from config import formats
+from config.language import _, marked, ngettext, spoken
 from marketplace.models import EligibilityDecision
 from quotas.crediting.arithmetic import ONE_PPM, mul_ppm, round_div, split, value_in_measure
 from quotas.crediting.explanation.caps import CapCut, Families
 from quotas.crediting.explanation.known import Known, Wanted, sold_in
 from quotas.crediting.explanation.matching import Receiver, Sold, Tried, tried
-from quotas.crediting.explanation.words import Money, both, counted, day, money_of, percent, span
+from quotas.crediting.explanation.words import (
+    Money,
+    both,
+    day,
+    inside,
+    money_of,
+    multiplied,
+    percent,
+    span,
+    stopped,
+)
 from quotas.models import (
     Adjustment,
     Component,
@@ -225,9 +238,14 @@ class Credits:
             evaluated = -evaluated
         steps.append(
             Step(
-                "Quota credit",
+                _("Quota credit"),
                 money(entry.amount_minor),
-                f"{posted(entry)} {Component(entry.component).label} for {entry.team.name}.",
+                _("%(posted)s %(component)s for %(team)s.")
+                % {
+                    "posted": posted(entry),
+                    "component": spoken(Component(entry.component).label),
+                    "team": entry.team.name,
+                },
             )
         )
         return Explanation(
@@ -255,71 +273,102 @@ class Credits:
     # --- steps ----------------------------------------------------------------------------------------------
 
     def _share_step(self, case: _Case, value: int, base: int, parts: Sequence[Part]) -> Step:
-        name, written = case.told.rep.name, case.money(base)
         if case.overlay:
-            detail = f"{self._overlay(case)} Overlay has the whole value as its base; it stands outside the shares and never rolls up."
-            return Step("Overlay", f"× {percent(ONE_PPM)}", detail)
+            detail = _(
+                "%(who)s Overlay has the whole value as its base; it stands outside the shares and never rolls up."
+            ) % {"who": self._overlay(case)}
+            return Step(_("Overlay"), multiplied(ONE_PPM), detail)
         if case.whole:
-            return Step(
-                "Account owner",
-                f"× {percent(ONE_PPM)}",
-                f"{self._owned(case)}. Consumption is all the account owner's.",
-            )
+            detail = _("%(who)s. Consumption is all the account owner's.") % {"who": self._owned(case)}
+            return Step(_("Account owner"), multiplied(ONE_PPM), detail)
         mine = next(p for p in parts if p.rep_id == case.told.rep_id)
-        return Step(
-            "Split",
-            f"× {percent(mine.ppm)}",
-            f"{name} has {written} of it. {_odd_units(case, mine, parts, value)}",
-        )
+        detail = _("%(rep)s has %(amount)s of it. %(how)s") % {
+            "rep": case.told.rep.name,
+            "amount": case.money(base),
+            "how": _odd_units(case, mine, parts, value),
+        }
+        return Step(_("Split"), multiplied(mine.ppm), detail)
 
     def _overlay(self, case: _Case) -> str:
-        name, on, at = case.told.rep.name, case.sold.on, case.told.posting.recorded_at
-        customer = case.version.deal.customer.name
+        on, at = case.sold.on, case.told.posting.recorded_at
+        values = {"rep": case.told.rep.name, "day": day(on)}
         ways = []
         for territory in self.known.territories_of(case.sold.customer_id, on, at):
             if territory.pk not in case.receiver.covers:
                 continue
             covered = self.known.coverage_of(case.told.rep_id, territory, on, at)
+            where = {"territory": territory.name, "customer": case.version.deal.customer.name}
             ways.append(
-                f"covers {territory.name} ({span(covered.effective)}), where {customer} lies"
+                _("covers %(territory)s (%(span)s), where %(customer)s lies")
+                % {**where, "span": span(covered.effective)}
                 if covered
-                else f"is the house rep of {territory.name}, where {customer} lies and which nobody covers"
+                else _("is the house rep of %(territory)s, where %(customer)s lies and which nobody covers")
+                % where
             )
         if case.rule.roles is not None and case.membership is not None:
-            ways.append(f"is {case.membership.get_role_display().lower()} {span(case.membership.effective)}")
-        return (
-            f"{name} {both(ways)} on {day(on)}." if ways else f"{name} is an overlay receiver on {day(on)}."
-        )
+            ways.append(
+                _("is %(role)s %(span)s")
+                % {
+                    "role": inside(case.membership.get_role_display()),
+                    "span": span(case.membership.effective),
+                }
+            )
+        if not ways:
+            return _("%(rep)s is an overlay receiver on %(day)s.") % values
+        return _("%(rep)s %(does)s on %(day)s.") % {**values, "does": both(ways)}
 
     def _owned(self, case: _Case) -> str:
         owned = self.known.ownership(
             case.sold.customer_id, case.told.rep_id, case.sold.on, case.told.posting.recorded_at
         )
-        customer, name = case.version.deal.customer.name, case.told.rep.name
+        values = {
+            "rep": case.told.rep.name,
+            "customer": case.version.deal.customer.name,
+            "day": day(case.sold.on),
+        }
         if owned is None:
-            return f"{name} was credited for {customer} on {day(case.sold.on)}"
+            return _("%(rep)s was credited for %(customer)s on %(day)s") % values
+        values |= {"span": span(owned.effective), "holdover": span(owned.credits)}
         if case.sold.on not in owned.effective:
-            return f"{name} is credited for {customer} {span(owned.credits)} by a holdover, having owned it {span(owned.effective)}"
-        return f"{name} owns {customer} {span(owned.effective)}"
+            return (
+                _("%(rep)s is credited for %(customer)s %(holdover)s by a holdover, having owned it %(span)s")
+                % values
+            )
+        return _("%(rep)s owns %(customer)s %(span)s") % values
 
     def _rule_step(self, case: _Case, credit: int) -> tuple[int, Step]:
         """What the entry comes to under its rule, and how."""
-        rule, money = f"{case.rule.name}, {case.rule.plan_version}", case.money
-        component, factor = case.told.component, case.rule.factor_ppm
+        money, component, factor = case.money, case.told.component, case.rule.factor_ppm
+        values = {
+            "rule": case.rule.name,
+            "plan": str(case.rule.plan_version),
+            "amount": money(credit),
+        }
         if component == Component.CREDIT:
-            extra = "" if factor == ONE_PPM else " What its multiplier changes is an entry of its own."
-            return credit, Step("Rule", "× 1.00", f"{rule}: credits the eligible value.{extra}")
-        if component == Component.UPLIFT:
-            worth = mul_ppm(credit, factor - ONE_PPM)
-            detail = f"{rule}: this entry is what the multiplier {'adds to' if factor >= ONE_PPM else 'takes off'} {money(credit)}: {_times(money, credit, factor - ONE_PPM)}."
-            return worth, Step("Uplift", formats.multiplier(factor), detail)
-        if component == Component.SPIFF:
             detail = (
-                f"{rule}: added to {money(credit)}, whatever else applies: {_times(money, credit, factor)}."
+                _("%(rule)s, %(plan)s: credits the eligible value.")
+                if factor == ONE_PPM
+                else _(
+                    "%(rule)s, %(plan)s: credits the eligible value. What its multiplier changes is an entry of its own."
+                )
             )
-            return mul_ppm(credit, factor), Step("SPIFF", percent(factor), detail)
+            return credit, Step(_("Rule"), formats.multiplier(ONE_PPM), detail % values)
+        if component == Component.UPLIFT:
+            more = factor - ONE_PPM
+            values |= {"sum": _times(money, credit, more)}
+            detail = (
+                _("%(rule)s, %(plan)s: this entry is what the multiplier adds to %(amount)s: %(sum)s.")
+                if more >= 0
+                else _("%(rule)s, %(plan)s: this entry is what the multiplier takes off %(amount)s: %(sum)s.")
+            )
+            return mul_ppm(credit, more), Step(_("Uplift"), formats.multiplier(factor), detail % values)
+        if component == Component.SPIFF:
+            values |= {"sum": _times(money, credit, factor)}
+            detail = _("%(rule)s, %(plan)s: added to %(amount)s, whatever else applies: %(sum)s.")
+            return mul_ppm(credit, factor), Step(_("SPIFF"), percent(factor), detail % values)
         cut = self.families.cut_of(case.told)
-        return cut.amount_minor, Step("Cap", money(cut.cap_minor), f"{rule}: {_cut(case, cut)}")
+        detail = _("%(rule)s, %(plan)s: %(cut)s") % {**values, "cut": _cut(case, cut)}
+        return cut.amount_minor, Step(_("Cap"), money(cut.cap_minor), detail)
 
     # --- facts and rules ------------------------------------------------------------------------------------
 
@@ -350,35 +399,38 @@ class Credits:
         facts = [
             Fact(
                 "credit_date",
-                "Credit date",
+                _("Credit date"),
                 day(on),
-                "The day on which the deal closed; it picks all the rest.",
+                _("The day on which the deal closed; it picks all the rest."),
             ),
             Fact(
                 "deal_version",
-                "Deal",
-                f"{version.deal.reference}, version {version.number}",
-                f"Recorded on {day(version.recorded_at.date())} by {version.recorded_by.name}.",
+                _("Deal"),
+                _("%(deal)s, version %(number)s")
+                % {"deal": version.deal.reference, "number": version.number},
+                _("Recorded on %(day)s by %(who)s.")
+                % {"day": day(version.recorded_at), "who": version.recorded_by.name},
                 version.pk,
             ),
             Fact(
                 "offering",
-                "Offering",
+                _("Offering"),
                 case.sold.offering.name,
-                f"Revision {line.offering_revision.number}, as it read when it was sold."
+                _("Revision %(number)s, as it read when it was sold.")
+                % {"number": line.offering_revision.number}
                 if line.offering_revision
                 else "",
                 line.offering_revision_id,
             ),
         ]
         if line.plan is not None:
-            facts.append(Fact("plan", "Plan", line.plan.name, "", line.plan_id))
+            facts.append(Fact("plan", _("Plan"), line.plan.name, "", line.plan_id))
         if line.price_version is not None:
             facts.append(
                 Fact(
                     "price_version",
-                    "Quoted price",
-                    f"In effect {span(line.price_version.effective)}",
+                    _("Quoted price"),
+                    _("In effect %(span)s") % {"span": span(line.price_version.effective)},
                     "",
                     line.price_version_id,
                 )
@@ -387,52 +439,62 @@ class Credits:
             facts.append(
                 Fact(
                     "fx_rate",
-                    "Exchange rate",
-                    f"{case.rate.from_currency_id} to {case.rate.to_currency_id} at {rate_of(case.rate)}",
-                    f"In force {span(case.rate.effective)}.",
+                    _("Exchange rate"),
+                    _("%(from)s to %(to)s at %(rate)s")
+                    % {
+                        "from": case.rate.from_currency_id,
+                        "to": case.rate.to_currency_id,
+                        "rate": rate_of(case.rate),
+                    },
+                    _("In force %(span)s.") % {"span": span(case.rate.effective)},
                     case.rate.pk,
                 )
             )
         facts.append(
             Fact(
                 "eligibility_decision",
-                "Eligibility",
-                f"{percent(case.decision.rate_ppm)} on {scope(case.decision)}",
+                _("Eligibility"),
+                _("%(rate)s on %(scope)s")
+                % {"rate": percent(case.decision.rate_ppm), "scope": scope(case.decision)},
                 decided(case.decision),
                 case.decision.pk,
             )
         )
-        role = case.membership.get_role_display() if case.membership else ""
+        role = spoken(case.membership.get_role_display()) if case.membership else ""
         facts.append(
             Fact(
                 "team",
-                "Team",
+                _("Team"),
                 told.team.name,
-                f"{role} {span(case.membership.effective)}." if case.membership else "",
+                _("%(role)s %(span)s.") % {"role": role, "span": span(case.membership.effective)}
+                if case.membership
+                else "",
                 told.team_id,
             )
         )
         if case.overlay:
-            facts.append(Fact("overlay", "Overlay", told.rep.name, self._overlay(case)))
+            facts.append(Fact("overlay", _("Overlay"), told.rep.name, self._overlay(case)))
         elif case.whole:
-            facts.append(Fact("account_owner", "Account owner", told.rep.name, f"{self._owned(case)}."))
+            facts.append(Fact("account_owner", _("Account owner"), told.rep.name, f"{self._owned(case)}."))
         else:
             share = next(s for s in case.shares if s.rep_id == told.rep_id)
             facts.append(
                 Fact(
                     "share",
-                    "Share",
+                    _("Share"),
                     percent(share.ppm),
-                    f"Participant {share.ordinal} of {len(case.shares)}.",
+                    _("Participant %(place)s of %(number)s.")
+                    % {"place": share.ordinal, "number": len(case.shares)},
                     share.pk,
                 )
             )
         facts.append(
             Fact(
                 "rule",
-                "Rule",
+                _("Rule"),
                 rule.name,
-                f"In {rule.plan_version}, {span(rule.plan_version.effective)}.",
+                _("In %(plan)s, %(span)s.")
+                % {"plan": rule.plan_version, "span": span(rule.plan_version.effective)},
                 rule.pk,
             )
         )
@@ -445,22 +507,14 @@ class Credits:
             None,
         )
         if given is not None:
-            whom = (
-                "in person"
-                if given.rep_id
-                else f"to everybody who is {given.get_role_display().lower()}"
-                if given.role
-                else "to everybody"
-            )
-            facts.append(
-                Fact(
-                    "plan_assignment",
-                    "Plan assignment",
-                    given.plan.name,
-                    f"Assigned {whom}, {span(given.effective)}.",
-                    given.pk,
-                )
-            )
+            values = {"span": span(given.effective), "role": inside(given.get_role_display())}
+            if given.rep_id:
+                detail = _("Assigned in person, %(span)s.") % values
+            elif given.role:
+                detail = _("Assigned to everybody who is %(role)s, %(span)s.") % values
+            else:
+                detail = _("Assigned to everybody, %(span)s.") % values
+            facts.append(Fact("plan_assignment", _("Plan assignment"), given.plan.name, detail, given.pk))
         return facts
 
 
@@ -521,51 +575,129 @@ def _base(case: _Case, value: int) -> tuple[int, list[Part]]:
 
 
 def rate_of(rate: FxRate) -> str:
-    whole, part = divmod(rate.rate_e9, 10**9)
-    return f"{whole}.{part:09d}".rstrip("0").rstrip(".")
+    """Without groups, so that it can be typed again."""
+    return formats.entered(Decimal(rate.rate_e9).scaleb(-9).normalize())
 
 
 def _times(money: Money, minor: int, ppm: int) -> str:
     """A product with its rounding, if there was any: "10% of $75.86 is $7.586, rounded to $7.59"."""
-    told = f"{percent(ppm)} of {money(minor)} is {money.exact(minor * ppm, 6)}"
-    return told if minor * ppm % ONE_PPM == 0 else f"{told}, rounded to {money(mul_ppm(minor, ppm))}"
+    values = {
+        "share": percent(ppm),
+        "amount": money(minor),
+        "exact": money.exact(minor * ppm, 6),
+        "rounded": money(mul_ppm(minor, ppm)),
+    }
+    if minor * ppm % ONE_PPM == 0:
+        return _("%(share)s of %(amount)s is %(exact)s") % values
+    return _("%(share)s of %(amount)s is %(exact)s, rounded to %(rounded)s") % values
 
 
 def _odd_units(case: _Case, mine: Part, parts: Sequence[Part], value: int) -> str:
     """Who got the units that rounding down left over, and why: largest remainder, on a tie the earlier participant."""
     money = case.money
-    exact = f"{percent(mine.ppm)} of {money(value)} is {money.exact(value * mine.ppm, 6)}"
+    values: dict[str, object] = {
+        "share": percent(mine.ppm),
+        "amount": money(value),
+        "exact": money.exact(value * mine.ppm, 6),
+    }
     given = [p for p in parts if p.odd_unit]
     if not given:
-        return f"{exact}; the parts come out even." if len(parts) > 1 else "Nobody else shares in it."
-    left = "one" if len(given) == 1 else str(len(given))
-    unit = money(1)
+        if len(parts) == 1:
+            return _("Nobody else shares in it.")
+        return _("%(share)s of %(amount)s is %(exact)s; the parts come out even.") % values
     rest = [p for p in parts if not p.odd_unit]
     tie = bool(rest) and max(p.remainder_ppm for p in rest) == min(p.remainder_ppm for p in given)
     at_edge = tie and mine.remainder_ppm == min(p.remainder_ppm for p in given)
-    told = f"{exact}; all parts rounded down leave {left} odd {unit} over"
+    count = len(given)
+    told = ngettext(
+        "%(share)s of %(amount)s is %(exact)s; all parts rounded down leave one odd %(unit)s over",
+        "%(share)s of %(amount)s is %(exact)s; all parts rounded down leave %(number)s odd %(unit)s over",
+        count,
+    ) % {**values, "number": count, "unit": money(1)}
+    values = {"left": told, "names": both([p.name for p in given])}
     if mine.odd_unit:
-        return f"{told}: {'one of them' if len(given) > 1 else 'it'} is added here, {'an equal remainder but an earlier participant' if at_edge else 'for the largest remainder' if len(given) == 1 else 'for one of the largest remainders'}."
-    names = both([p.name for p in given])
-    return f"{told}: {names} got {'it' if len(given) == 1 else 'them'}, {'an equal remainder but an earlier participant' if at_edge else 'for a larger remainder'}."
+        if at_edge:
+            return (
+                ngettext(
+                    "%(left)s: it is added here, an equal remainder but an earlier participant.",
+                    "%(left)s: one of them is added here, an equal remainder but an earlier participant.",
+                    count,
+                )
+                % values
+            )
+        return (
+            ngettext(
+                "%(left)s: it is added here, for the largest remainder.",
+                "%(left)s: one of them is added here, for one of the largest remainders.",
+                count,
+            )
+            % values
+        )
+    if at_edge:
+        return (
+            ngettext(
+                "%(left)s: %(names)s got it, an equal remainder but an earlier participant.",
+                "%(left)s: %(names)s got them, an equal remainder but an earlier participant.",
+                count,
+            )
+            % values
+        )
+    return (
+        ngettext(
+            "%(left)s: %(names)s got it, for a larger remainder.",
+            "%(left)s: %(names)s got them, for a larger remainder.",
+            count,
+        )
+        % values
+    )
 
 
 def _cut(case: _Case, cut: CapCut) -> str:
     """The cap's arithmetic in words; for a refund that of its family."""
-    money, deal = case.money, case.version.deal.reference
+    money = case.money
+    values: dict[str, object] = {
+        "deal": case.version.deal.reference,
+        "together": money(cut.together_minor),
+        "cap": money(cut.cap_minor),
+        "cut": money(cut.cut_minor),
+        "earned": money(cut.earned_minor),
+        "part": money(abs(cut.amount_minor)),
+        "unit": money(1),
+    }
     if len(cut.family) > 1:
         first, *between = cut.family[:-1]
-        taken = "".join(f", {_reference(m.deal_id)} {money(m.earned_minor)}" for m in between)
+        values |= {
+            "family": ", ".join(
+                [
+                    _("%(deal)s earned %(amount)s under it")
+                    % {"deal": _reference(first.deal_id), "amount": money(first.earned_minor)},
+                    *(f"{_reference(m.deal_id)} {money(m.earned_minor)}" for m in between),
+                ]
+            ),
+            "left": money(cut.left_minor),
+            "whole_cap": money(cut.rule_cap_minor),
+        }
         told = (
-            f"{_reference(first.deal_id)} earned {money(first.earned_minor)} under it{taken}; with this refund's {money(cut.together_minor)} "
-            f"{money(cut.left_minor)} are left. Of the cap of {money(cut.rule_cap_minor)} that leaves {money(cut.cap_minor)} for the refund, "
-            f"so {money(cut.cut_minor)} of it are not taken back"
+            _(
+                "%(family)s; with this refund's %(together)s %(left)s are left. "
+                "Of the cap of %(whole_cap)s that leaves %(cap)s for the refund, so %(cut)s of it are not taken back"
+            )
+            % values
         )
     else:
-        told = f"{deal} came to {money(cut.together_minor)} under it, and {money(cut.cap_minor)} is the most it counts: {money(cut.cut_minor)} are cut"
-    mine = f"this line and person earned {money(cut.earned_minor)} of {money(cut.together_minor)} and bear {money(abs(cut.amount_minor))}"
-    odd = f", one odd {money(1)} of the rounding among it" if cut.odd_unit else ""
-    return f"{told}; {mine}{odd}."
+        told = (
+            _("%(deal)s came to %(together)s under it, and %(cap)s is the most it counts: %(cut)s are cut")
+            % values
+        )
+    values |= {"told": told}
+    if cut.odd_unit:
+        return (
+            _(
+                "%(told)s; this line and person earned %(earned)s of %(together)s and bear %(part)s, one odd %(unit)s of the rounding among it."
+            )
+            % values
+        )
+    return _("%(told)s; this line and person earned %(earned)s of %(together)s and bear %(part)s.") % values
 
 
 def _reference(deal_id: int) -> str:
@@ -577,97 +709,145 @@ def _reference(deal_id: int) -> str:
 
 def _value_step(case: _Case, value: int) -> Step:
     basis, line, money = case.told.measure.basis, case.line, case.money
-    sold = f"Line {line.line_no}, {case.sold.offering.name}"
-    currency = case.version.currency
-    of_deal = Money(currency.code, currency.exponent)
+    values: dict[str, object] = {
+        "line": line.line_no,
+        "offering": case.sold.offering.name,
+        "units": money(abs(value)),
+    }
     if basis == ValueBasis.NEW_CUSTOMERS:
-        return Step(
-            "Deal value", money(value), f"{sold}: a new customer counts once a deal, on its first line."
+        detail = _("Line %(line)s, %(offering)s: a new customer counts once a deal, on its first line.")
+    elif basis == ValueBasis.UNITS:
+        detail = (
+            _("Line %(line)s, %(offering)s: %(units)s units given back.")
+            if value < 0
+            else _("Line %(line)s, %(offering)s: %(units)s units sold.")
         )
-    if basis == ValueBasis.UNITS:
-        return Step(
-            "Deal value",
-            money(value),
-            f"{sold}: {money(abs(value))} units {'given back' if value < 0 else 'sold'}.",
-        )
+    else:
+        detail = _("Line %(line)s, %(offering)s: %(sum)s.")
+        values |= {"sum": _converted(case, value)}
+    return Step(_("Deal value"), money(value), detail % values)
+
+
+def _converted(case: _Case, value: int) -> str:
+    """The amount of a line on its way to the measure's currency: over what term, at which rate, rounded."""
+    basis, line, money, currency = case.told.measure.basis, case.line, case.money, case.version.currency
     amount, (times, per) = _amount(case), _term(case)
-    told = f"{sold}: {of_deal(amount)}"
+    told = Money(currency.code, currency.exponent)(amount)
     if basis == ValueBasis.CONSUMED:
-        told += " metered"
+        told = _("%(amount)s metered") % {"amount": told}
     elif basis == ValueBasis.BILLED:
-        told += " billed" if line.billed_minor is not None else " metered, the estimate until it is billed"
+        told = (
+            _("%(amount)s billed")
+            if line.billed_minor is not None
+            else _("%(amount)s metered, the estimate until it is billed")
+        ) % {"amount": told}
     if per != times:
-        told += f" over {counted(per, 'month')}, times 12 / {per} for a year"
+        told = ngettext(
+            "%(amount)s over %(months)s month, times 12 / %(months)s for a year",
+            "%(amount)s over %(months)s months, times 12 / %(months)s for a year",
+            per,
+        ) % {"amount": told, "months": per}
     if case.rate is not None:
-        told += f", at {rate_of(case.rate)}, the rate of {day(case.sold.on)}"
+        told = _("%(amount)s, at %(rate)s, the rate of %(day)s") % {
+            "amount": told,
+            "rate": rate_of(case.rate),
+            "day": day(case.sold.on),
+        }
     exact = Fraction(amount * times, per * 10**currency.exponent) * 10**money.exponent
     if case.rate is not None:
         exact *= Fraction(case.rate.rate_e9, 10**9)
-    if exact != value:
-        scaled = exact * 10**9
-        shown = scaled.denominator == 1
-        told += f" is {money.exact(scaled.numerator, 9)}, rounded once" if shown else ", rounded once"
-    return Step("Deal value", money(value), f"{told}.")
+    if exact == value:
+        return told
+    scaled = exact * 10**9
+    if scaled.denominator != 1:
+        return _("%(amount)s, rounded once") % {"amount": told}
+    return _("%(amount)s is %(exact)s, rounded once") % {
+        "amount": told,
+        "exact": money.exact(scaled.numerator, 9),
+    }
 
 
 def _eligibility_step(case: _Case, base: int, credit: int) -> Step:
     rate = case.decision.rate_ppm
     product = "" if rate == ONE_PPM else f" {_times(case.money, base, rate)}."
     return Step(
-        "Eligibility",
+        _("Eligibility"),
         formats.multiplier(rate),
-        f"{_stop(case.decision.reason)} {decided(case.decision)}{product}",
+        f"{stopped(case.decision.reason)} {decided(case.decision)}{product}",
     )
-
-
-def _stop(text: str) -> str:
-    return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 def scope(decision: EligibilityDecision) -> str:
     """What a decision is about: "the publisher Contoso"."""
     if decision.plan is not None:
-        return f"the plan {decision.plan}"
+        return _("the plan %(name)s") % {"name": decision.plan}
     if decision.offering is not None:
-        return f"the offering {decision.offering.name}"
+        return _("the offering %(name)s") % {"name": decision.offering.name}
     if decision.publisher is not None:
-        return f"the publisher {decision.publisher.name}"
-    return f"the commercial path {decision.get_commercial_path_display().lower()}"
+        return _("the publisher %(name)s") % {"name": decision.publisher.name}
+    return _("the commercial path %(name)s") % {"name": inside(decision.get_commercial_path_display())}
 
 
 def decided(decision: EligibilityDecision) -> str:
     """Which decision, on what, since when, by whom; reads maker, checker and scope."""
-    by = f"made by {decision.made_by.name}"
-    if decision.checked_by is not None:
-        by += f", checked by {decision.checked_by.name}"
-    return f"Decision {decision.pk} on {scope(decision)}, {span(decision.effective)}, {by}."
+    values = {
+        "decision": decision.pk,
+        "scope": scope(decision),
+        "span": span(decision.effective),
+        "maker": decision.made_by.name,
+        "checker": decision.checked_by.name if decision.checked_by else "",
+    }
+    if decision.checked_by is None:
+        return _("Decision %(decision)s on %(scope)s, %(span)s, made by %(maker)s.") % values
+    return (
+        _("Decision %(decision)s on %(scope)s, %(span)s, made by %(maker)s, checked by %(checker)s.") % values
+    )
 
 
 def posted(entry: CreditEntry) -> str:
     """Where and when an entry was posted; reads both periods and the posting."""
-    told = (
-        f"Posted in {entry.posting_period.name} on {day(entry.posting.recorded_at.date())}, entry {entry.pk}"
+    values = {
+        "period": entry.posting_period.name,
+        "day": day(entry.posting.recorded_at),
+        "entry": entry.pk,
+        "own": entry.origin_period.name,
+    }
+    if entry.posting_period_id == entry.origin_period_id:
+        return _("Posted in %(period)s on %(day)s, entry %(entry)s.") % values
+    return (
+        _("Posted in %(period)s on %(day)s, entry %(entry)s; it belongs to %(own)s, which was closed.")
+        % values
     )
-    if entry.posting_period_id != entry.origin_period_id:
-        told += f"; it belongs to {entry.origin_period.name}, which was closed"
-    return f"{told}."
+
+
+# Component and whether the amount is above zero, to what the rule does.
+_DOES: Final[Mapping[tuple[Component, bool], str]] = {
+    (Component.CREDIT, True): marked("%(rule)s credits %(amount)s to %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.CREDIT, False): marked("%(rule)s takes %(amount)s back from %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.UPLIFT, True): marked("%(rule)s adds %(amount)s to the credit of %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.UPLIFT, False): marked("%(rule)s takes %(amount)s off the credit of %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.SPIFF, True): marked("%(rule)s adds %(amount)s as a SPIFF for %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.SPIFF, False): marked("%(rule)s takes %(amount)s of a SPIFF back from %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.CAP_CUT, True): marked("%(rule)s does not take %(amount)s below its cap back from %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+    (Component.CAP_CUT, False): marked("%(rule)s cuts %(amount)s above its cap from the credit of %(rep)s for %(part)s of %(offering)s in %(deal)s"),
+}  # fmt: skip
 
 
 def _sentence(case: _Case) -> str:
-    entry, money = case.entry, case.money
+    entry, minor = case.entry, case.told.amount_minor
     share = next((s.ppm for s in case.shares if s.rep_id == entry.rep_id), ONE_PPM)
-    part = "all" if case.whole or share == ONE_PPM else percent(share)
-    minor = case.told.amount_minor
-    what = {
-        Component.CREDIT: "credits {} to" if minor > 0 else "takes {} back from",
-        Component.UPLIFT: "adds {} to the credit of" if minor > 0 else "takes {} off the credit of",
-        Component.SPIFF: "adds {} as a SPIFF for" if minor > 0 else "takes {} of a SPIFF back from",
-        Component.CAP_CUT: "cuts {} above its cap from the credit of"
-        if minor < 0
-        else "does not take {} below its cap back from",
-    }[Component(entry.component)].format(money(abs(minor)))
-    how = " as overlay" if case.overlay else ""
-    told = f"{case.rule.name} {what} {entry.rep.name}{how} for {part} of {case.sold.offering.name} in {case.version.deal.reference}"
+    name = entry.rep.name
+    told = spoken(_DOES[Component(entry.component), minor > 0]) % {
+        "rule": case.rule.name,
+        "amount": case.money(abs(minor)),
+        "rep": _("%(rep)s as overlay") % {"rep": name} if case.overlay else name,
+        "part": _("all") if case.whole or share == ONE_PPM else percent(share),
+        "offering": case.sold.offering.name,
+        "deal": case.version.deal.reference,
+    }
     if entry.reverses_id:
-        return f"Reverses entry {entry.reverses_id} exactly: {told[0].lower()}{told[1:]} no longer stands."
+        return _("Reverses entry %(entry)s exactly: %(told)s no longer stands.") % {
+            "entry": entry.reverses_id,
+            "told": told,
+        }
     return f"{told}."

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Literal
 
+from config.language import _, spoken
 from marketplace.models import Offering, Plan
-from quotas.crediting.explanation.words import CONDITIONS, both, counted, day, either, said, span
+from quotas.crediting.explanation.words import CONDITIONS, both, conditions, day, either, said, sentence, span
 from quotas.models import ReceiverClass, Receivers, RuleVersion
 
 Names = Mapping[str, Mapping[int, str]]
@@ -52,12 +53,16 @@ class Receiver:
 
 @dataclass(frozen=True)
 class Failed:
-    """A condition that does not hold: what the rule asks for, what there is, and both in one phrase."""
+    """A condition that does not hold: what the rule asks for, what there is, and both in one phrase.
+
+    found  The part of the phrase that says what there is; empty where the phrase has no such part.
+    """
 
     condition: str
     asks: str
     has: str
     phrase: str
+    found: str = ""
 
 
 @dataclass(frozen=True)
@@ -109,26 +114,33 @@ def _outcome(
     matching: Sequence[RuleVersion],
 ) -> tuple[Result, str]:
     if failed:
-        return "failed", f"{failed[0].phrase[0].upper()}{failed[0].phrase[1:]}."
+        return "failed", sentence(failed[0].phrase)
     if not rule.exclusive:
-        return "added", "It matches and adds to whatever else applies."
+        return "added", _("It matches and adds to whatever else applies.")
     if first is None or rule.pk == first.pk:
         rivals = [r for r in matching if r.pk != rule.pk]
         if not rivals:
-            return "won", "It is the only rule that matches."
+            return "won", _("It is the only rule that matches.")
         return (
             "won",
-            f"It beats {both([r.name for r in rivals])}: {_better(rule, rivals[0])}.",
+            _("It beats %(rules)s: %(why)s.")
+            % {"rules": both([r.name for r in rivals]), "why": _better(rule, rivals[0])},
         )
-    return "lost", f"It matches, but {first.name} beats it: {_better(first, rule)}."
+    return "lost", _("It matches, but %(rule)s beats it: %(why)s.") % {
+        "rule": first.name,
+        "why": _better(first, rule),
+    }
 
 
 def _better(one: RuleVersion, other: RuleVersion) -> str:
     if one.priority != other.priority:
-        return f"priority {one.priority} over {other.priority}"
+        return _("priority %(higher)s over %(lower)s") % {"higher": one.priority, "lower": other.priority}
     if conditions_of(one) != conditions_of(other):
-        return f"{counted(conditions_of(one), 'condition')} over {conditions_of(other)} at the same priority"
-    return "the same priority and as many conditions, and it is the older one"
+        return _("%(conditions)s over %(fewer)s at the same priority") % {
+            "conditions": conditions(conditions_of(one)),
+            "fewer": conditions_of(other),
+        }
+    return _("the same priority and as many conditions, and it is the older one")
 
 
 def _failures(rule: RuleVersion, sold: Sold, receiver: Receiver, names: Names) -> list[Failed]:
@@ -142,13 +154,19 @@ def _failures(rule: RuleVersion, sold: Sold, receiver: Receiver, names: Names) -
                 "plan_version",
                 held,
                 day(sold.on),
-                f"{plan} is in force {held}; the credit date is {day(sold.on)}",
+                _("%(plan)s is in force %(span)s; the credit date is %(day)s")
+                % {"plan": plan, "span": held, "day": day(sold.on)},
             )
         )
     elif rule.effective is not None and sold.on not in rule.effective:
         held = span(rule.effective)
         found.append(
-            Failed("dates", held, day(sold.on), f"it holds {held}; the credit date is {day(sold.on)}")
+            Failed(
+                "dates",
+                held,
+                day(sold.on),
+                _("it holds %(span)s; the credit date is %(day)s") % {"span": held, "day": day(sold.on)},
+            )
         )
     if plan.plan_id not in receiver.plans:
         found.append(
@@ -156,7 +174,8 @@ def _failures(rule: RuleVersion, sold: Sold, receiver: Receiver, names: Names) -
                 "assignment",
                 plan.plan.name,
                 "",
-                f"{receiver.name} is not assigned to {plan.plan.name} on {day(sold.on)}",
+                _("%(rep)s is not assigned to %(plan)s on %(day)s")
+                % {"rep": receiver.name, "plan": plan.plan.name, "day": day(sold.on)},
             )
         )
     if rule.receivers == Receivers.TERRITORY and not receiver.covers & set(
@@ -165,26 +184,27 @@ def _failures(rule: RuleVersion, sold: Sold, receiver: Receiver, names: Names) -
         asks = (
             either([said("territories", t, names) for t in rule.territories])
             if rule.territories
-            else "the customer's territory"
+            else _("the customer's territory")
         )
         has = (
             both([said("territories", t, names) for t in sorted(receiver.covers)])
             if receiver.covers
-            else "none of the customer's"
+            else _("none of the customer's")
         )
-        found.append(Failed("territories", asks, has, f"territory is {asks}; {receiver.name} covers {has}"))
+        covers = _("%(rep)s covers %(territories)s") % {"rep": receiver.name, "territories": has}
+        found.append(Failed("territories", asks, has, _phrase("territories", asks, covers), covers))
     facts: dict[str, tuple[object, str]] = {
-        "deal_kinds": (sold.kind, "this deal"),
-        "regions": (sold.region, "this deal"),
-        "segments": (sold.segment, "this deal"),
+        "deal_kinds": (sold.kind, _("this deal")),
+        "regions": (sold.region, _("this deal")),
+        "segments": (sold.segment, _("this deal")),
         "roles": (receiver.role, receiver.name),
         "publishers": (sold.offering.publisher_id, sold.offering.name),
         "families": (sold.offering.family, sold.offering.name),
-        "offerings": (sold.offering.pk, "this line"),
+        "offerings": (sold.offering.pk, _("this line")),
         "paths": (sold.offering.commercial_path, sold.offering.name),
-        "pricing_forms": (sold.plan.pricing_form if sold.plan else None, "this line"),
+        "pricing_forms": (sold.plan.pricing_form if sold.plan else None, _("this line")),
     }
-    for condition, label in CONDITIONS.items():
+    for condition in CONDITIONS:
         allowed = getattr(rule, condition)
         if allowed is None or condition == "territories":
             continue
@@ -194,19 +214,29 @@ def _failures(rule: RuleVersion, sold: Sold, receiver: Receiver, names: Names) -
                 has = (
                     both([said(condition, value, names) for value in sorted(sold.task_areas)])
                     if sold.task_areas
-                    else "none"
+                    else _("none")
                 )
-                found.append(
-                    Failed(condition, asks, has, f"{label} is {asks}; {sold.offering.name} is {has}")
-                )
+                found.append(_failed(condition, asks, sold.offering.name, has))
             continue
         value, whose = facts[condition]
         if condition == "deal_kinds" and sold.sold_as in allowed:
             continue
         if value not in allowed:
-            has = said(condition, value, names)
-            found.append(Failed(condition, asks, has, f"{label} is {asks}; {whose} is {has}"))
+            found.append(_failed(condition, asks, whose, said(condition, value, names)))
     return found
+
+
+def _failed(condition: str, asks: str, whose: str, has: str) -> Failed:
+    found = _("%(whose)s is %(value)s") % {"whose": whose, "value": has}
+    return Failed(condition, asks, has, _phrase(condition, asks, found), found)
+
+
+def _phrase(condition: str, asks: str, found: str) -> str:
+    return _("%(condition)s is %(asks)s; %(found)s") % {
+        "condition": spoken(CONDITIONS[condition]),
+        "asks": asks,
+        "found": found,
+    }
 
 
 def closest(told: Sequence[Tried]) -> Tried | None:

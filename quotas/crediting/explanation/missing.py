@@ -10,14 +10,24 @@ from typing import Any, Final
 
 from django.db.models import Q
 
-from config import house as formats
+from config.language import _, marked, ngettext, spoken
 from marketplace.models import Customer, EligibilityDecision, Plan, Program
 from quotas.crediting import engine
 from quotas.crediting.explanation.credits import decided, scope
 from quotas.crediting.explanation.known import Known, Wanted
 from quotas.crediting.explanation.matching import Sold, Tried, closest, tried
 from quotas.crediting.explanation.pending import document_of, with_document
-from quotas.crediting.explanation.words import CONDITIONS, DEALS, Money, day, money_of, percent, place, span
+from quotas.crediting.explanation.words import (
+    CONDITIONS,
+    DEALS,
+    day,
+    inside,
+    money_of,
+    percent,
+    place,
+    small,
+    span,
+)
 from quotas.models import (
     Deal,
     DealAction,
@@ -54,7 +64,11 @@ class Missing:
     rules: list[Tried] = field(default_factory=list)
 
     def __str__(self) -> str:
-        return f"Line {self.line_no}: {self.sentence} {self.remedy}"
+        return _("Line %(line)s: %(sentence)s %(remedy)s") % {
+            "line": self.line_no,
+            "sentence": self.sentence,
+            "remedy": self.remedy,
+        }
 
     @property
     def rep_id(self) -> int | None:
@@ -117,7 +131,7 @@ def missing_pending(deal: Deal) -> list[Missing]:
     document = document_of(
         version, customer_id=version.deal.customer_id, calendar_id=version.deal.calendar_id
     )
-    _, gaps = engine.desired(engine.Unsaved([document]))
+    gaps = engine.desired(engine.Unsaved([document]))[1]
     return missing_unsaved(gaps, [document])
 
 
@@ -178,16 +192,16 @@ class _Teller:
         rules: list[Tried] = []
         if gap.reason == Reason.NO_RULE:
             rules = self._tried(gap)
-            sentence, remedy = self._no_rule(gap, rules)
+            said, remedy = self._no_rule(gap, rules)
         else:
-            sentence, remedy = _SENTENCES[Reason(gap.reason)](self, gap)
+            said, remedy = _SENTENCES[Reason(gap.reason)](self, gap)
         return Missing(
             gap.deal_id,
             gap.line_no,
             self.measures.get(gap.measure_id or 0),
             self.reps.get(gap.rep_id or 0),
             gap.reason,
-            sentence,
+            said,
             remedy,
             rules,
         )
@@ -219,34 +233,49 @@ class _Teller:
 
     def _no_rule(self, gap: _Gap, rules: Sequence[Tried]) -> tuple[str, str]:
         sold, rep, measure = self._sold(gap), self.reps[gap.rep_id or 0], self.measures[gap.measure_id or 0]
-        what = DEALS.get(sold.kind, sold.kind)
-        where = f" in {place(sold.region)}" if sold.region else ""
-        head = f"No rule covers {what}{where} on {measure.name} for {rep.name}"
+        values: dict[str, object] = {
+            "deals": spoken(DEALS.get(sold.kind, sold.kind)),
+            "region": place(sold.region),
+            "measure": measure.name,
+            "rep": rep.name,
+            "day": day(sold.on),
+        }
+        head = (
+            _("No rule covers %(deals)s in %(region)s on %(measure)s for %(rep)s")
+            if sold.region
+            else _("No rule covers %(deals)s on %(measure)s for %(rep)s")
+        ) % values
         near = closest(rules)
+        values |= {"head": head}
         if near is None:
-            return f"{head}: no plan has a rule for {measure.name} on {day(sold.on)}.", _RULES
+            return _("%(head)s: no plan has a rule for %(measure)s on %(day)s.") % values, spoken(_RULES)
         failed = near.failed[0]
+        values |= {"rule": near.rule.name, "plan": str(near.rule.plan_version), "asks": failed.asks}
         if failed.condition == "plan_version":
-            return (
-                f"{head}: the closest is “{near.rule.name}” in {near.rule.plan_version}, which is in force {failed.asks}.",
-                _RULES,
-            )
+            told = _("%(head)s: the closest is “%(rule)s” in %(plan)s, which is in force %(asks)s.")
+            return told % values, spoken(_RULES)
         if failed.condition == "dates":
-            return f"{head}: the closest is “{near.rule.name}”, which holds {failed.asks}.", _RULES
+            return _("%(head)s: the closest is “%(rule)s”, which holds %(asks)s.") % values, spoken(_RULES)
         if failed.condition == "assignment":
-            return (
-                f"{head}: the closest is “{near.rule.name}” in {failed.asks}, to which {rep.name} is not assigned on {day(sold.on)}.",
-                "A comp admin assigns plans under Crediting rules.",
+            told = _(
+                "%(head)s: the closest is “%(rule)s” in %(asks)s, to which %(rep)s is not assigned on %(day)s."
             )
-        more = len(near.failed) - 1
-        also = f", and {more} more that {'does' if more == 1 else 'do'} not hold" if more else ""
-        asks = (
-            failed.asks
-            if failed.condition in ("deal_kinds", "regions", "roles")
-            else f"the {CONDITIONS[failed.condition]} {failed.asks}"
-        )
-        has = "" if failed.condition in ("deal_kinds", "regions") else f"; {failed.phrase.split('; ', 1)[1]}"
-        return f"{head}: the closest is “{near.rule.name}”, which asks for {asks}{has}{also}.", _RULES
+            return told % values, _("A comp admin assigns plans under Crediting rules.")
+        if failed.condition not in ("deal_kinds", "regions", "roles"):
+            values["asks"] = _("the %(condition)s %(asks)s") % {
+                "condition": spoken(CONDITIONS[failed.condition]),
+                "asks": failed.asks,
+            }
+        told = _("%(head)s: the closest is “%(rule)s”, which asks for %(asks)s") % values
+        if failed.condition not in ("deal_kinds", "regions"):
+            told = f"{told}; {failed.found}"
+        if more := len(near.failed) - 1:
+            told = ngettext(
+                "%(told)s, and %(number)s more that does not hold",
+                "%(told)s, and %(number)s more that do not hold",
+                more,
+            ) % {"told": told, "number": more}
+        return f"{told}.", spoken(_RULES)
 
     # --- eligibility ----------------------------------------------------------------------------------------
 
@@ -279,24 +308,22 @@ class _Teller:
 
     def _not_eligible(self, gap: _Gap) -> tuple[str, str]:
         sold = self._sold(gap)
-        head = f"{sold.offering.name} does not count toward quota on {day(sold.on)}"
-        remedy = f"A catalog manager decides eligibility, with a date and a reason, on the page of {sold.offering.name}."
+        head = _("%(offering)s does not count toward quota on %(day)s") % {
+            "offering": sold.offering.name,
+            "day": day(sold.on),
+        }
         told = self._decisions_on(gap)
         before = [d for d in told if d.effective.upper is not None and d.effective.upper <= sold.on]
         after = [d for d in told if d.effective.lower is not None and d.effective.lower > sold.on]
         if before:
             last = max(before, key=lambda d: (d.effective.upper, d.level))
-            return (
-                f"{head}: decision {last.pk} on {scope(last)} held {span(last.effective)}, and none has followed it.",
-                remedy,
-            )
+            said = _("%(head)s: decision %(decision)s on %(scope)s held %(span)s, and none has followed it.")
+            return said % {"head": head, **_named(last)}, _decides(sold)
         if after:
             first = min(after, key=lambda d: (d.effective.lower, -d.level))
-            return (
-                f"{head}: the first decision, number {first.pk} on {scope(first)}, holds {span(first.effective)}.",
-                remedy,
-            )
-        return f"{head}: nobody has decided that it does.", remedy
+            said = _("%(head)s: the first decision, number %(decision)s on %(scope)s, holds %(span)s.")
+            return said % {"head": head, **_named(first)}, _decides(sold)
+        return _("%(head)s: nobody has decided that it does.") % {"head": head}, _decides(sold)
 
     def _decision(self, gap: _Gap) -> EligibilityDecision | None:
         on = _on(self.documents[gap.deal_id])
@@ -304,63 +331,66 @@ class _Teller:
 
     def _rate_zero(self, gap: _Gap) -> tuple[str, str]:
         sold, decision = self._sold(gap), self._decision(gap)
-        remedy = f"A catalog manager decides eligibility, with a date and a reason, on the page of {sold.offering.name}."
+        values = {"offering": sold.offering.name, "day": day(sold.on)}
         if decision is None:
-            return f"{sold.offering.name} was decided not to count toward quota on {day(sold.on)}.", remedy
-        why = decision.reason.rstrip(".")
-        who = decided(decision)
-        return (
-            f"{sold.offering.name} does not count toward quota on {day(sold.on)}: {why} ({who[0].lower()}{who[1:-1]}).",
-            remedy,
-        )
+            told = _("%(offering)s was decided not to count toward quota on %(day)s.")
+            return told % values, _decides(sold)
+        told = _("%(offering)s does not count toward quota on %(day)s: %(why)s (%(decision)s).")
+        values |= {"why": decision.reason.rstrip("."), "decision": small(decided(decision).rstrip("."))}
+        return told % values, _decides(sold)
 
     # --- the rest -------------------------------------------------------------------------------------------
 
     def _no_fx_rate(self, gap: _Gap) -> tuple[str, str]:
         document, measure = self.documents[gap.deal_id], self.measures[gap.measure_id or 0]
-        pair = f"{document['currency']} to {measure.currency_id}"
-        return (
-            f"There is no exchange rate from {pair} for {day(_on(document))}, so nothing can be counted in {measure.name}.",
-            "A comp admin enters exchange rates; the credit follows by itself.",
-        )
+        told = _(
+            "There is no exchange rate from %(from)s to %(to)s for %(day)s, so nothing can be counted in %(measure)s."
+        ) % {
+            "from": document["currency"],
+            "to": measure.currency_id,
+            "day": day(_on(document)),
+            "measure": measure.name,
+        }
+        return told, _("A comp admin enters exchange rates; the credit follows by itself.")
 
     def _no_team(self, gap: _Gap) -> tuple[str, str]:
         rep, on = self.reps[gap.rep_id or 0], _on(self.documents[gap.deal_id])
         rows = [m for m in self.known.memberships.get(rep.pk, ()) if m.superseded_at is None]
         before = [m for m in rows if m.effective.upper is not None and m.effective.upper <= on]
         after = [m for m in rows if m.effective.lower is not None and m.effective.lower > on]
-        head = f"{rep.name} was in no team on {day(on)}"
+        values = {"rep": rep.name, "day": day(on)}
+        told = _("%(rep)s was in no team on %(day)s.")
         if before:
             last = max(before, key=lambda m: m.effective.upper)
-            head += f", having left {last.team.name} ({span(last.effective)})"
+            values |= {"team": last.team.name, "span": span(last.effective)}
+            told = _("%(rep)s was in no team on %(day)s, having left %(team)s (%(span)s).")
         elif after:
             first = min(after, key=lambda m: m.effective.lower)
-            head += f"; the first is {first.team.name}, {span(first.effective)}"
-        return f"{head}.", "A comp admin puts reps into teams, with a date."
+            values |= {"team": first.team.name, "span": span(first.effective)}
+            told = _("%(rep)s was in no team on %(day)s; the first is %(team)s, %(span)s.")
+        return told % values, _("A comp admin puts reps into teams, with a date.")
 
     def _no_receiver(self, gap: _Gap) -> tuple[str, str]:
         document = self.documents[gap.deal_id]
         if document["kind"] != DealKind.CONSUMPTION:
             return (
-                "Nobody has a share in this deal yet.",
-                "Enter who takes part in it; the shares add up to 100%.",
+                _("Nobody has a share in this deal yet."),
+                _("Enter who takes part in it; the shares add up to 100%."),
             )
-        customer = self.customers.get(document["customer_id"])
-        name, on = customer.name if customer else "the account", _on(document)
+        customer, on = self.customers.get(document["customer_id"]), _on(document)
+        values = {"customer": customer.name if customer else _("the account"), "day": day(on)}
         rows = [
             o
             for o in self.known.owners.get(document["customer_id"], ())
             if o.superseded_at is None and o.effective.lower is not None and o.effective.lower > on
         ]
-        later = (
-            f"; its first owner is there {span(min(rows, key=lambda o: o.effective.lower).effective)}"
-            if rows
-            else ""
-        )
-        return (
-            f"Nobody owned {name} on {day(on)}, and consumption is the account owner's{later}.",
-            "A comp admin gives accounts to reps, with a date.",
-        )
+        told = _("Nobody owned %(customer)s on %(day)s, and consumption is the account owner's.")
+        if rows:
+            values |= {"span": span(min(rows, key=lambda o: o.effective.lower).effective)}
+            told = _(
+                "Nobody owned %(customer)s on %(day)s, and consumption is the account owner's; its first owner is there %(span)s."
+            )
+        return told % values, _("A comp admin gives accounts to reps, with a date.")
 
     def _no_period(self, gap: _Gap) -> tuple[str, str]:
         document = self.documents[gap.deal_id]
@@ -369,12 +399,14 @@ class _Teller:
         calendar = document.get("calendar_id") or (self.months[0].calendar_id if self.months else None)
         month = next((m for m in self.months if m.calendar_id == calendar and m.starts <= on < m.ends), None)
         if month is None:
-            return f"The fiscal calendar has no month for {day(on)}.", "A comp admin sets up fiscal years."
-        state = PeriodState(month.state).label.lower()
-        return (
-            f"{month.name}, the month of {day(on)}, is {state}, and no later month is open yet.",
-            "Credit follows when a comp admin opens the next month.",
-        )
+            told = _("The fiscal calendar has no month for %(day)s.") % {"day": day(on)}
+            return told, _("A comp admin sets up fiscal years.")
+        told = _("%(month)s, the month of %(day)s, is %(state)s, and no later month is open yet.") % {
+            "month": month.name,
+            "day": day(on),
+            "state": inside(PeriodState(month.state).label),
+        }
+        return told, _("Credit follows when a comp admin opens the next month.")
 
     def _holds(self, gaps: Iterable[_Gap]) -> dict[int, DealEvent]:
         held = DealEvent.objects.filter(
@@ -383,47 +415,62 @@ class _Teller:
         return {event.deal_id: event for event in held.order_by("id")}
 
     def _held(self, gap: _Gap) -> tuple[str, str]:
-        reference, event = f"D-{gap.deal_id:06d}", self.holds.get(gap.deal_id)
-        remedy = "A comp admin releases it on the deal's page; its credit then counts again."
+        event = self.holds.get(gap.deal_id)
+        remedy = _("A comp admin releases it on the deal's page; its credit then counts again.")
+        values = {"deal": f"D-{gap.deal_id:06d}"}
         if event is None:
-            return f"{reference} is held, so its credit is out of attainment.", remedy
-        why = f": {event.reason.rstrip('.')}" if event.reason else ""
-        return f"{reference} is held since {day(event.at.date())} by {event.by.name}{why}.", remedy
+            return _("%(deal)s is held, so its credit is out of attainment.") % values, remedy
+        values |= {"day": day(event.at), "who": event.by.name, "why": event.reason.rstrip(".")}
+        if event.reason:
+            return _("%(deal)s is held since %(day)s by %(who)s: %(why)s.") % values, remedy
+        return _("%(deal)s is held since %(day)s by %(who)s.") % values, remedy
 
     def _too_large(self, gap: _Gap) -> tuple[str, str]:
         measure = self.measures[gap.measure_id or 0]
-        most = money_of(measure)(LARGEST)
-        return (
-            f"The line comes to more than {most} in {measure.name}, the most that is counted exactly.",
-            "Check the amount, the quantity and the currency of the line.",
-        )
+        told = _(
+            "The line comes to more than %(amount)s in %(measure)s, the most that is counted exactly."
+        ) % {"amount": money_of(measure)(LARGEST), "measure": measure.name}
+        return told, _("Check the amount, the quantity and the currency of the line.")
 
     def _nothing(self, gap: _Gap) -> tuple[str, str]:
         measure, line = self.measures[gap.measure_id or 0], self.lines[gap.deal_id, gap.line_no]
         document, rep = self.documents[gap.deal_id], self.reps[gap.rep_id or 0]
         billed = measure.basis == "billed" and line.get("billed") is not None
         amount = line.get("billed") if billed else line["amount"]
-        head = f"The credit of {rep.name} in {measure.name} comes to zero"
-        remedy = "Nothing has to be mended unless the line is wrong."
+        remedy = _("Nothing has to be mended unless the line is wrong.")
+        values = {"rep": rep.name, "measure": measure.name}
         if measure.basis == "units" and not line["quantity"]:
-            return f"{head}: the line's quantity is zero.", remedy
+            told = _("The credit of %(rep)s in %(measure)s comes to zero: the line's quantity is zero.")
+            return told % values, remedy
         if measure.currency_id is not None and amount == 0:
-            return f"{head}: the line's amount is zero.", remedy
+            told = _("The credit of %(rep)s in %(measure)s comes to zero: the line's amount is zero.")
+            return told % values, remedy
         share = next((s["ppm"] for s in document["shares"] if s["rep_id"] == rep.pk), None)
         decision = self._decision(gap)
-        least = Money(
-            measure.currency_id, measure.currency.exponent if measure.currency else formats.COUNT_EXPONENT
-        )(1)
-        part = f"{percent(share)} of it" if share is not None else "the line"
-        rate = (
-            f" at an eligibility of {percent(decision.rate_ppm)}"
-            if decision and decision.rate_ppm != 1_000_000
-            else ""
+        part = _("the line") if share is None else _("%(share)s of it") % {"share": percent(share)}
+        if decision and decision.rate_ppm != 1_000_000:
+            part = _("%(part)s at an eligibility of %(rate)s") % {
+                "part": part,
+                "rate": percent(decision.rate_ppm),
+            }
+        values |= {"part": part, "least": money_of(measure)(1)}
+        told = _(
+            "The credit of %(rep)s in %(measure)s comes to zero: %(part)s rounds to less than %(least)s, the smallest unit."
         )
-        return f"{head}: {part}{rate} rounds to less than {least}, the smallest unit.", remedy
+        return told % values, remedy
 
 
-_RULES: Final = "A comp admin writes rules under Crediting rules."
+def _named(decision: EligibilityDecision) -> dict[str, object]:
+    return {"decision": decision.pk, "scope": scope(decision), "span": span(decision.effective)}
+
+
+def _decides(sold: Sold) -> str:
+    return _(
+        "A catalog manager decides eligibility, with a date and a reason, on the page of %(offering)s."
+    ) % {"offering": sold.offering.name}
+
+
+_RULES: Final = marked("A comp admin writes rules under Crediting rules.")
 _SENTENCES: Final = {
     Reason.NOT_ELIGIBLE: _Teller._not_eligible,
     Reason.RATE_ZERO: _Teller._rate_zero,

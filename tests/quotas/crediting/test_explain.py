@@ -365,7 +365,7 @@ def test_a_reversal_and_an_entry_of_an_old_plan_version_are_explained_by_what_wa
     assert [t.rule.name for t in told[1, 100_00].rules] == ["As it was"]
     assert [(t.rule.name, t.rule.plan_version_id) for t in told[2, 20_00].rules] == [("As it is", version.pk)]
     assert told[2, -10_00].sentence.startswith(
-        f"Reverses entry {told[2, 10_00].entry.pk} exactly: as it was adds $10.00"
+        f"Reverses entry {told[2, 10_00].entry.pk} exactly: As it was adds $10.00"
     )
     assert "it belongs to FY27-M01, which was closed" in told[2, 20_00].steps[-1].detail
 

@@ -4,7 +4,7 @@ import csv
 import io
 import re
 from collections.abc import Callable
-from datetime import date
+from datetime import date, timedelta
 from html import unescape
 from typing import Any
 
@@ -17,7 +17,7 @@ from django.urls import reverse
 from quotas.crediting.invariants import broken
 from quotas.models import Adjustment, CreditEntry, Deal, Dispute, PeriodState, Rep
 from quotas.services import approving, booking
-from quotas.services.disputes import DisputeDraft, open_dispute
+from quotas.services.disputes import DisputeDraft, open_dispute, say
 from tests import make
 from tests.make import AT, Line, World
 from tests.quotas import api
@@ -247,6 +247,37 @@ def test_lists_take_as_many_queries_for_many_as_for_one(world: World) -> None:
     one("owner", 2_00)
     one("period", 3_00)
     assert queries() == first
+
+
+def test_disputes_stand_in_the_order_asked_for_on_the_page_and_in_its_file(world: World) -> None:
+    first, second, third = (
+        open_dispute(
+            draft=DisputeDraft(rep_id=rep.pk, kind="split", text="No", period_id=world.year.month(1).pk),
+            by=make.login(rep),
+            at=AT + timedelta(hours=hours),
+        ).pk
+        for rep, hours in ((world.bo, 0), (world.ana, 1), (world.cy, 2))
+    )
+    say(dispute_id=first, text="One more thing", by=make.login(world.bo), at=AT + timedelta(days=1))
+    admin, page = as_user(world.admin), reverse("quotas:disputes")
+
+    def order(sort: str, **asked: str) -> list[int]:
+        shown = admin.get(page, {"sort": sort, **asked}).content.decode()
+        return [int(number) for number in re.findall(rf'<a href="{page}(\d+)/">', shown)]
+
+    assert order("") == [first, second, third]
+    assert order("", show="all") == [third, second, first]
+    assert order("-due") == order("-opened") == [third, second, first]
+    assert order("-said") == [first, third, second]
+    assert order("rep", show="all") == [second, first, third]
+    assert order("odd") == [first, second, third]
+    shown = admin.get(page, {"sort": "-said"}).content.decode()
+    assert re.findall(r'aria-sort="(?!none)(\w+)"', shown) == ["descending"]
+    assert [row["Rep"] for row in rows_of(admin.get(page, {"sort": "said", "format": "csv"}))] == [
+        "Ana",
+        "Cy",
+        "Bo",
+    ]
 
 
 def test_rest_opens_answers_and_adjusts_with_pointers_for_what_is_wrong(world: World) -> None:

@@ -23,6 +23,7 @@ from quotas.importers import texts, workbooks
 from quotas.importers.layouts import MOST_COLUMNS, Cell, Layout, Unreadable
 from quotas.importers.tables import layout_of, rows
 from quotas.importers.values import dates_seen
+from tests.depth import examples
 
 Table = tuple[Layout, list[tuple[int, list[Cell]]]]
 
@@ -76,7 +77,7 @@ ENCODINGS = ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "windows-
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.booleans(),
 )  # fmt: skip
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_whatever_is_written_as_csv_comes_back(
     table: list[list[str]], delimiter: str, encoding: str, end: str, last: bool
 ) -> None:
@@ -567,7 +568,7 @@ def test_the_texts_of_a_workbook_that_do_not_fit_in_memory_wait_on_disk(
 @example(b"\xfe\xff")
 @example(b"sep=;")
 @example(b'{"a":1}\n{"b":')
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 def test_no_bytes_do_more_than_be_refused(content: bytes) -> None:
     try:
         layout, found = read(content)

@@ -39,6 +39,7 @@ from quotas.models import (
 from quotas.selectors.hierarchy import Hierarchy
 from quotas.services.importing import Options, carry_out_file
 from tests import make
+from tests.depth import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -613,7 +614,7 @@ FILE = st.lists(ROW, min_size=1, max_size=7)
 
 
 @settings(
-    max_examples=20,
+    max_examples=examples(8),
     deadline=None,
     phases=(Phase.explicit, Phase.reuse, Phase.generate),  # to shrink an example takes minutes
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -17,6 +17,7 @@ from quotas.models import Period, Quota, QuotaMethod, Rep
 from quotas.selectors.boards import team_board
 from quotas.selectors.targets import quotas_of_reps, quotas_of_teams, reliefs_of
 from tests import make
+from tests.depth import examples
 
 pytestmark = pytest.mark.django_db
 
@@ -72,7 +73,9 @@ def cases(draw: st.DrawFn) -> Given:
     return Given(draw(st.sampled_from(QuotaMethod.values)), [(None, versions[0][1]), *versions[1:]], reliefs)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=examples(6), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(asked=st.lists(cases(), min_size=1, max_size=12))
 def test_a_quota_is_what_counting_its_days_one_by_one_says(asked: list[Given]) -> None:
     with transaction.atomic():

@@ -240,3 +240,25 @@ def test_what_is_exported_can_be_brought_in_again_as_its_columns_are_guessed(
     assert bring_in(exported).counts == {"unchanged": 3}
     changed = bring_in(exported.replace(b"100000.00,100000.00", b"90000.00,100000.00", 1))
     assert changed.counts == {"unchanged": 2, "changed": 1}
+
+
+def test_what_was_entered_on_one_page_of_a_large_team_goes_along_and_is_saved(world: make.World) -> None:
+    reps = [make.rep(team=world.team, name=f"Rep {n:02}") for n in range(55)]
+    first, last = reps[0], reps[-1]
+    admin = browser(world.admin)
+    on_first = {
+        "measure": world.bookings.slug,
+        "period": "FY27-Q1",
+        "page": "2",
+        f"amount-rep-{first.pk}": "70,000",
+        f"version-rep-{first.pk}": "0",
+    }
+    turned = admin.post(address(world, "set/"), on_first).content.decode()
+    assert f'name="amount-rep-{first.pk}" value="70,000"' in turned
+    assert f"Quota of {last.name}" in turned
+    assert f"Quota of {first.name}" not in turned
+    assert not Quota.objects.filter(rep__in=reps).exists(), "turning the page saves nothing"
+    both = {**on_first, f"amount-rep-{last.pk}": "30,000", f"version-rep-{last.pk}": "0"}
+    admin.post(address(world, "set/"), {**both, "do": "save", "reason": "Two new territories"})
+    amounts = Quota.objects.filter(rep__in=reps, superseded_at=None).values_list("rep", "amount_minor")
+    assert dict(amounts) == {first.pk: 70_000_00, last.pk: 30_000_00}

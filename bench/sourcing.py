@@ -5,7 +5,6 @@ date, a fifth of them with tiers, and a score in each task. The scenario moves s
 a supplier, so that no feature stays as it is. The floor reads the same rows: each statement of the page once more, bare.
 """
 
-import gc
 import statistics
 from collections.abc import Callable
 from datetime import date
@@ -13,7 +12,6 @@ from functools import partial
 from importlib import import_module
 from typing import Any, Final
 
-from django.conf import settings
 from django.db import connection, transaction
 from django.test import Client
 
@@ -46,9 +44,7 @@ def measure(_lines: int) -> dict[str, Figure]:
     made = make_scenario(draft=_draft(features, versions, plans), on=TODAY, by=lead, at=make.AT)
     client = Client()
     client.force_login(lead)
-    import_module(settings.ROOT_URLCONF)  # as config/wsgi.py does before it serves
-    gc.collect()
-    gc.freeze()
+    import_module("config.wsgi")  # loads and settles everything as for serving
     ask = partial(_ask, client, f"/sourcing/scenarios/{made.pk}/")
     ask()
     floor = partial(_replay, _statements(ask))

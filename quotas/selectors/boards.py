@@ -427,7 +427,10 @@ def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
     branches: dict[int, list[int]] = defaultdict(list)
     for below, branch in figures.tree.items():
         branches[branch or team.pk].append(below)
-    names = {child.pk: child for child in Team.objects.filter(pk__in=branches)}
+    names = {
+        pk: (slug, name)
+        for pk, slug, name in Team.objects.filter(pk__in=among(branches)).values_list("pk", "slug", "name")
+    }
     people, weeks, own = figures.people, figures.weeks, figures.own
     rows = []
     for branch, inside in branches.items():
@@ -439,12 +442,13 @@ def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
         if itself and not (credited or pending or given):
             continue
         by_week = [sum(each) for each in zip(*(weeks[each] for each in inside if each in weeks), strict=True)]
+        slug, name = names[branch]
         rows.append(
             Row(
                 kind="direct" if itself else "team",
                 id=branch,
-                slug=names[branch].slug,
-                name=f"Directly in {team.name}" if itself else names[branch].name,
+                slug=slug,
+                name=f"Directly in {name}" if itself else name,
                 detail=f"{heads} {'person' if heads == 1 else 'people'}",
                 credited_minor=credited,
                 pending_minor=pending,

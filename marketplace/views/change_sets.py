@@ -7,7 +7,6 @@ from typing import Any, Final
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_POST, require_safe
@@ -15,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, formats
 from config.language import _, later, spoken
+from config.paging import paged
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import ChangeSet, ChangeSetState, PublisherMembership, Severity
 from marketplace.selectors.change_sets import (
@@ -31,7 +31,6 @@ from marketplace.services import change_sets as service
 from marketplace.services.change_sets import Found, differences, may_review, may_write
 from marketplace.views import signed_in
 
-PAGE: Final = 50
 ITEMS: Final = 25
 SHOWN_HOLDS: Final = 12
 S = ChangeSetState
@@ -97,7 +96,7 @@ def change_sets(request: HttpRequest) -> HttpResponse:
     found = listed(rows.filter(state__in=TABS[tab][1])).order_by(
         "submitted_at" if oldest_first else "-pk", "pk"
     )
-    page = Paginator(found, PAGE).get_page(request.GET.get("page"))
+    page = paged(request, found)
     context = {
         "tab": tab,
         "tabs": [(name, spoken(label), counts[name]) for name, (label, _states) in TABS.items()],
@@ -179,7 +178,7 @@ def _page(request: HttpRequest, seen: ChangeSet, refused: Refusal | None = None)
     """25 queries at most, whatever the number of items."""
     user = signed_in(request)
     today = clock.today()
-    page = Paginator(seen.items.order_by("position"), ITEMS).get_page(request.GET.get("page"))
+    page = paged(request, seen.items.order_by("position"), size=ITEMS)
     shown = differences(seen, list(page.object_list), on=max(today, seen.apply_on or today))
     writes, reviews = may_write(seen, user), may_review(seen, user)
     holds = holds_of(seen)

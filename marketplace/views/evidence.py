@@ -11,6 +11,7 @@ from django.views.decorators.http import require_safe
 
 from config import clock, exporting
 from config.language import _
+from config.paging import paged
 from marketplace.models import Offering, TaskArea
 from marketplace.selectors import exports
 from marketplace.selectors.evidence import Cell, Ranking, Result, task_evidence, task_matrix
@@ -45,7 +46,7 @@ def tasks(request: HttpRequest) -> HttpResponse:
     matrix = task_matrix(offerings_for(user), on)
     known = {pk for row in matrix for pk, cell in row.cells.items() if cell.known}
     every = publishers_for(user).order_by("name", "id")
-    page = Paginator([p for p in every if p.pk in known], COLUMNS).get_page(request.GET.get("page"))
+    page = paged(request, [p for p in every if p.pk in known], size=COLUMNS)
     publishers = list(page)
     silent = [p for p in every if p.pk not in known]
     return render(

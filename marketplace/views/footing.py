@@ -4,13 +4,13 @@ from datetime import date, timedelta
 from typing import Final
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from config import clock, formats
 from config.language import _, later, ngettext, spoken
+from config.paging import PAGE, paged
 from marketplace.extension import sales_between
 from marketplace.models import CommercialPath, Currency, PricingForm, Program
 from marketplace.selectors.exposure import SEED, SHUFFLES
@@ -22,7 +22,6 @@ from marketplace.views import day_asked, signed_in
 
 SPANS: Final = ((90, later("90 days")), (365, later("A year")), (730, later("Two years")))
 FEW_DAYS, MOST_DAYS = 1, 3660
-PAGE: Final = 50
 
 
 @require_safe
@@ -34,7 +33,7 @@ def equal_footing(request: HttpRequest) -> HttpResponse:
     found = footing(offerings_for(user), on, sales_between(user, first, end), shuffles=SHUFFLES, seed=SEED)
     outside = user.has_role("partner")
     currencies = Currency.objects.in_bulk(list(found.value_minor))
-    page = Paginator(found.rows, PAGE).get_page(request.GET.get("page"))
+    page = paged(request, found.rows, size=PAGE)
     main = max(found.value_minor, key=lambda code: (code == "USD", found.value_minor[code]), default="")
     return render(
         request,
@@ -100,7 +99,7 @@ def publisher_scorecard(request: HttpRequest, slug: str) -> HttpResponse:
         "marketplace/scorecard.html",
         {
             "card": card,
-            "page": Paginator(card.notices, PAGE).get_page(request.GET.get("page")),
+            "page": paged(request, card.notices, size=PAGE),
             "publisher": publisher,
             "facts": facts_about(publisher),
             "values": [_money(v, c, currencies) for c, v in sorted(card.sold.value_minor.items())]

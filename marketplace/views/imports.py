@@ -6,7 +6,6 @@ from typing import Any, Final
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import F
 from django.db.models.functions import Abs
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -21,6 +20,7 @@ from accounts.models import Role, User
 from config import clock, exporting, jobs
 from config.language import _, later, spoken_choices
 from config.models import JobState
+from config.paging import paged
 from config.refusals import Refusal
 from config.uploads import too_long
 from marketplace.importers.files import LARGEST
@@ -36,7 +36,6 @@ from marketplace.selectors import imports as selectors
 from marketplace.services import importing
 from marketplace.views import HtmxRequest, signed_in, wants_part
 
-PAGE: Final = 50
 RUNS: Final = 30
 TOO_LARGE: Final = format_lazy(
     later("The file is larger than {megabytes} MB. Nothing of it was read."), megabytes=LARGEST // 1024**2
@@ -129,7 +128,7 @@ def _content(upload: Any | None) -> bytes | None:
 
 def _list(request: HtmxRequest, form: UploadForm, *, too_large: str = "", status: int = 200) -> HttpResponse:
     user = _reader(request)
-    page = Paginator(selectors.imports_for(user), RUNS).get_page(request.GET.get("page"))
+    page = paged(request, selectors.imports_for(user), size=RUNS)
     context = {
         "page": page,
         "runs": [_Run(run) for run in page],
@@ -180,7 +179,7 @@ def import_run(request: HtmxRequest, pk: int) -> HttpResponse:
         asked["outcome"] = ""
     counted = selectors.counts(run)
     rows = selectors.rows_of(run, **asked).select_related("offering", "plan", "change_set")
-    page = Paginator(rows, PAGE).get_page(request.GET.get("page"))
+    page = paged(request, rows)
     mine = _Run(run)
     may_propose = user.has_role(Role.CATALOG_MANAGER) and run.state == ImportState.STAGED
     open_rows = importing.proposable(run) if may_propose else None
@@ -298,9 +297,7 @@ def discrepancies(request: HttpRequest) -> HttpResponseBase:
         listed = rows.order_by(order, "offering__name", "field", "pk")
         name, title = _("disagreements %(tab)s") % {"tab": tab}, _("Disagreements")
         return exporting.answer(request, form, name=name, title=title, table=exports.discrepancies(listed))
-    page = Paginator(rows.order_by(order, "offering__name", "field", "pk"), PAGE).get_page(
-        request.GET.get("page")
-    )
+    page = paged(request, rows.order_by(order, "offering__name", "field", "pk"))
     context = {
         "page": page,
         "rows": [(row, _field(row.field), _difference(row.difference_ppm)) for row in page],

@@ -27,7 +27,7 @@ from quotas.api.resources import MONEY_OR_NULL, Out
 from quotas.api.viewer import Seen
 from quotas.models import ApprovalLimit, Deal, Delegation
 from quotas.selectors.approval_queue import Asked, Queue, Waiting, Why, places_of, rows_of
-from quotas.selectors.approvers import among, waiting_since
+from quotas.selectors.approvers import deals_among, waiting_since
 from quotas.selectors.delegations import Standing, delegations_for, may_read_delegations, standing_of
 from quotas.services.approving import MOST_AT_ONCE, Decision, decide_deals
 from quotas.services.delegating import delegate, end_delegation, set_limit
@@ -186,7 +186,7 @@ class Approvals(Seen, Resources):
     def get_queryset(self) -> QuerySet[Deal]:
         if self.described:
             return Deal.objects.none()
-        found = among([place.deal_id for place in self.queue.places])
+        found = deals_among([place.deal_id for place in self.queue.places])
         return found.select_related("owner", "customer", "latest_version__currency")
 
     def get_serializer(self, *args: Any, **kwargs: Any) -> Any:

@@ -10,6 +10,7 @@ from django.db import connection
 from django.db.models import Count, Q, Sum, TextChoices
 
 from accounts.models import User
+from config.among import numbered
 from config.clock import day_of, first_moment
 from config.language import marked
 from quotas.models import Deal, DealLine, DealState, Measure, StraightThroughPolicy, Team
@@ -19,8 +20,7 @@ from quotas.selectors.approvers import (
     TWO,
     Approvers,
     Two,
-    among,
-    numbered,
+    deals_among,
     waiting_for,
     waiting_since,
 )
@@ -299,7 +299,7 @@ def queue_of(
 ) -> Queue:
     """The same with the deals of one page read whole, and with all that a row shows of them. A fixed number of queries."""
     queue = places_of(user, at=at, due_after=due_after, asked=asked, order=order, first=first, most=most)
-    known = {deal.pk: deal for deal in with_facts(among([place.deal_id for place in queue.places]))}
+    known = {deal.pk: deal for deal in with_facts(deals_among([place.deal_id for place in queue.places]))}
     queue.rows = rows_of(queue, [known[place.deal_id] for place in queue.places if place.deal_id in known])
     return queue
 

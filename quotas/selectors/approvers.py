@@ -1,18 +1,17 @@
 """Who decides on which deal: the nearest manager, whoever stands in for them, and a second approver above the limit (RULES.md 12)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cached_property
 from typing import Final
 
-from django.contrib.postgres.fields import ArrayField
 from django.db import connection
-from django.db.models import BigIntegerField, BooleanField, Exists, Func, OuterRef, Q, QuerySet, Value
-from django.db.models.functions import Cast
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import Role, RoleGrant, User
 from config import house as formats
+from config.among import among, numbered
 from marketplace.models import Currency
 from quotas.crediting.arithmetic import value_in_measure
 from quotas.models import (
@@ -391,7 +390,7 @@ def waiting_for(user: User, on: date) -> Tray:
             mine += deals
             sources.add(source)
     if alone:
-        each = list(among(alone))
+        each = list(deals_among(alone))
         approvers = Approvers(each, on, like=nobody)
         mine += [deal.pk for deal in each if user.pk in approvers.able(deal)]
     return Tray(mine, sources, nobody)
@@ -399,7 +398,7 @@ def waiting_for(user: User, on: date) -> Tray:
 
 def approvals_waiting_for(user: User, on: date) -> QuerySet[Deal]:
     """What waits for this person, to be asked more of. A fixed number of queries."""
-    return among(waiting_for(user, on).deals)
+    return deals_among(waiting_for(user, on).deals)
 
 
 def count_waiting_for(user: User, on: date) -> int:
@@ -407,14 +406,6 @@ def count_waiting_for(user: User, on: date) -> int:
     return len(waiting_for(user, on).deals)
 
 
-def numbered(numbers: Iterable[int]) -> str:
-    """An array as PostgreSQL writes one: thousands of numbers go to it sooner as one text."""
-    return "{" + ",".join(map(str, numbers)) + "}"
-
-
-def among(deals: Collection[int]) -> QuerySet[Deal]:
+def deals_among(deals: Collection[int]) -> QuerySet[Deal]:
     """The deals of these numbers, which are one parameter, however many they are."""
-    numbers = Cast(Value(numbered(deals)), ArrayField(BigIntegerField()))
-    return Deal.objects.filter(
-        Func("pk", numbers, template="%(expressions)s)", arg_joiner=" = ANY(", output_field=BooleanField())
-    )
+    return Deal.objects.filter(pk__in=among(deals))

@@ -20,9 +20,8 @@ from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.exports import Amount, Column, Table
 from config.language import _, later
+from config.ordering import Orders
 from config.refusals import NotFound, Problem, Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from config.slices import in_slices
 from marketplace.models import Currency, Customer
 from marketplace.services.commitments import LONGEST_NAME, LONGEST_REASON, end_commitment, record_commitment
@@ -32,17 +31,11 @@ from quotas.plan_forms import Described, next_day
 from quotas.selectors import accounts as selectors
 from quotas.selectors.accounts import Account, Narrowed
 from quotas.selectors.drawdown import DrawDown
-from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
+from quotas.views import HtmxRequest, given, sales_user, wants_part
 
-PAGE: Final = 50
-SORTS: Final = {
-    "name": ("name", "id"),
-    "-name": ("-name", "-id"),
-    "segment": ("segment", "name", "id"),
-    "-segment": ("-segment", "-name", "-id"),
-    "region": ("region", "name", "id"),
-    "-region": ("-region", "-name", "-id"),
-}
+ORDERS: Final = Orders(
+    Customer, "name", name=("name",), segment=("segment", "name"), region=("region", "name")
+)
 TONES: Final[Sequence[charts.Tone]] = ("c1", "c2", "c3", "c4", "c5")
 
 
@@ -62,7 +55,7 @@ def accounts(request: HtmxRequest) -> HttpResponseBase:
         renewing=asked.get("renewing") == "yes",
         risky=asked.get("risk") == "yes",
     )
-    sort = asked.get("sort", "") if asked.get("sort", "") in SORTS else "name"
+    order = ORDERS.of(asked)
     found = selectors.narrowed(visible, by, user, today)
     if form := exporting.asked(request):
         return exporting.answer(
@@ -70,25 +63,18 @@ def accounts(request: HtmxRequest) -> HttpResponseBase:
             form,
             name="accounts",
             title="Accounts",
-            table=_table(found, SORTS[sort], user, today),
+            table=_table(found, order.fields, user, today),
             total=found.count(),
         )
-    keyset = Keyset(Customer, SORTS[sort])
-    try:
-        place = keyset.place(asked.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(found, place, PAGE)
+    page = order.page(found)
     context = {
-        "rows": selectors.rows(page, user, today),
+        **page.context,
+        "rows": selectors.rows(page.rows, user, today),
         "people": selectors.sees_people(user),
         "by": by,
-        "sort": sort,
         "total": found.count(),
         "segments": _values(visible, "segment"),
         "regions": _values(visible, "region"),
-        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
         "today": today,
     }
     part = wants_part(request) and request.htmx.target == "accounts"

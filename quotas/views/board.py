@@ -9,7 +9,6 @@ from itertools import pairwise
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -21,6 +20,7 @@ from accounts.models import Role, User
 from config import calls, charts, clock, exporting, formats
 from config.exports import Column, Table, ratio
 from config.language import _, later, ngettext, spoken
+from config.paging import PAGE, paged
 from quotas.models import ONE, Period, QuotaRelief, Team
 from quotas.selectors import exports, pace, periods, teams
 from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
@@ -38,7 +38,6 @@ from quotas.views.whatif import gap_card
 
 FILTERS: Final = (("", later("All")), ("behind", later("Behind pace")), ("pending", later("Has pending")))
 PUBLISHERS_SHOWN: Final = 5
-PAGE: Final = 50
 SORTS: Final = ("attainment", "name", "credited", "quota", "landing")
 SEGMENT_TONES: Final[Sequence[charts.Tone]] = ("c1", "c2", "c3", "c4", "c5")
 PUBLISHER_TONES: Final[Sequence[charts.Tone]] = ("c5", "c4", "c1", "c3", "c2")
@@ -127,7 +126,7 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
         )
         return exporting.answer(request, form, name=name, title=title, table=table, said=_told(shown))
     ordered = _sorted(rows, request.GET.get("sort", ""))
-    page = Paginator(ordered, PAGE).get_page(request.GET.get("page"))
+    page = paged(request, ordered)
     mine_at = next((at for at, line in enumerate(ordered) if line.row.you), None)
     context = {
         "board": shown,

@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
@@ -15,14 +14,13 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.paging import paged
 from quotas.models import EarningEntry, EarningKind, Period, PeriodClose, Rep
 from quotas.selectors import earnings
 from quotas.selectors.earnings import SEES_PAY, Estimate, Sums
 from quotas.selectors.pay_words import sentences, terms_of
 from quotas.selectors.visibility import SEES_EVERYTHING, rep_of, reps_for
 from quotas.views import HtmxRequest, given, pay_curves, signed_in
-
-A_PAGE: Final = 50
 
 
 @require_safe
@@ -52,7 +50,7 @@ def index(request: HtmxRequest) -> HttpResponseBase:
             table=earnings.people_table(people, close),
             said=earnings.control_lines(earnings.control_totals(seen.filter(close=close))),
         )
-    page = Paginator(people, A_PAGE).get_page(request.GET.get("page"))
+    page = paged(request, people)
     context |= {
         "close": close,
         "before": before,
@@ -88,7 +86,7 @@ def payments(request: HtmxRequest) -> HttpResponseBase:
     shown = entries.select_related(
         "rep", "measure", "plan", "currency", "origin_period", "close__period"
     ).order_by("rep__name", "rep_id", "kind", "pk")
-    page = Paginator(shown, A_PAGE).get_page(request.GET.get("page"))
+    page = paged(request, shown)
     context |= {"close": close, "page": page, "totals": totals, "count": page.paginator.count}
     return render(request, "quotas/earnings.html", context)
 

@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import NoReverseMatch, reverse
@@ -25,6 +24,7 @@ from config import clock, formats, jobs
 from config.exports import defused
 from config.language import _, later, spoken, spoken_choices
 from config.models import Job, JobState
+from config.paging import paged
 from config.refusals import Problem, Refusal
 from config.uploads import too_long
 from marketplace.models import Currency
@@ -150,7 +150,7 @@ def _list(
     request: HtmxRequest, user: User, form: UploadForm, *, too_large: str = "", status: int = 200
 ) -> HttpResponse:
     """3 queries and those of the frame, whatever the number."""
-    page = Paginator(selectors.imports_for(user), PAGE).get_page(request.GET.get("page"))
+    page = paged(request, selectors.imports_for(user), size=PAGE)
     context = {
         "page": page,
         "runs": [Run(run) for run in page],

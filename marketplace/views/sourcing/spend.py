@@ -8,7 +8,6 @@ from typing import Any, Final
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.core.paginator import Paginator
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -24,6 +23,7 @@ from config.charts import Landing, Tone
 from config.exports import Column, Table
 from config.language import _, later, ngettext
 from config.months import add_months, month_of, months_between
+from config.paging import paged
 from config.refusals import Refusal
 from config.stacked_charts import Series, stacked
 from config.uploads import too_long
@@ -55,7 +55,6 @@ from marketplace.services.sourcing.usage import Outcome, import_usage
 from marketplace.views import day_asked, signed_in
 from marketplace.views.sourcing.plans import said_plan
 
-PAGE: Final = 50
 RUNS: Final = 10
 SHOWN: Final = 200
 LARGEST: Final = 8 * 1024**2
@@ -463,7 +462,7 @@ def lines(request: HttpRequest) -> HttpResponseBase:
             table=lines_table(found),
             total=len(found),
         )
-    page = Paginator([line.row for line in found], PAGE).get_page(request.GET.get("page"))
+    page = paged(request, [line.row for line in found])
     whole = summed(found)
     context: dict[str, Any] = {
         "on": on,
@@ -565,9 +564,7 @@ def _page(
     status: int = 200,
 ) -> HttpResponse:
     """The page. 3 queries and those of the frame."""
-    page = Paginator(UsageImport.objects.select_related("imported_by").order_by("-id"), RUNS).get_page(
-        request.GET.get("page")
-    )
+    page = paged(request, UsageImport.objects.select_related("imported_by").order_by("-id"), size=RUNS)
     wanted = request.GET.get("import", "")
     context = {
         "columns": COLUMNS,

@@ -40,7 +40,8 @@ def main() -> int:
         )
         server.start()
         with psycopg.connect(server.address(database="postgres"), autocommit=True) as admin:
-            admin.execute(sql.SQL("GRANT pg_checkpoint TO {}").format(sql.Identifier(OWNER_ROLE)))
+            for right in ("pg_checkpoint", "SET ON PARAMETER session_replication_role"):
+                admin.execute(sql.SQL("GRANT {} TO {}").format(sql.SQL(right), sql.Identifier(OWNER_ROLE)))
         try:
             return _measure(server, SCALES[scale])
         finally:

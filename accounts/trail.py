@@ -10,13 +10,15 @@ from zoneinfo import ZoneInfo
 from django.apps import apps
 from django.conf import settings
 from django.db import connection
-from django.db.models import Field, ForeignKey, Model, Q, QuerySet
+from django.db.models import BooleanField, Field, ForeignKey, Model, Q, QuerySet
 
 from accounts.models import AuditEvent, User
 from config.exports import Column, Table
+from config.language import marked, spoken
 from config.slices import in_slices
 
 MOST_PEOPLE: Final = 100
+YES_NO: Final = {"yes": marked("Yes"), "no": marked("No")}
 WATCHED: Final = """
 SELECT c.relname FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
 WHERE t.tgname = 'audit_insert' AND NOT t.tgisinternal ORDER BY c.relname
@@ -165,7 +167,7 @@ def changes(event: AuditEvent) -> list[Change]:
 
 
 def worded(shown: Sequence[AuditEvent]) -> list[list[Change]]:
-    """The changes of each event in words: columns by their names, choices by their labels, rows of other tables by theirs.
+    """The changes of each event in the words of whoever looks: columns by their names, choices by their labels, rows of other tables by theirs.
 
     1 query for each other table that is named, whatever the number of events.
     """
@@ -213,7 +215,9 @@ def _worded(
             change.column, change.before, change.after, change.column.replace("_", " ").capitalize()
         )
     label = str(field.verbose_name).capitalize()
-    choices = {str(key): str(text) for key, text in field.flatchoices}
+    choices = {str(key): spoken(text) for key, text in field.flatchoices}
+    if isinstance(field, BooleanField):
+        choices = {word: spoken(text).lower() for word, text in YES_NO.items()}
     known: Mapping[str, str] = {}
     if isinstance(field, ForeignKey) and isinstance(field.related_model, type):
         known = names.get(field.related_model, {})

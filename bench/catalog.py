@@ -8,8 +8,6 @@ same values; the floor is the same read of one row.
 import statistics
 from collections.abc import Callable
 from functools import partial
-from time import perf_counter
-from typing import Any
 
 from django.db import connection
 from django.http import HttpRequest, HttpResponse
@@ -17,7 +15,7 @@ from django.test import Client, RequestFactory
 
 from accounts.models import Role
 from bench import data
-from bench.figures import Figure, seconds
+from bench.figures import Figure, database_ms, seconds
 from marketplace.models import CommercialPath, EligibilityDecision, Offering, Program
 from marketplace.services.indexing import reindex
 from tests import make
@@ -188,25 +186,9 @@ def _searches(client: Client, pk: int) -> Figure:
     for _ in range(RUNS):
         for search in SEARCHES:
             address = f"/api/v1/offerings/?search={search}&ordering=relevance&count=true"
-            ours.append(_database_ms(partial(_ask, client, address)))
-            floors.append(_database_ms(partial(_bare_view, RequestFactory().get("/"), pk)))
+            ours.append(database_ms(partial(_ask, client, address)))
+            floors.append(database_ms(partial(_bare_view, RequestFactory().get("/"), pk)))
     return _told(ours[len(SEARCHES) :], floors[len(SEARCHES) :])
-
-
-def _database_ms(job: Callable[[], object]) -> float:
-    spent = 0.0
-
-    def timed(execute: Callable[..., Any], *given: Any) -> Any:
-        nonlocal spent
-        started = perf_counter()
-        try:
-            return execute(*given)
-        finally:
-            spent += perf_counter() - started
-
-    with connection.execute_wrapper(timed):
-        job()
-    return 1000 * spent
 
 
 def _told(ours: list[float], floors: list[float]) -> Figure:

@@ -5,7 +5,7 @@ from typing import Any, Final, cast
 
 from django.core.paginator import Page, Paginator
 from django.db.models import QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 
 PAGE: Final = 50
 BY: Final = "page"
@@ -34,3 +34,15 @@ def paged(
     parts = _Parts(rows, size)
     parts.by = by
     return cast(Part, parts.get_page(asked))
+
+
+def with_query(asked: QueryDict, **changes: str | None) -> str:
+    """The query string of this page with changes; None takes a parameter away. Paging starts anew."""
+    kept = asked.copy()
+    for paging in ("cursor", "page"):
+        kept.pop(paging, None)
+    for name, value in changes.items():
+        kept.pop(name, None)
+        if value:
+            kept[name] = value
+    return "?" + kept.urlencode()

@@ -15,7 +15,7 @@ from django import forms
 from django.utils.text import format_lazy
 
 from config import formats, house
-from config.language import _, later, marked, spoken_choices
+from config.language import _, later, marked, spoken, spoken_choices
 from config.refusals import Problem
 from marketplace.models import CommercialPath, Origin
 from quotas.importers.maps import (
@@ -271,9 +271,8 @@ class MapForm(forms.Form):
         grouped: list[Any] = [("", _("Not read"))]
 
         def option(spec: FieldSpec) -> Where:
-            return spec.name, _("%(spec_label)s (needed)") % {
-                "spec_label": spec.label
-            } if spec.needed else spec.label
+            label = spoken(spec.label)
+            return spec.name, _("%(spec_label)s (needed)") % {"spec_label": label} if spec.needed else label
 
         if self.kind == ImportKind.DEALS:
             for label, names in GROUPS:
@@ -407,14 +406,16 @@ class MapForm(forms.Form):
                 initial=self._stage(name, said.get(ANY, "")),
             )
             self.words.append(
-                Words(name, self.specs[name].label, self.heads[at], tuple(rows), self[f"w_{name}_any"])
+                Words(
+                    name, spoken(self.specs[name].label), self.heads[at], tuple(rows), self[f"w_{name}_any"]
+                )
             )
         self.translations: list[str] = []
         for name in self.specs:
             if name in TRANSLATED and name in self.column_of:
                 lines = [f"{word} = {means}" for word, means in self.base.values.get(name, {}).items()]
                 self.fields[f"t_{name}"] = forms.CharField(
-                    label=self.specs[name].label,
+                    label=spoken(self.specs[name].label),
                     required=False,
                     max_length=20_000,
                     initial="\n".join(lines),
@@ -457,7 +458,7 @@ class MapForm(forms.Form):
             if here and name == "external_id":
                 continue  # an id that several deals have is none
             held = self.base.defaults if here else self.base.constants
-            label, must = spec.label, spec.needed and not here
+            label, must = spoken(spec.label), spec.needed and not here
             known = KNOWN.get(name)
             field: forms.Field
             if known:
@@ -465,14 +466,14 @@ class MapForm(forms.Form):
                     label=label,
                     required=must,
                     choices=[("", "–"), *spoken_choices(known.items())],
-                    help_text=spec.help,
+                    help_text=spoken(spec.help),
                 )
             else:
                 field = forms.CharField(
                     label=label,
                     required=must,
                     max_length=200,
-                    help_text=spec.help,
+                    help_text=spoken(spec.help),
                     widget=forms.TextInput(
                         attrs={
                             "autocomplete": "off",
@@ -656,7 +657,7 @@ class MapForm(forms.Form):
                 self[f"c{at}"],
                 self[f"p{at}"] if f"p{at}" in self.fields else None,
                 ", ".join(
-                    self.specs[name].label
+                    spoken(self.specs[name].label)
                     for name, place in self.also.items()
                     if place == at and name in self.specs
                 ),

@@ -8,8 +8,9 @@ are never given twice, so what a test adds is always younger than what was kept.
 
 import pickle
 from collections.abc import Callable, Iterable
+from functools import wraps
 from itertools import count
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from django.db import connection, transaction
@@ -22,6 +23,7 @@ SPARE = 2_000  # of them are for what is kept
 SHARED = {"marketplace_currency", "quotas_fiscalcalendar", "quotas_period"}
 ONCE = " ON CONFLICT ON CONSTRAINT {} DO NOTHING"
 
+Made = TypeVar("Made")
 numbers = count(FIRST + SPARE)
 _stocked = False
 
@@ -65,6 +67,20 @@ def take(name: str) -> Any:
         cursor.execute("SELECT kept.take(%s)", [name])
         (found,) = cursor.fetchone()
     return None if found is None else pickle.loads(found)  # noqa: S301 -- our own, of this session
+
+
+def world(build: Callable[[], Made]) -> Callable[[], Made]:
+    """What *build* makes, brought back where it is kept under its name, as make.KEPT says.
+
+    A fiscal year that was made before stays as it is.
+    """
+
+    @wraps(build)
+    def found() -> Made:
+        back: Made | None = take(build.__name__)
+        return build() if back is None else back
+
+    return found
 
 
 def ready() -> None:

@@ -7,10 +7,11 @@ approve it where a test wants them.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
+from importlib import import_module
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -988,7 +989,32 @@ class Line:
     billed_minor: int | None = None
 
 
-@transaction.atomic
+@dataclass(frozen=True)
+class Sale:
+    """What deal() and deals() write; they say what is left out.
+
+    shares  Rep to parts per million; all of it is the owner's by default.
+    of      The calendar whose periods take its credit; the operator's if none is given.
+    """
+
+    owner: Rep | None = None
+    customer: Customer | None = None
+    lines: Sequence[Line] | None = None
+    shares: Mapping[Rep, int] | None = None
+    kind: str = DealKind.NEW_BUSINESS
+    close_date: date = TODAY
+    code: str = "USD"
+    state: str = DealState.DRAFT
+    title: str = ""
+    new_customer: bool = False
+    refunds: Deal | None = None
+    source: str = "parity"
+    external_id: str = ""
+    by: User | None = None
+    at: datetime = AT
+    of: FiscalCalendar | None = None
+
+
 def deal(
     *,
     owner: Rep | None = None,
@@ -1008,78 +1034,129 @@ def deal(
     at: datetime = AT,
     of: FiscalCalendar | None = None,
 ) -> Deal:
-    """Rows of one deal in any state, with its first version. Uncredited: let approve_deal() do it where that matters.
-
-    shares  Rep to parts per million; all of it is the owner's by default.
-    of      The calendar whose periods take its credit; the operator's if none is given.
-    """
-    sold_by = owner or _rep()
-    sold_to = customer or _customer()
-    author = by or sold_by.user or user(role=Role.REP)
-    submitted = state != DealState.DRAFT
-    decided = state not in (DealState.DRAFT, DealState.SUBMITTED)
-    made = Deal.objects.create(
-        owner=sold_by,
-        customer=sold_to,
-        calendar=of or calendar(),
-        source=source,
-        external_id=external_id,
-        created_by=author,
-        created_at=at,
-        submitted_by=author if submitted else None,
-        submitted_at=at if submitted else None,
-        decided_by=user(role=Role.MANAGER) if decided else None,
-        decided_at=at if decided else None,
-    )
-    version = DealVersion.objects.create(
-        deal=made,
-        number=1,
+    """Rows of one deal in any state, with its first version. Uncredited: let approve_deal() do it where that matters."""
+    sale = Sale(
+        owner=owner,
+        customer=customer,
+        lines=lines,
+        shares=shares,
         kind=kind,
-        title=title,
         close_date=close_date,
-        currency=currency(code=code),
-        segment=sold_to.segment,
-        region=sold_to.region,
+        code=code,
+        state=state,
+        title=title,
         new_customer=new_customer,
         refunds=refunds,
-        recorded_by=author,
-        recorded_at=at,
+        source=source,
+        external_id=external_id,
+        by=by,
+        at=at,
+        of=of,
     )
-    sold = lines if lines is not None else [Line(offering())]
-    revisions = dict(
-        OfferingRevision.objects.filter(offering__in=[line.offering for line in sold], number=1).values_list(
-            "offering_id", "id"
+    return deals([sale])[0]
+
+
+@transaction.atomic
+def deals(sales: Iterable[Sale]) -> list[Deal]:
+    """Rows of many deals for the price of one. One manager has decided on all that are decided."""
+    sold = [
+        replace(
+            sale,
+            owner=sale.owner or _rep(),
+            customer=sale.customer or _customer(),
+            lines=[Line(offering())] if sale.lines is None else sale.lines,
         )
+        for sale in sales
+    ]
+    authors: dict[Rep, User] = {}
+    made, versions = [], []
+    decider = (
+        user(role=Role.MANAGER)
+        if any(sale.state not in (DealState.DRAFT, DealState.SUBMITTED) for sale in sold)
+        else None
+    )
+    default = None if all(sale.of for sale in sold) else calendar()
+    currencies = {code: currency(code=code) for code in {sale.code for sale in sold}}
+    for sale in sold:
+        assert sale.owner is not None
+        assert sale.customer is not None
+        author = sale.by or sale.owner.user or authors.get(sale.owner)
+        if author is None:
+            author = authors[sale.owner] = user(role=Role.REP)
+        submitted = sale.state != DealState.DRAFT
+        decided = sale.state not in (DealState.DRAFT, DealState.SUBMITTED)
+        made.append(
+            Deal(
+                owner=sale.owner,
+                customer=sale.customer,
+                calendar=sale.of or default,
+                source=sale.source,
+                external_id=sale.external_id,
+                created_by=author,
+                created_at=sale.at,
+                submitted_by=author if submitted else None,
+                submitted_at=sale.at if submitted else None,
+                decided_by=decider if decided else None,
+                decided_at=sale.at if decided else None,
+            )
+        )
+    Deal.objects.bulk_create(made)
+    for sale, one in zip(sold, made, strict=True):
+        versions.append(
+            DealVersion(
+                deal=one,
+                number=1,
+                kind=sale.kind,
+                title=sale.title,
+                close_date=sale.close_date,
+                currency=currencies[sale.code],
+                segment=one.customer.segment,
+                region=one.customer.region,
+                new_customer=sale.new_customer,
+                refunds=sale.refunds,
+                recorded_by=one.created_by,
+                recorded_at=sale.at,
+            )
+        )
+    DealVersion.objects.bulk_create(versions)
+    revisions = dict(
+        OfferingRevision.objects.filter(
+            offering__in={line.offering for sale in sold for line in sale.lines or ()}, number=1
+        ).values_list("offering_id", "id")
     )
     DealLine.objects.bulk_create(
-        [
-            DealLine(
-                version=version,
-                line_no=number,
-                offering=line.offering,
-                offering_revision_id=revisions.get(line.offering.pk),
-                plan=line.plan,
-                price_version=line.price_version,
-                amount_minor=line.amount_minor,
-                quantity=line.quantity,
-                term_months=line.term_months,
-                billed_minor=line.billed_minor,
-            )
-            for number, line in enumerate(sold, start=1)
-        ]
+        DealLine(
+            version=version,
+            line_no=number,
+            offering=line.offering,
+            offering_revision_id=revisions.get(line.offering.pk),
+            plan=line.plan,
+            price_version=line.price_version,
+            amount_minor=line.amount_minor,
+            quantity=line.quantity,
+            term_months=line.term_months,
+            billed_minor=line.billed_minor,
+        )
+        for sale, version in zip(sold, versions, strict=True)
+        for number, line in enumerate(sale.lines or (), start=1)
     )
     DealShare.objects.bulk_create(
-        [
-            DealShare(version=version, ordinal=ordinal, rep=rep, ppm=ppm)
-            for ordinal, (rep, ppm) in enumerate((shares or {sold_by: ONE}).items(), start=1)
-        ]
+        DealShare(version=version, ordinal=ordinal, rep=rep, ppm=ppm)
+        for sale, version in zip(sold, versions, strict=True)
+        for ordinal, (rep, ppm) in enumerate((sale.shares or {version.deal.owner: ONE}).items(), start=1)
     )
-    made.latest_version = version
-    made.state = state
-    if state in (DealState.APPROVED, DealState.CANCELLED):
-        made.credited_version = version
-    made.save()
-    DealEvent.objects.create(deal=made, version=version, action=DealAction.LOGGED, by=author, at=at)
+    for sale, one, version in zip(sold, made, versions, strict=True):
+        one.latest_version = version
+        one.state = sale.state
+        if sale.state in (DealState.APPROVED, DealState.CANCELLED):
+            one.credited_version = version
+    Deal.objects.bulk_update(made, ["latest_version", "state", "credited_version"])
+    DealEvent.objects.bulk_create(
+        DealEvent(
+            deal=one, version=version, action=DealAction.LOGGED, by=one.created_by, at=version.recorded_at
+        )
+        for one, version in zip(made, versions, strict=True)
+    )
     return made
 
 
@@ -1304,10 +1381,32 @@ def catalog() -> tuple[User, User, Loaded]:
 
 
 _WORLDS: list[tuple[list[Rule] | None, bool]] = [(None, True), (None, False), ([], True), ([], False)]
+_ELSEWHERE = {  # what kept.world marks, to its module; each may begin with one above it
+    "months": "tests.quotas.closing.months",
+    "five_sold": "tests.quotas.closing.months",
+    "five_closed": "tests.quotas.closing.months",
+    "late_credit": "tests.quotas.closing.months",
+    "scene": "tests.quotas.api",
+    "two_months": "tests.quotas.crediting.worlds",
+    "shop": "tests.quotas.crediting.worlds",
+    "flat_pay": "tests.quotas.earnings.worlds",
+    "steep_pay": "tests.quotas.earnings.worlds",
+    "two_paid": "tests.quotas.earnings.worlds",
+    "busy": "tests.quotas.selling",
+    "market_of_substitutes": "tests.marketplace.sourcing.test_substitution_pages",
+    "world_of_scenarios": "tests.marketplace.sourcing.test_scenarios",
+}
+
+
+def _elsewhere(name: str) -> object:
+    return getattr(import_module(_ELSEWHERE[name]), name)()
+
+
 KEPT: dict[str, Callable[[], object]] = {
     "calendar": calendar,
     "FY26": lambda: fiscal_year(year=2026),
     "FY27": lambda: fiscal_year(year=2027),
     **{_world_name(*of): partial(_make_world, *of) for of in _WORLDS},
     "catalog": catalog,
+    **{name: partial(_elsewhere, name) for name in _ELSEWHERE},
 }

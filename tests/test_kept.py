@@ -13,6 +13,7 @@ from marketplace.models import Offering
 from quotas.models import CreditEntry, FiscalCalendar, Period, PlanVersion
 from tests import kept, make
 from tests.conftest import STOCKED, Database, _clone
+from tests.quotas.closing.months import five_closed
 
 pytestmark = pytest.mark.django_db
 
@@ -56,6 +57,27 @@ def test_a_world_that_is_brought_back_is_as_one_that_is_made(
     assert rows == made_rows
     assert rows["quotas_period"] == 38
     assert {name: (value, made[name]) for name, value in world.items() if value != made[name]} == {}
+
+
+def test_a_world_of_another_module_is_brought_back_with_every_row() -> None:
+    """It is made upon another one that is kept."""
+    grown = []
+    for build in (five_closed, five_closed.__wrapped__):  # type: ignore[attr-defined]
+        with transaction.atomic():
+            before, (here, close) = counted(), build()
+            grown.append(
+                (
+                    {name: n - before[name] for name, n in counted().items() if n != before[name]},
+                    (told(here), close.period.name, close.totals[here.world.bookings.slug]),
+                )
+            )
+            transaction.set_rollback(True)
+    assert grown[0] == grown[1]
+    assert grown[0][0]["quotas_seal"] == 1
+    for name in make._ELSEWHERE:
+        with transaction.atomic():
+            assert (name, kept.take(name) is None) == (name, False)
+            transaction.set_rollback(True)
 
 
 def test_the_same_row_is_another_object_for_each_test_and_of_no_world_before() -> None:

@@ -2,8 +2,9 @@
 
 import pytest
 from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
-from quotas.models import CreditTotal, Deal, DealState, Grain, Period, PeriodState
+from quotas.models import CreditTotal, Deal, DealLine, DealState, Grain, Period, PeriodState
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -31,6 +32,24 @@ def test_a_deal_of_any_state_can_be_made_and_its_shares_are_checked_by_the_datab
     make.deal(owner=world.ana, shares={world.ana: 999_999})
     with pytest.raises(IntegrityError, match="add up"), connection.cursor() as cursor:
         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def test_many_deals_are_made_in_as_many_queries_as_one() -> None:
+    world = make.world()
+    sale = make.Sale(
+        owner=world.ana,
+        customer=world.customer,
+        lines=[make.Line(world.third, 5_00), make.Line(world.house, 7_00)],
+        state=DealState.APPROVED,
+    )
+    asked = []
+    for n in (1, 4):
+        with CaptureQueriesContext(connection) as seen:
+            make.deals([sale] * n)
+        asked.append(len(seen))
+    assert asked[0] == asked[1]
+    lines = DealLine.objects.filter(version__in=Deal.objects.values("credited_version"))
+    assert sorted(lines.values_list("line_no", "amount_minor")) == [(1, 5_00)] * 5 + [(2, 7_00)] * 5
 
 
 def test_a_total_is_kept_at_every_grain() -> None:

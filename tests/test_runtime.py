@@ -218,11 +218,9 @@ def test_a_taken_port(place: Path, taken: int) -> None:
 
 
 @pytest.mark.parametrize("given", ["http", "0", "65536", "-1"])
-def test_a_port_that_is_none(place: Path, given: str) -> None:
-    assert (
-        refusal("config.supervisor", place, PORT=given)
-        == f"PORT must be a number from 1 to 65535, not {given}."
-    )
+def test_a_port_that_is_none(given: str) -> None:
+    with pytest.raises(Refused, match=rf"^PORT must be a number from 1 to 65535, not {given}\.$"):
+        supervisor.port_from({"PORT": given})
 
 
 def test_a_local_directory_that_cannot_be_written(place: Path) -> None:

@@ -369,7 +369,11 @@ def eligibility(answers: Iterable[Mapping[str, str]], compact: bool = False) -> 
     """
     chips = [
         _chip(
-            spoken(answer["label"]), spoken(answer["value"]), answer["tone"], answer.get("why", ""), compact
+            spoken(answer["label"]),
+            answer.get("said") or spoken(answer["value"]),
+            answer["tone"],
+            answer.get("why", ""),
+            compact,
         )
         for answer in answers
     ]

@@ -2,6 +2,7 @@
 
 from django.conf import settings
 from django.db import models
+from django.db.models.functions import Upper
 
 from config.language import marked
 
@@ -42,7 +43,10 @@ class Customer(models.Model):
     industry = models.CharField(max_length=60, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["name"], name="customer_by_name")]
+        indexes = [
+            models.Index(fields=["name"], name="customer_by_name"),
+            models.Index(Upper("name"), name="customer_by_name_in_any_case"),
+        ]
 
     def __str__(self) -> str:
         return self.name

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, Final
 
 from config import formats
-from config.language import marked
+from config.language import marked, spoken
 from marketplace.models import Evaluation, Lifecycle, ModelVersion, Offering, Plan, PriceRow, PriceVersion
 from marketplace.selectors.eligibility import eligibility_strips
 from marketplace.selectors.evidence import (
@@ -28,13 +28,17 @@ UNKNOWN: Final = "Unknown"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What one offering has in one line. known is false where nothing is known, which is no difference in itself to a yes or no."""
+    """What one offering has in one line. known is false where nothing is known, which is no difference in itself to a yes or no.
+
+    said  As whoever reads the page reads, where that is not the text.
+    """
 
     text: str
     note: str = ""
     tone: str = ""
     href: str = ""
     known: bool = True
+    said: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +216,9 @@ def _treatment(offerings: list[Offering], on: date) -> Section:
     by_label: dict[str, dict[int, Cell]] = {}
     for offering in offerings:
         for chip in strips[offering.pk]:
-            by_label.setdefault(chip.label, {})[offering.pk] = Cell(chip.value, chip.why, chip.tone)
+            by_label.setdefault(chip.label, {})[offering.pk] = Cell(
+                chip.value, chip.why, chip.tone, said=chip.said or spoken(chip.value)
+            )
     return Section(
         marked("Treatment"),
         [Line(label, [cells[o.pk] for o in offerings]) for label, cells in by_label.items()],
@@ -299,7 +305,14 @@ def _dates(offerings: list[Offering], on: date) -> Section:
         )
 
     lines = [
-        Line(marked("Stage"), [Cell(Lifecycle(o.lifecycle_on(on)).label) for o in offerings]),
+        Line(
+            marked("Stage"),
+            [
+                Cell(stage.label, said=spoken(stage.label))
+                for o in offerings
+                for stage in [Lifecycle(o.lifecycle_on(on))]
+            ],
+        ),
         line(marked("Preview from"), lambda o: o.preview_on),
         line(marked("On sale from"), lambda o: o.available_on),
         line(marked("Legacy from"), lambda o: o.legacy_on),

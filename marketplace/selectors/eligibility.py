@@ -5,7 +5,7 @@ then highest id. Nothing in force is "not decided", which counts for nothing and
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Final
@@ -13,7 +13,8 @@ from typing import Final
 from django.db.backends.postgresql.psycopg_any import DateRange
 from django.db.models import OuterRef, Q, QuerySet, Subquery
 
-from config import house as formats
+from config import formats, house
+from config.language import marked, spoken
 from marketplace.models import (
     CommercialPath,
     EligibilityDecision,
@@ -28,12 +29,13 @@ ONE: Final = 1_000_000  # all of it, in parts per million
 NEVER_DRAW_DOWN: Final = (PricingForm.FREE, PricingForm.BYOL)
 STRIP: Final = (Program.QUOTA, Program.COMMITMENT, Program.CREDITS, Program.RESALE)
 
-_YES_NO: Final[Mapping[str, tuple[str, str]]] = {
-    Program.QUOTA: ("Counts", "Does not count"),
-    Program.COMMITMENT: ("Draws down", "No draw-down"),
-    Program.CREDITS: ("Accepted", "Not accepted"),
-    Program.RESALE: ("Allowed", "Not allowed"),
-    Program.CO_SELL: ("Yes", "No"),
+# In full, not at all, in part.
+_WORDS: Final[Mapping[str, tuple[str, str, str]]] = {
+    Program.QUOTA: (marked("Counts in full"), marked("Does not count"), marked("Counts %(share)s")),
+    Program.COMMITMENT: (marked("Draws down"), marked("No draw-down"), marked("Draws down %(share)s")),
+    Program.CREDITS: (marked("Accepted"), marked("Not accepted"), marked("Accepted %(share)s")),
+    Program.RESALE: (marked("Allowed"), marked("Not allowed"), marked("Allowed %(share)s")),
+    Program.CO_SELL: (marked("Yes"), marked("No"), marked("Yes %(share)s")),
 }
 
 
@@ -66,14 +68,22 @@ class Treatment:
 
     @property
     def value(self) -> str:
-        yes, no = _YES_NO[self.program]
+        """As it is kept and sent, in English."""
+        return self._worded(str, house.percent)
+
+    @property
+    def said(self) -> str:
+        """As whoever reads the page reads."""
+        return self._worded(spoken, formats.percent)
+
+    def _worded(self, say: Callable[[str], str], percent: Callable[[int, int, int], str]) -> str:
+        full, none, part = _WORDS[self.program]
         if self.rate_ppm is None:
-            return "Not decided"
-        if self.rate_ppm == 0:
-            return no
-        if self.rate_ppm == ONE:
-            return f"{yes} in full" if self.program == Program.QUOTA else yes
-        return f"{yes} {formats.percent(self.rate_ppm, ONE, 4).rstrip('0%').rstrip('.')}%"
+            return say(marked("Not decided"))
+        if self.rate_ppm in (0, ONE):
+            return say(full if self.rate_ppm else none)
+        places = next(n for n in range(5) if self.rate_ppm % 10 ** (4 - n) == 0)
+        return say(part) % {"share": percent(self.rate_ppm, ONE, places)}
 
     @property
     def tone(self) -> str:
@@ -88,13 +98,13 @@ class Countries:
 
     countries: tuple[str, ...] | None
 
-    label = "Countries"
+    label = marked("Countries")
 
     @property
     def value(self) -> str:
         if self.countries is None:
-            return "All"
-        return f"{len(self.countries)}" if self.countries else "None"
+            return marked("All")
+        return f"{len(self.countries)}" if self.countries else marked("None")
 
     @property
     def tone(self) -> str:
@@ -109,12 +119,13 @@ class Countries:
 
 @dataclass(frozen=True, slots=True)
 class Chip:
-    """One part of the strip as pages show it."""
+    """One part of the strip as pages show it. said: its value as whoever reads the page reads, where that is no marked word."""
 
     label: str
     value: str
     tone: str
     why: str
+    said: str = ""
 
     def __getitem__(self, name: str) -> str:
         return str(getattr(self, name))
@@ -204,7 +215,10 @@ class _Known:
 
 def strip(offering: Offering, treated: Mapping[Program, Treatment]) -> list[Chip]:
     """Quota, Commitment, Credits, Resale and Countries, each with its why. No query."""
-    chips = [Chip(t.label, t.value, t.tone, t.why) for t in (treated[program] for program in STRIP)]
+    chips = [
+        Chip(t.label, t.value, t.tone, t.why if t.decision is not None else spoken(t.why), t.said)
+        for t in (treated[program] for program in STRIP)
+    ]
     billed = offering.billing_countries
     where = Countries(tuple(billed) if billed is not None else None)
     return [*chips, Chip(where.label, where.value, where.tone, where.why)]
@@ -299,8 +313,8 @@ def scope_name(decision: EligibilityDecision) -> str:
 def span_text(decision: EligibilityDecision) -> str:
     """Its days in words."""
     lower, upper = decision.effective.lower, decision.effective.upper
-    said = f"from {formats.day(lower)}" if lower else "since ever"
-    return f"{said} to before {formats.day(upper)}" if upper else f"{said} on"
+    said = f"from {house.day(lower)}" if lower else "since ever"
+    return f"{said} to before {house.day(upper)}" if upper else f"{said} on"
 
 
 def _scope_key(decision: EligibilityDecision) -> tuple[str, int, object]:
@@ -322,7 +336,9 @@ def _treatment(
     program: Program, never: bool, decisions: Sequence[EligibilityDecision], on: date
 ) -> Treatment:
     if never:
-        return Treatment(program, 0, "Free and bring-your-own-licence plans never draw down a commitment.")
+        return Treatment(
+            program, 0, marked("Free and bring-your-own-licence plans never draw down a commitment.")
+        )
     winner = _winner(decisions, on)
     edges = sorted(
         {d.effective.lower for d in decisions if d.effective.lower is not None and d.effective.lower > on}
@@ -330,7 +346,7 @@ def _treatment(
     )
     until = next((edge for edge in edges if _winner(decisions, edge) != winner), None)
     if winner is None:
-        return Treatment(program, None, "Nobody has decided this for that day.", None, until)
+        return Treatment(program, None, marked("Nobody has decided this for that day."), None, until)
     return Treatment(program, winner.rate_ppm, _why(winner), winner, until)
 
 

@@ -1,10 +1,12 @@
 """Imports, their rows and what sources disagree on. For the catalog's keepers and auditors; nobody else knows of them."""
 
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 from django.db.models import Count, Q, QuerySet
 
 from accounts.models import Role, User
+from config.language import marked
 from marketplace.models import (
     CatalogImport,
     Discrepancy,
@@ -23,15 +25,17 @@ ORDER: Final = (
     RowOutcome.LEFT_OUT,
     RowOutcome.REFUSED,
 )
-SHORT: Final = {outcome: str(outcome.label) for outcome in ORDER} | {RowOutcome.DISAGREES: "Disagree"}
+SHORT: Final = {outcome: str(outcome.label) for outcome in ORDER} | {RowOutcome.DISAGREES: marked("Disagree")}
 # What each outcome means, for who reads the report.
 SAID: Final = {
-    RowOutcome.NEW: "The catalog does not have it. It can be proposed.",
-    RowOutcome.CHANGED: "The catalog has it and reads otherwise. It can be proposed.",
-    RowOutcome.DISAGREES: "What we have is from elsewhere and says something else. A person decides in the queue.",
-    RowOutcome.UNCHANGED: "The catalog says the same, or it is proposed already.",
-    RowOutcome.LEFT_OUT: "Nothing is wrong with the row; the catalog has no use for it.",
-    RowOutcome.REFUSED: "The row cannot be right. Nothing of it is taken.",
+    RowOutcome.NEW: marked("The catalog does not have it. It can be proposed."),
+    RowOutcome.CHANGED: marked("The catalog has it and reads otherwise. It can be proposed."),
+    RowOutcome.DISAGREES: marked(
+        "What we have is from elsewhere and says something else. A person decides in the queue."
+    ),
+    RowOutcome.UNCHANGED: marked("The catalog says the same, or it is proposed already."),
+    RowOutcome.LEFT_OUT: marked("Nothing is wrong with the row; the catalog has no use for it."),
+    RowOutcome.REFUSED: marked("The row cannot be right. Nothing of it is taken."),
 }
 LARGE_PPM: Final = 100_000  # a tenth
 
@@ -90,31 +94,32 @@ def reasons(run: CatalogImport, outcome: str = "") -> list[tuple[str, int]]:
     return list(rows.values_list("code").annotate(n=Count("pk")).order_by("-n", "code"))
 
 
-def proposes(row: StagedRow) -> str:
-    """What a row would change, in a few words."""
+def proposes(row: StagedRow, say: Callable[[str], str] = str) -> str:
+    """What a row would change, in a few words. say: in which language, English by itself."""
     said = []
     for item in row.staged:
         body = item["body"]
         match item["operation"]:
+            case "offering.create" if len(body["plans"]) == 1:
+                said.append(say(marked("new offering %(slug)s with 1 plan")) % body)
             case "offering.create":
-                said.append(f"new offering {body['slug']} with {_counted(body['plans'], 'plan')}")
+                number = len(body["plans"])
+                said.append(
+                    say(marked("new offering %(slug)s with %(number)s plans")) % {**body, "number": number}
+                )
             case "plan.create":
-                said.append(f"new plan {body['slug']} of {body['offering']}")
+                said.append(say(marked("new plan %(slug)s of %(offering)s")) % body)
             case "price.add":
-                said.append(f"price of {body['plan']} from {body['start']}")
+                said.append(say(marked("price of %(plan)s from %(start)s")) % body)
             case "price.correct":
-                said.append("correction of a price")
+                said.append(say(marked("correction of a price")))
             case "model.update":
-                said.append(f"facts of {body['model']}")
+                said.append(say(marked("facts of %(model)s")) % body)
             case "alias.add":
-                said.append(f"alias of {body['offering']}")
+                said.append(say(marked("alias of %(offering)s")) % body)
             case "evaluation.add":
-                said.append(f"result in {body['benchmark']}")
+                said.append(say(marked("result in %(benchmark)s")) % body)
             case operation:
                 said.append(operation)
     text = "; ".join(dict.fromkeys(said))
     return text[:1].upper() + text[1:]
-
-
-def _counted(things: list[Any], noun: str) -> str:
-    return f"{len(things)} {noun}{'' if len(things) == 1 else 's'}"

@@ -8,7 +8,6 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlencode
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Paginator
 from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, render
@@ -19,6 +18,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import User
 from config import calls, clock, exporting, formats
 from config.language import _, later, spoken
+from config.paging import paged
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import Lifecycle, Offering, Program
@@ -205,7 +205,7 @@ def publisher(request: HtmxRequest, slug: str) -> HttpResponse:
     on, today = day_asked(request), clock.today()
     own = offerings_for(user).filter(publisher=found)
     listed = own.annotate(window=F("index__context")).select_related("publisher").order_by("name", "id")
-    page = Paginator(listed, PAGE).get_page(request.GET.get("page"))
+    page = paged(request, listed, size=PAGE)
     counts = own.aggregate(
         sold_by_cloud=Count("pk", filter=Q(commercial_path="sold_by_cloud")),
         marketplace=Count("pk", filter=Q(commercial_path="marketplace")),

@@ -20,9 +20,8 @@ from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.charts import Tone
 from config.language import _, later, spoken, spoken_choices
+from config.ordering import Orders
 from config.refusals import Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from marketplace.extension import Impact, impacts_of
 from marketplace.models import (
     CommercialPath,
@@ -50,6 +49,7 @@ from marketplace.services.eligibility import (
 from marketplace.views import HtmxRequest, day_asked, signed_in
 
 PAGE: Final = 50
+ORDERS: Final = Orders(EligibilityDecision)
 MOST_OFFERED: Final = 20
 TABS: Final = (
     ("in_force", later("In force")),
@@ -113,12 +113,7 @@ def decisions(request: HtmxRequest) -> HttpResponseBase:
         table = exports.decisions(register.in_state(rows, state, on), on, people=insiders)
         name, title = _("decisions %(state)s") % {"state": state}, _("Eligibility decisions")
         return exporting.answer(request, form, name=name, title=title, table=table)
-    keyset = Keyset(EligibilityDecision, ("-id",))
-    try:
-        place = keyset.place(request.GET.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(register.in_state(rows, state, on), place, PAGE)
+    page = ORDERS.of(request.GET).page(register.in_state(rows, state, on), PAGE)
     insider = user.has_role(*register.SEES_PROPOSALS)
     return render(
         request,
@@ -126,7 +121,7 @@ def decisions(request: HtmxRequest) -> HttpResponseBase:
         {
             "on": on,
             "today": clock.today(),
-            "lines": [_line(decision, on) for decision in page],
+            "lines": [_line(decision, on) for decision in page.rows],
             "tabs": [
                 (name, label, counts[name], name == state)
                 for name, label in TABS
@@ -142,8 +137,7 @@ def decisions(request: HtmxRequest) -> HttpResponseBase:
                 pk__in=register.decisions_for(user).exclude(publisher=None).values("publisher")
             ).order_by("name"),
             "filtered": any(request.GET.get(name) for name in ("search", "program", "level", "publisher")),
-            "previous": _paged(request.GET, keyset.cursor(before)) if before else "",
-            "next": _paged(request.GET, keyset.cursor(behind)) if behind else "",
+            **page.context,
             "may_decide": user.has_role(Role.CATALOG_MANAGER),
             "insiders": insiders,
         },
@@ -175,12 +169,6 @@ def _filtered(rows: QuerySet[EligibilityDecision], params: QueryDict) -> QuerySe
             | (Q(pk=int(number)) if number.isdecimal() and number.isascii() and len(number) < 16 else Q())
         )
     return rows
-
-
-def _paged(params: QueryDict, cursor: str) -> str:
-    changed = params.copy()
-    changed["cursor"] = cursor
-    return f"?{changed.urlencode()}"
 
 
 @require_safe

@@ -4,14 +4,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import Page, Paginator
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from config import clock, exporting
 from config.language import _
-from config.paging import paged
+from config.paging import Part, paged
 from marketplace.models import Offering, TaskArea
 from marketplace.selectors import exports
 from marketplace.selectors.evidence import Cell, Ranking, Result, task_evidence, task_matrix
@@ -31,7 +30,7 @@ class Tested:
     ranking: Ranking
     tested: int
     whole: bool
-    page: "Page[tuple[Result, list[Offering]]]"
+    page: "Part | list[tuple[Result, list[Offering]]]"
 
     @property
     def more(self) -> bool:
@@ -88,8 +87,7 @@ def task(request: HttpRequest, slug: str) -> HttpResponseBase:
     for ranking in known.rankings:
         every = entries(ranking.in_order)
         asked = ranking.key.slug == whole
-        shown = every if asked else [entry for entry in every if entry[1]]
-        page = Paginator(shown, ROWS).get_page(request.GET.get("page") if asked else 1)
+        page = paged(request, every, size=ROWS) if asked else [entry for entry in every if entry[1]][:ROWS]
         tables.append(Tested(ranking, len(every), asked, page))
     return render(
         request,

@@ -17,8 +17,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock, exporting, jobs
-from config.language import _, later, spoken_choices
+from config import clock, exporting, formats, jobs
+from config.language import _, later, spoken, spoken_choices
 from config.models import JobState
 from config.paging import paged
 from config.refusals import Refusal
@@ -33,10 +33,13 @@ from marketplace.models import (
 )
 from marketplace.selectors import exports
 from marketplace.selectors import imports as selectors
+from marketplace.selectors.prices import METERS
 from marketplace.services import importing
+from marketplace.services.change_sets.shapes import MODEL, OFFERING_FACTS
 from marketplace.views import HtmxRequest, signed_in, wants_part
 
 RUNS: Final = 30
+LABELS: Final = {field.name: field.label for field in (*MODEL.fields, *OFFERING_FACTS)}
 TOO_LARGE: Final = format_lazy(
     later("The file is larger than {megabytes} MB. Nothing of it was read."), megabytes=LARGEST // 1024**2
 )
@@ -150,7 +153,7 @@ class _Run:
         self.stopped = run.job is not None and run.job.state in (JobState.CANCELLED, JobState.FAILED)
         self.finished = run.state in (ImportState.STAGED, ImportState.FAILED) or self.stopped
         self.counts = [
-            (selectors.SHORT[outcome], run.counts[outcome.value])
+            (spoken(selectors.SHORT[outcome]), run.counts[outcome.value])
             for outcome in selectors.ORDER
             if run.counts.get(outcome.value)
         ]
@@ -192,13 +195,16 @@ def import_run(request: HtmxRequest, pk: int) -> HttpResponse:
         "mine": mine,
         "job": run.job,
         "tabs": [
-            (outcome, selectors.SHORT[RowOutcome(outcome)], number) for outcome, number in counted.items()
+            (outcome, spoken(selectors.SHORT[RowOutcome(outcome)]), number)
+            for outcome, number in counted.items()
         ],
         "total": sum(counted.values()),
         "asked": asked,
-        "said": selectors.SAID.get(RowOutcome(asked["outcome"])) if asked["outcome"] else "",
+        "said": spoken(selectors.SAID[RowOutcome(asked["outcome"])]) if asked["outcome"] else "",
         "page": page,
-        "rows": [(row, selectors.proposes(row), _may_choose(row), _pretty(row.original)) for row in page],
+        "rows": [
+            (row, selectors.proposes(row, spoken), _may_choose(row), _pretty(row.original)) for row in page
+        ],
         "providers": selectors.providers(run, asked["outcome"]) if mine.finished else [],
         "reasons": selectors.reasons(run, asked["outcome"]) if mine.finished else [],
         "may_propose": may_propose,
@@ -320,10 +326,15 @@ def disagreements_waiting(request: HttpRequest) -> int:
 
 def _field(name: str) -> str:
     """price:input-tokens:above-200000 for people."""
-    first, _rest, rest = name.partition(":")
-    rest = rest.replace(":above-", " above ").replace("-", " ").replace("_", " ")
-    words = first.replace("_", " ")
-    return f"{words.capitalize()}{': ' if rest else ''}{rest}"
+    first, _colon, rest = name.partition(":")
+    if first == "price":
+        meter, _colon, above = rest.partition(":above-")
+        said = _("Price: %(meter)s") % {"meter": spoken(METERS.get(meter) or meter.replace("-", " "))}
+        if not above.isdecimal():
+            return said
+        return _("%(price)s above %(tokens)s") % {"price": said, "tokens": formats.whole(int(above))}
+    words = spoken(LABELS.get(first) or first.replace("_", " ").capitalize())
+    return f"{words}: {rest.replace('_', ' ').replace('-', ' ')}" if rest else words
 
 
 def _difference(ppm: int | None) -> tuple[str, bool]:

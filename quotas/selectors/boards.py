@@ -6,17 +6,19 @@ are not kept yet, whoever asks is told so.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, timedelta
+from functools import cached_property, partial
 from itertools import accumulate
-from typing import Any, Final, Literal, Self
+from typing import Any, Final, Literal, Self, overload
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from psycopg import sql
 
 from accounts.models import Role, User
+from config import charts
 from config.among import among
 from quotas.models import (
     AdjustmentReason,
@@ -93,6 +95,84 @@ class Row:
     def movement(self) -> int | None:
         return self.previous_rank - self.rank if self.rank and self.previous_rank else None
 
+    def behind(self, pace_ppm: int) -> bool:
+        """Whether it falls short of pace by more than the tolerance; never without a quota."""
+        return charts.stands(self.attained_minor, self.quota_minor or 0, pace_ppm) in ("behind", "at_risk")
+
+
+class Rows(Sequence[Row]):
+    """The rows of a board in their order, each made when it is asked for: a page of a large board reads the names of its own fifty.
+
+    ids   Of all of them.
+    make  The rows of some of these.
+    own   The viewer's, which is made together with the first that are asked for.
+    texts What can be looked for of some of these, where that is told for less than making them.
+    """
+
+    def __init__(
+        self,
+        ids: Sequence[int],
+        make: Callable[[Collection[int]], list[Row]],
+        own: int | None,
+        made: dict[int, Row] | None = None,
+        texts: Callable[[Collection[int]], Mapping[int, str]] | None = None,
+    ) -> None:
+        self._ids = ids
+        self._make = make
+        self._own = own
+        self._made = {} if made is None else made
+        self._texts = texts
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    @overload
+    def __getitem__(self, at: int) -> Row: ...
+    @overload
+    def __getitem__(self, at: slice) -> "Rows": ...
+    def __getitem__(self, at: int | slice) -> "Row | Rows":
+        if isinstance(at, slice):
+            return self._some(self._ids[at])
+        return self._of([self._ids[at]])[0]
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self._of(self._ids))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_property
+    def my_place(self) -> int | None:
+        """Where the viewer stands among these, from 0."""
+        return self._ids.index(self._own) if self._own in self._ids else None
+
+    @property
+    def mine(self) -> Row | None:
+        """The viewer's own."""
+        return None if self.my_place is None else self[self.my_place]
+
+    def matching(self, words: Sequence[str]) -> "Rows":
+        """Those whose name and detail have each of these words in them, whatever the case."""
+        wanted = [word.casefold() for word in words]
+        if self._texts is not None and len(self._made) < len(self._ids):
+            texts = self._texts(self._ids)
+        else:
+            texts = {row.id: f"{row.name} {row.detail}" for row in self}
+        return self._some([pk for pk in self._ids if all(map(texts[pk].casefold().__contains__, wanted))])
+
+    def _some(self, ids: Sequence[int]) -> "Rows":
+        return Rows(ids, self._make, self._own, self._made, self._texts)
+
+    def _of(self, ids: Sequence[int]) -> list[Row]:
+        missing = [pk for pk in ids if pk not in self._made]
+        if missing:
+            if self._own is not None and self._own not in self._made and self._own not in missing:
+                missing.append(self._own)
+            self._made.update((row.id, row) for row in self._make(missing))
+        return [self._made[pk] for pk in ids]
+
 
 @dataclass(frozen=True, slots=True)
 class Flow:
@@ -125,6 +205,7 @@ class Board:
     """A team's board in one measure and period, as at one day, for one viewer.
 
     on               The day as at which tree, members and pace are read.
+    ranked behind waiting  How many rows have a rank, fall behind pace, and have deals that wait.
     quota_minor      The team's own quota; without one, what its rows add up to. None if nobody has any.
     assigned_minor   What the reps' quotas below add up to; above quota_minor it is over-assigned.
     by_day           Direct credit of each elapsed day of the period; adds up to credited_minor.
@@ -143,7 +224,10 @@ class Board:
     on: date
     path: Sequence[Step]
     progress: pace.Progress
-    rows: Sequence[Row]
+    rows: Rows
+    ranked: int
+    behind: int
+    waiting: int
     of_teams: bool
     credited_minor: int
     overlay_minor: int
@@ -224,9 +308,11 @@ def team_board(
     today = at.astimezone(ZoneInfo(period.calendar.time_zone)).date()
     on, seen_on = read.day(today), periods.last_day(period, today)
     look = kept.looked_up(Look(KeptGroup.BOARD, "", read, measure, team), on=on, at=at)
+    order = None
     if look.kept is not None:
         on = look.kept.on or on
         figures, as_of = _Figures.of(look.kept.body), look.kept.built_at or at
+        order = _Order.of(look.kept.body)
         asked = _asked(read, measure, on)
     else:
         inside = read.below(team.pk, on)
@@ -241,15 +327,28 @@ def team_board(
     managed = set(tree) if everything else managed_teams(viewer, seen_on)
     me = rep_of(viewer)
     money = everything or team.pk in managed
-    if of_teams:
-        rows = _team_rows(team, figures, managed)
+    whose = partial(_seen, viewer, me, managed, everything, seen_on)
+    make = (
+        partial(_team_rows, team, figures, managed)
+        if of_teams
+        else partial(_rep_rows, figures, period, whose, me)
+    )
+    texts = None if of_teams else partial(_rep_texts, figures, period, whose)
+    if order is None:
+        order, made = _ordered(figures, make(figures.subjects(team)), so_far, on, period)
     else:
-        rows = _rep_rows(figures, period, _seen(figures, viewer, me, managed, everything, seen_on), me)
-    rows = _ranked(rows, moves=on - timedelta(days=WEEK) >= period.starts)
-    total = sum(row.credited_minor for row in rows)
-    quotas = [row.quota_minor for row in rows if row.quota_minor is not None]
-    own, weeks = figures.own, figures.weeks
+        made = None
+    places = {pk: (rank, previous) for pk, rank, previous in order.places}
+
+    def ranked(ids: Collection[int]) -> list[Row]:
+        rows = make(ids)
+        for row in rows:
+            row.rank, row.previous_rank = places[row.id]
+        return rows
+
+    own = figures.own
     before = figures.year_ago
+    mine = me.pk if me is not None and not of_teams and me.pk in places else None
     return Board(
         team=team,
         period=period,
@@ -258,15 +357,18 @@ def team_board(
         on=on,
         path=read.path_to(team.pk, on),
         progress=so_far,
-        rows=rows,
+        rows=Rows(list(places), ranked, mine, made, texts),
+        ranked=order.ranked,
+        behind=order.behind,
+        waiting=order.waiting,
         of_teams=of_teams,
-        credited_minor=total,
-        overlay_minor=sum(row.overlay_minor for row in rows),
-        elsewhere_minor=sum(row.elsewhere_minor for row in rows),
-        pending_minor=sum(row.pending_minor for row in rows),
+        credited_minor=order.credited_minor,
+        overlay_minor=order.overlay_minor,
+        elsewhere_minor=order.elsewhere_minor,
+        pending_minor=order.pending_minor,
         pending_deals=figures.deals,
         oldest_pending=figures.oldest,
-        quota_minor=own.get(team.pk, sum(quotas) if quotas else None),
+        quota_minor=own.get(team.pk, order.quota_minor),
         own_quota=team.pk in own,
         assigned_minor=sum(quota for _count, quota in figures.people.values() if quota is not None),
         by_day=figures.by_day,
@@ -277,8 +379,8 @@ def team_board(
         latest=_latest(asked, figures, None if money else (me.pk if me else 0)),
         money=money,
         plan_version=_plan_version(on),
-        forecast=pace.forecast(total, figures.by_day, so_far),
-        trend=_running([sum(each) for each in zip(*weeks.values(), strict=True)]) if weeks else (),
+        forecast=pace.forecast(order.credited_minor, figures.by_day, so_far),
+        trend=_running(order.weeks),
         reading=read,
         inside=list(tree),
         look=look,
@@ -294,11 +396,19 @@ def figures_to_keep(
     """The figures of a team's board as they are kept, and the day as at which they are read. told is called after each statement."""
     if look.team is None:
         raise ValueError("A quota board is a team's.")
-    period, reading = look.period, look.reading
+    period, reading, team = look.period, look.reading, look.team
     on = reading.day(at.astimezone(ZoneInfo(period.calendar.time_zone)).date())
     asked = _asked(reading, look.measure, on, told)
-    tree = reading.below(look.team.pk, on)
-    return _figures(asked, tree, look.measure, large=kept.many_members(list(tree), on)).as_json(), on
+    tree = reading.below(team.pk, on)
+    figures = _figures(asked, tree, look.measure, large=kept.many_members(list(tree), on))
+    everybody = figures.subjects(team)
+    rows = (
+        _team_rows(team, figures, set(), everybody)
+        if len(tree) > 1
+        else _rep_rows(figures, period, lambda _ids: set(), None, everybody)
+    )
+    order, _made = _ordered(figures, rows, pace.progress(period.starts, period.ends, on), on, period)
+    return figures.as_json() | {ORDER: asdict(order)}, on
 
 
 def _asked(reading: Reading, measure: Measure, on: date, told: Callable[[], None] | None = None) -> _Asked:
@@ -380,6 +490,87 @@ class _Figures:
         oldest = told["oldest"]
         return cls(**given | {"oldest": datetime.fromisoformat(oldest) if oldest else None})
 
+    def subjects(self, team: Team) -> list[int]:
+        """Whoever has a row: teams, or reps. Of people who sell nothing only those with figures, and a team itself likewise."""
+        if len(self.tree) > 1:
+            branches = self.branches(team)
+            return [
+                branch for branch, inside in branches.items() if branch != team.pk or self._any_of(inside)
+            ]
+        return [
+            rep
+            for rep, role, member, _elsewhere in self.members
+            if (member and role in _SELLERS)
+            or any(self.credit.get(rep, ()))
+            or self.quotas.get(rep)
+            or self.waiting.get(rep)
+        ]
+
+    def branches(self, team: Team) -> dict[int, list[int]]:
+        """What is under each direct child; the team itself alone."""
+        found: dict[int, list[int]] = defaultdict(list)
+        for below, branch in self.tree.items():
+            found[branch or team.pk].append(below)
+        return found
+
+    def _any_of(self, teams: Sequence[int]) -> bool:
+        return any(
+            self.credit.get(team, (0, 0))[0]
+            or self.waiting.get(team)
+            or self.people.get(team, (0, None))[1] is not None
+            for team in teams
+        )
+
+
+ORDER: Final = "order"  # beside the figures of a kept board; one that was kept before there was such a thing is ordered for each look
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The order of a board's rows and what they come to, which is the same for whoever looks.
+
+    places  Of each row in its order: id, rank, and the rank without the credit dated in the last seven days.
+    ranked behind waiting  How many rows have a rank, fall behind pace, and have deals that wait.
+    weeks   Credit of all in each of the last ten weeks.
+    """
+
+    places: Sequence[Sequence[Any]]
+    ranked: int
+    behind: int
+    waiting: int
+    credited_minor: int
+    overlay_minor: int
+    elsewhere_minor: int
+    pending_minor: int
+    quota_minor: int | None
+    weeks: Sequence[int]
+
+    @classmethod
+    def of(cls, told: Any) -> Self | None:
+        return cls(**told[ORDER]) if ORDER in told else None
+
+
+def _ordered(
+    figures: _Figures, rows: list[Row], so_far: pace.Progress, on: date, period: Period
+) -> tuple[_Order, dict[int, Row]]:
+    """All rows of a board: their order, and they themselves with their ranks."""
+    rows = _ranked(rows, moves=on - timedelta(days=WEEK) >= period.starts)
+    quotas = [row.quota_minor for row in rows if row.quota_minor is not None]
+    pace_ppm = so_far.pace_ppm
+    order = _Order(
+        places=[(row.id, row.rank, row.previous_rank) for row in rows],
+        ranked=sum(row.rank is not None for row in rows),
+        behind=sum(row.behind(pace_ppm) for row in rows),
+        waiting=sum(row.pending_minor > 0 for row in rows),
+        credited_minor=sum(row.credited_minor for row in rows),
+        overlay_minor=sum(row.overlay_minor for row in rows),
+        elsewhere_minor=sum(row.elsewhere_minor for row in rows),
+        pending_minor=sum(row.pending_minor for row in rows),
+        quota_minor=sum(quotas) if quotas else None,
+        weeks=[sum(each) for each in zip(*figures.weeks.values(), strict=True)],
+    )
+    return order, {row.id: row for row in rows}
+
 
 def _figures(asked: _Asked, tree: Mapping[int, int | None], measure: Measure, *, large: bool) -> _Figures:
     """All of them. The same number of queries for three reps and for three thousand."""
@@ -422,25 +613,19 @@ def _figures(asked: _Asked, tree: Mapping[int, int | None], measure: Measure, *,
     )
 
 
-def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
-    """One row for each direct child, and one for what the team earned itself if there is any. 1 query."""
-    branches: dict[int, list[int]] = defaultdict(list)
-    for below, branch in figures.tree.items():
-        branches[branch or team.pk].append(below)
+def _team_rows(team: Team, figures: _Figures, managed: set[int], ids: Collection[int]) -> list[Row]:
+    """One row for each of these direct children, and for what the team earned itself. 1 query."""
+    branches = figures.branches(team)
     names = {
         pk: (slug, name)
-        for pk, slug, name in Team.objects.filter(pk__in=among(branches)).values_list("pk", "slug", "name")
+        for pk, slug, name in Team.objects.filter(pk__in=among(ids)).values_list("pk", "slug", "name")
     }
     people, weeks, own = figures.people, figures.weeks, figures.own
     rows = []
-    for branch, inside in branches.items():
-        itself = branch == team.pk
+    for branch in ids:
+        inside, itself = branches[branch], branch == team.pk
         heads = sum(people.get(each, (0, None))[0] for each in inside)
         given = [quota for each in inside if (quota := people.get(each, (0, None))[1]) is not None]
-        credited = sum(figures.credit.get(each, (0, 0))[0] for each in inside)
-        pending = sum(figures.waiting.get(each, 0) for each in inside)
-        if itself and not (credited or pending or given):
-            continue
         by_week = [sum(each) for each in zip(*(weeks[each] for each in inside if each in weeks), strict=True)]
         slug, name = names[branch]
         rows.append(
@@ -450,8 +635,8 @@ def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
                 slug=slug,
                 name=f"Directly in {name}" if itself else name,
                 detail=f"{heads} {'person' if heads == 1 else 'people'}",
-                credited_minor=credited,
-                pending_minor=pending,
+                credited_minor=sum(figures.credit.get(each, (0, 0))[0] for each in inside),
+                pending_minor=sum(figures.waiting.get(each, 0) for each in inside),
                 quota_minor=sum(given)
                 if itself and given
                 else own.get(branch, sum(given) if given else None),
@@ -464,33 +649,36 @@ def _team_rows(team: Team, figures: _Figures, managed: set[int]) -> list[Row]:
 
 
 def _seen(
-    figures: _Figures, viewer: User, me: Rep | None, managed: set[int], everything: bool, on: date
+    viewer: User, me: Rep | None, managed: set[int], everything: bool, on: date, ids: Collection[int]
 ) -> set[int]:
-    """The reps of a board of people whose amounts the viewer sees. 1 query for who leads somebody, none for the others."""
-    ids = {row[0] for row in figures.members}
+    """Those of some reps whose amounts the viewer sees. 1 query for who leads somebody, none for the others."""
     if everything:
-        return ids
+        return set(ids)
     if not managed:
-        return {me.pk} & ids if me is not None else set()
+        return {me.pk} & set(ids) if me is not None else set()
     return set(reps_for(viewer, on).filter(pk__in=among(ids)).values_list("pk", flat=True))
 
 
-def _rep_rows(figures: _Figures, period: Period, seen: set[int], me: Rep | None) -> list[Row]:
-    """One row for each member, and for each rep who earned here and is gone. Who leads and sells nothing has none. 2 queries."""
-    ids = [row[0] for row in figures.members]
+def _rep_rows(
+    figures: _Figures,
+    period: Period,
+    whose: Callable[[Collection[int]], set[int]],
+    me: Rep | None,
+    ids: Collection[int],
+) -> list[Row]:
+    """One row for each of these members, and of these reps who earned here and are gone. 2 queries, and those of whose."""
     named = {
         pk: (slug, name)
         for pk, slug, name in Rep.objects.filter(pk__in=among(ids)).values_list("pk", "slug", "name")
     }
+    seen = whose(ids)
     relieved = _relieved(seen, period)
     own = me.pk if me is not None else None
-    labels = dict(SalesRole.choices)
     rows = []
     for rep, role, member, elsewhere in figures.members:
-        direct, overlay = figures.credit.get(rep, (0, 0))
-        quota, pending = figures.quotas.get(rep), figures.waiting.get(rep, 0)
-        if not (direct or overlay or quota or pending) and (role not in _SELLERS or not member):
+        if rep not in named:
             continue
+        direct, overlay = figures.credit.get(rep, (0, 0))
         slug, name = named[rep]
         by_week = figures.weeks.get(rep, ())
         rows.append(
@@ -499,14 +687,12 @@ def _rep_rows(figures: _Figures, period: Period, seen: set[int], me: Rep | None)
                 id=rep,
                 slug=slug,
                 name=name,
-                detail=", ".join([labels[role], *relieved.get(rep, ())])
-                if member
-                else "No longer in this team",
+                detail=_detail(role, member, relieved.get(rep, ())),
                 credited_minor=direct,
                 overlay_minor=overlay,
                 elsewhere_minor=elsewhere,
-                pending_minor=pending,
-                quota_minor=quota if member else None,
+                pending_minor=figures.waiting.get(rep, 0),
+                quota_minor=figures.quotas.get(rep) if member else None,
                 weeks=by_week,
                 last_week_minor=by_week[-1] if by_week else 0,
                 member=member,
@@ -515,6 +701,26 @@ def _rep_rows(figures: _Figures, period: Period, seen: set[int], me: Rep | None)
             )
         )
     return rows
+
+
+def _rep_texts(
+    figures: _Figures,
+    period: Period,
+    whose: Callable[[Collection[int]], set[int]],
+    ids: Collection[int],
+) -> dict[int, str]:
+    """Name and detail of each, as its row has them. 2 queries, and those of whose."""
+    names = dict(Rep.objects.filter(pk__in=among(ids)).values_list("pk", "name"))
+    relieved = _relieved(whose(ids), period)
+    return {
+        rep: f"{names[rep]} {_detail(role, member, relieved.get(rep, ()))}"
+        for rep, role, member, _elsewhere in figures.members
+        if rep in names
+    }
+
+
+def _detail(role: str, member: bool, relieved: Sequence[str]) -> str:
+    return ", ".join([_ROLES[role], *relieved]) if member else "No longer in this team"
 
 
 def _relieved(reps: set[int], period: Period) -> dict[int, list[str]]:
@@ -527,6 +733,7 @@ def _relieved(reps: set[int], period: Period) -> dict[int, list[str]]:
     }
 
 
+_ROLES: Final = dict(SalesRole.choices)
 _SELLERS: Final = (SalesRole.ACCOUNT_EXECUTIVE, SalesRole.SPECIALIST, SalesRole.CUSTOMER_SUCCESS)
 
 
@@ -715,13 +922,18 @@ _FLOWS: Final = sql.SQL(
 _LATEST: Final = sql.SQL(
     """
     SELECT e.id, e.deal_id, c.name, r.name, e.component, rv.name, e.amount_minor, g.recorded_at, e.reverses_id IS NOT NULL, a.id, a.reason_code
-      FROM (SELECT * FROM quotas_creditentry
-             WHERE posting_period_id = ANY(%(months)s) AND measure_id = %(measure)s AND team_id = ANY(%(teams)s)
-               AND {whose} ORDER BY id DESC LIMIT %(latest)s) e
+      FROM (SELECT * FROM ({newest}) x ORDER BY id DESC LIMIT %(latest)s) e
       LEFT JOIN quotas_adjustment a ON a.id = e.adjustment_id
       LEFT JOIN quotas_deal d ON d.id = coalesce(e.deal_id, a.deal_id) LEFT JOIN marketplace_customer c ON c.id = d.customer_id
       JOIN quotas_rep r ON r.id = e.rep_id LEFT JOIN quotas_ruleversion rv ON rv.id = e.rule_version_id
       JOIN quotas_posting g ON g.id = e.posting_id ORDER BY e.id DESC
+    """
+)
+_NEWEST: Final = sql.SQL(
+    """
+    (SELECT * FROM quotas_creditentry
+      WHERE posting_period_id = {month} AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND {whose}
+      ORDER BY id DESC LIMIT %(latest)s)
     """
 )
 
@@ -818,7 +1030,14 @@ def _latest(asked: _Asked, figures: _Figures, only: int | None) -> list[LatestEn
     """The last entries of all, or of one rep; of now, whatever is kept."""
     whose = figures.whose if only is None else [only]
     asked = asked.given_more(teams=list(figures.tree), whose=whose)
-    statement = _LATEST.format(whose=_by_reps(asked))
+    months = asked.given["months"]
+    # Entries of few people are found by rep; those of many from the end of each month, which is an index's order.
+    apart = bool(months) and whose is None and asked.reading.view != "restated"
+    newest = [
+        _NEWEST.format(month=month, whose=_by_reps(asked))
+        for month in (map(sql.Literal, months) if apart else [sql.SQL("ANY(%(months)s)")])
+    ]
+    statement = _LATEST.format(newest=sql.SQL(" UNION ALL ").join(newest))
     reasons = dict(AdjustmentReason.choices)
     return [
         LatestEntry(

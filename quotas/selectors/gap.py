@@ -201,7 +201,9 @@ def _open_deals(rep: Rep) -> tuple[list[Deal], int]:
 
 
 def _documents(deals: Sequence[Deal]) -> list[dict[str, Any]]:
-    """In the shape of lines_from_json.sql, as they are now entered; a held deal is looked at as if it were not. 3 queries."""
+    """In the shape of lines_from_json.sql, as they are now entered; a held deal is looked at as if it were not. 2 queries, none without any."""
+    if not deals:
+        return []
     versions = [deal.latest for deal in deals]
     lines: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for line in DealLine.objects.filter(version__in=versions).order_by("version_id", "line_no"):

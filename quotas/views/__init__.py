@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import Http404, HttpRequest, QueryDict
+from django.http import Http404, HttpRequest
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Role, User
@@ -95,15 +95,3 @@ class Writer:
         if self.code:
             return formats.money(minor, self.code, self.exponent, compact=True, trim=True)
         return formats.count(minor, self.exponent, compact=True)
-
-
-def with_query(asked: QueryDict, **changes: str | None) -> str:
-    """The query string of this page with changes; None takes a parameter away. Paging starts anew."""
-    kept = asked.copy()
-    for paging in ("cursor", "page"):
-        kept.pop(paging, None)
-    for name, value in changes.items():
-        kept.pop(name, None)
-        if value:
-            kept[name] = value
-    return "?" + kept.urlencode()

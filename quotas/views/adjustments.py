@@ -16,9 +16,8 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.language import _, later, spoken_choices
+from config.ordering import Orders
 from config.refusals import NotFound, Problem, Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from quotas.forms import minor
 from quotas.models import Adjustment, AdjustmentState, Dispute, Measure, Rep
 from quotas.plan_forms import Described
@@ -28,10 +27,11 @@ from quotas.selectors.disputes import disputes_for, may_dispute
 from quotas.selectors.visibility import SEES_EVERYTHING, deals_for
 from quotas.services import adjusting
 from quotas.services.adjusting import BY_HAND, AdjustmentDraft
-from quotas.views import HtmxRequest, given, signed_in, wants_part, with_query
+from quotas.views import HtmxRequest, given, signed_in, wants_part
 from quotas.views.facts import Thing
 
 PAGE: Final = 50
+ORDERS: Final = Orders(Adjustment)
 STATES: Final = (("", later("Every state")), *spoken_choices(AdjustmentState.choices))
 
 
@@ -150,15 +150,10 @@ def adjustments(request: HtmxRequest) -> HttpResponseBase:
         return exporting.answer(
             request, form, name="adjustments", title="Adjustments", table=table, total=found.count()
         )
-    keyset = Keyset(Adjustment, ("-id",))
-    try:
-        place = keyset.place(asked.get("cursor", ""))
-    except BadQuery:
-        place = None
-    page, before, behind = keyset.page(selectors.with_people(found), place, PAGE)
+    page = ORDERS.of(asked).page(selectors.with_people(found), PAGE)
     waiting = list(selectors.with_people(selectors.waiting_for(user)).order_by("asked_at", "pk")[:PAGE])
     context = {
-        "adjustments": page,
+        "adjustments": page.rows,
         "waiting": waiting,
         "state": state,
         "states": STATES,
@@ -167,8 +162,7 @@ def adjustments(request: HtmxRequest) -> HttpResponseBase:
         "measures": Measure.objects.order_by("position", "pk"),
         "narrowed": bool(state or rep or measure),
         "may_ask": selectors.may_ask(user),
-        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
+        **page.context,
         "today": today,
     }
     part = wants_part(request) and request.htmx.target == "adjustments"

@@ -15,6 +15,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.language import _, later, ngettext, spoken
+from config.paging import with_query
 from config.refusals import Problem, Refusal
 from quotas.crediting.telling import missing_unsaved
 from quotas.models import Deal, Measure
@@ -40,7 +41,7 @@ from quotas.services.approving import (
     count_waiting_for,
     decide_deals,
 )
-from quotas.views import HtmxRequest, sales_user, with_query
+from quotas.views import HtmxRequest, sales_user
 from quotas.views.deal_history import Amendment, amendments
 
 PAGE: Final = 50

@@ -1,8 +1,8 @@
 """The quota board of a team, for those in it, those above it and those beside it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from fractions import Fraction
 from itertools import pairwise
@@ -23,7 +23,7 @@ from config.language import _, later, ngettext, spoken
 from config.paging import PAGE, paged
 from quotas.models import ONE, Period, QuotaRelief, Team
 from quotas.selectors import exports, pace, periods, teams
-from quotas.selectors.boards import BANDS, Board, Flow, Row, team_board
+from quotas.selectors.boards import BANDS, Board, Flow, Row, Rows, team_board
 from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.statements import pending_for
 from quotas.selectors.targets import reliefs_of
@@ -49,34 +49,13 @@ class Line:
     """A row of the board as it is shown."""
 
     row: Row
-    pace_ppm: int
-    progress: pace.Progress
+    landing: str
+    trend_label: str
     relief: str = ""
-
-    @property
-    def lands(self) -> Fraction | None:
-        """The share of quota that the run-rate leads to."""
-        if not self.quota or not self.progress.elapsed:
-            return None
-        return Fraction(self.row.attained_minor * self.progress.days, self.progress.elapsed * self.quota)
-
-    @property
-    def landing(self) -> str:
-        lands = self.lands
-        return formats.NO_VALUE if lands is None else formats.percent(lands.numerator, lands.denominator, 0)
-
-    @property
-    def landing_ppm(self) -> int:
-        lands = self.lands
-        return -1 if lands is None else formats.rounded(lands * 10**6)
 
     @property
     def quota(self) -> int:
         return self.row.quota_minor or 0
-
-    @property
-    def behind(self) -> bool:
-        return charts.stands(self.row.attained_minor, self.quota, self.pace_ppm) in ("behind", "at_risk")
 
 
 @require_safe
@@ -114,20 +93,24 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
             },
         )
     keeping.looked_at(shown.look, at=at)
-    pace_ppm = shown.pace_ppm
-    lines = [Line(row, pace_ppm, shown.progress) for row in shown.rows]
-    rows = _filtered(lines, request.GET.get("q", ""), request.GET.get("show", ""))
+    rows = _filtered(shown, request.GET.get("q", ""), request.GET.get("show", ""))
     if form := exporting.asked(request):
-        table = _table(_sorted(rows, request.GET.get("sort", "")), shown)
+        table = _table(_sorted(rows, request.GET.get("sort", ""), shown), shown)
         kind = "" if reading.plain else f" {reading.name}"
         name, title = (
             f"board {team.slug} {measure.slug} {period}{kind}",
             f"{team.name}, quota board",
         )
         return exporting.answer(request, form, name=name, title=title, table=table, said=_told(shown))
-    ordered = _sorted(rows, request.GET.get("sort", ""))
+    ordered = _sorted(rows, request.GET.get("sort", ""), shown)
     page = paged(request, ordered)
-    mine_at = next((at for at, line in enumerate(ordered) if line.row.you), None)
+    lines = _lines(list(page.object_list), shown)
+    mine_at = (
+        ordered.my_place
+        if isinstance(ordered, Rows)
+        else next((at for at, row in enumerate(ordered) if row.you), None)
+    )
+    counts = {"behind": shown.behind, "pending": shown.waiting}
     context = {
         "board": shown,
         "page": page,
@@ -136,15 +119,13 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
         "measure": measure,
         "measures": measures,
         "switch": periods.switch(period, today, calendars_of(user, today, first=team, known=known)),
-        "lines": _with_reliefs(list(page.object_list), shown),
+        "lines": lines,
         "found": len(rows),
         "sort": request.GET.get("sort", "")
         if request.GET.get("sort", "").lstrip("-") in SORTS
         else "-attainment",
-        "narrowed": len(rows) < len(lines),
-        "chips": [
-            (key, text, sum(_shows(line, key) for line in lines) if key else 0) for key, text in FILTERS
-        ],
+        "narrowed": len(rows) < len(shown.rows),
+        "chips": [(key, text, counts.get(key, 0)) for key, text in FILTERS],
         "chosen": request.GET.get("show", ""),
         "q": request.GET.get("q", ""),
     }
@@ -177,8 +158,7 @@ def board(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
         reverse("attainment-list"),
         {"period": period.name, "measure": measure.slug, "team": team.slug} | asked_for(request),
     )
-    mine = shown.reading.plain and any(row.you for row in shown.rows)
-    if mine:
+    if shown.reading.plain and shown.rows.mine is not None:
         context["to_do"] = pending_for(user, today)
         if period.ends > today:
             context |= gap_card(user, measure=measure, period=period, on=today)
@@ -196,16 +176,24 @@ def _home(user: User) -> str:
     return reverse("quotas:board", args=[team.slug])
 
 
-def _with_reliefs(lines: Sequence[Line], shown: Board) -> list[Line]:
-    """Ramp and leave of the rows whose amounts the viewer may see, in words; of the figures of now alone. 1 query, none for teams."""
-    ids = [line.row.id for line in lines if line.row.kind == "rep" and line.row.money]
-    if not ids or not shown.reading.live:
-        return list(lines)
-    found = reliefs_of(ids, shown.period)
+def _lines(rows: Sequence[Row], shown: Board) -> list[Line]:
+    """Rows as a page shows them. 1 query, none for teams."""
+    reliefs, label = _reliefs(rows, shown), _("%(name)s, ten weeks")
     return [
-        replace(line, relief=", ".join(_relief(each) for each in found.get(line.row.id, ())))
-        for line in lines
+        Line(row, _landing_of(row, shown), label % {"name": row.name}, reliefs.get(row.id, ""))
+        for row in rows
     ]
+
+
+def _reliefs(rows: Sequence[Row], shown: Board) -> dict[int, str]:
+    """Ramp and leave of the rows whose amounts the viewer may see, in words; of the figures of now alone. 1 query, none for teams."""
+    ids = [row.id for row in rows if row.kind == "rep" and row.money]
+    if not ids or not shown.reading.live:
+        return {}
+    return {
+        rep: ", ".join(_relief(each) for each in found)
+        for rep, found in reliefs_of(ids, shown.period).items()
+    }
 
 
 def _relief(relief: QuotaRelief) -> str:
@@ -221,43 +209,52 @@ def _relief(relief: QuotaRelief) -> str:
     }
 
 
-def _shows(line: Line, what: str) -> bool:
-    if what == "behind":
-        return line.behind
-    return line.row.pending_minor > 0 if what == "pending" else True
+def _lands(row: Row, shown: Board) -> Fraction | None:
+    """The share of quota that the run-rate leads to."""
+    so_far = shown.progress
+    if not row.quota_minor or not so_far.elapsed:
+        return None
+    return Fraction(row.attained_minor * so_far.days, so_far.elapsed * row.quota_minor)
 
 
-def _filtered(lines: list[Line], words: str, show: str) -> list[Line]:
-    wanted = words.casefold().split()
-    if not wanted and not show:
-        return lines
-    return [
-        line
-        for line in lines
-        if _shows(line, show)
-        and all(word in f"{line.row.name} {line.row.detail}".casefold() for word in wanted)
-    ]
+def _landing_of(row: Row, shown: Board) -> str:
+    lands = _lands(row, shown)
+    return formats.NO_VALUE if lands is None else formats.percent(lands.numerator, lands.denominator, 0)
 
 
-def _sorted(lines: list[Line], sort: str) -> list[Line]:
+def _landing_ppm(row: Row, shown: Board) -> int:
+    lands = _lands(row, shown)
+    return -1 if lands is None else formats.rounded(lands * 10**6)
+
+
+def _filtered(shown: Board, words: str, show: str) -> Sequence[Row]:
+    wanted, pace_ppm = words.split(), shown.pace_ppm
+    rows = shown.rows.matching(wanted) if wanted else shown.rows
+    if show == "behind":
+        return [row for row in rows if row.behind(pace_ppm)]
+    if show == "pending":
+        return [row for row in rows if row.pending_minor > 0]
+    return rows
+
+
+def _sorted(rows: Sequence[Row], sort: str, shown: Board) -> Sequence[Row]:
     """Rows come by attainment; what a viewer may not see is no order either."""
     name, down = sort.lstrip("-"), sort.startswith("-")
-    if name == "name":
-        return sorted(lines, key=lambda line: line.row.name.casefold(), reverse=down)
     if name == "attainment":
-        return lines if down else lines[::-1]
-    keys = {
-        "credited": lambda line: line.row.credited_minor if line.row.money else -1,
-        "quota": lambda line: line.quota if line.row.money else -1,
-        "landing": lambda line: line.landing_ppm,
+        return rows if down else rows[::-1]
+    keys: dict[str, Callable[[Row], Any]] = {
+        "name": lambda row: row.name.casefold(),
+        "credited": lambda row: row.credited_minor if row.money else -1,
+        "quota": lambda row: (row.quota_minor or 0) if row.money else -1,
+        "landing": lambda row: _landing_ppm(row, shown),
     }
-    return sorted(lines, key=keys[name], reverse=down) if name in keys else lines
+    return sorted(rows, key=keys[name], reverse=down) if name in keys else rows
 
 
 # --- as a file --------------------------------------------------------------------------------------------
 
 
-def _table(lines: Sequence[Line], shown: Board) -> Table:
+def _table(found: Sequence[Row], shown: Board) -> Table:
     """A row a line of the board; an amount that the viewer may not see is empty."""
     columns = [
         Column("rank", "Rank", "whole"),
@@ -285,19 +282,19 @@ def _table(lines: Sequence[Line], shown: Board) -> Table:
     write = exports.of_measure(shown.measure)
 
     def rows() -> Iterator[Sequence[Any]]:
-        for line in lines:
-            row = line.row
+        for row in found:
+            quota, landing_ppm = row.quota_minor or 0, _landing_ppm(row, shown)
             amounts = (
                 *(row.attained_minor, row.credited_minor, row.overlay_minor, row.elsewhere_minor),
                 *(row.pending_minor, row.last_week_minor, row.quota_minor),
             )
-            attained = ratio(row.attained_minor, line.quota)
-            stands = charts.standing(row.attained_minor, line.quota, shown.pace_ppm)
+            attained = ratio(row.attained_minor, quota)
+            stands = charts.standing(row.attained_minor, quota, shown.pace_ppm)
             yield (
                 *(row.rank, row.movement, row.name, row.slug, row.detail, attained),
                 *(write(minor) if row.money else None for minor in amounts),
                 exports.against_pace(attained, shown.pace_ppm),
-                Fraction(line.landing_ppm, ONE) if line.landing_ppm >= 0 else None,
+                Fraction(landing_ppm, ONE) if landing_ppm >= 0 else None,
                 stands.word,
             )
 
@@ -350,7 +347,7 @@ class WeightedShown:
 
 def _weighted(shown: Board) -> list[WeightedShown]:
     """The viewer's own, on the board of a team that he is in; one for each of his plans that weighs measures."""
-    mine = next((row for row in shown.rows if row.you and row.kind == "rep"), None)
+    mine = shown.rows.mine
     if mine is None or not shown.reading.plain:
         return []
     found = weighted_attainments([mine.id], period=shown.period, on=shown.on).get(mine.id, [])
@@ -380,7 +377,7 @@ def _ratio(value: Fraction | None) -> str:
 
 def kpis(shown: Board, write: Writer, waiting: int) -> list[dict[str, Any]]:
     """The team's figures; a rep who may not see its money gets his own, because his are what he came for."""
-    mine = next((row for row in shown.rows if row.you), None)
+    mine = shown.rows.mine
     if mine is not None and not shown.money:
         return _own(mine, shown, write)
     return [
@@ -396,7 +393,6 @@ def _own(mine: Row, shown: Board, write: Writer) -> list[dict[str, Any]]:
     stands = charts.standing(credited, quota, shown.pace_ppm)
     gap = Fraction(credited, quota) - Fraction(shown.pace_ppm, 1_000_000) if quota else Fraction(0)
     landing = pace.run_rate(credited, so_far)
-    ranked = sum(row.rank is not None for row in shown.rows)
     return [
         {
             "label": _("Your credit"),
@@ -435,7 +431,7 @@ def _own(mine: Row, shown: Board, write: Writer) -> list[dict[str, Any]]:
         },
         {
             "label": _("Your rank in the team"),
-            "value": _("%(rank)s of %(ranked)s") % {"rank": mine.rank, "ranked": ranked}
+            "value": _("%(rank)s of %(ranked)s") % {"rank": mine.rank, "ranked": shown.ranked}
             if mine.rank
             else formats.NO_VALUE,
             "sub": _("%(pending_minor)s pending approval")

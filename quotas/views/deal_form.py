@@ -532,7 +532,8 @@ def _fill(panel: Panel, found: Estimate, entered: DealForms) -> None:
     credits, standings = found.credits, found.standings
     credited = {credit.measure_id for credit in credits}
     measures = {pk: measure for pk, measure in found.measures.items() if pk in credited}
-    reps = Rep.objects.in_bulk({credit.rep_id for credit in credits})
+    reps = {rep.pk: rep for form in entered.shares if (rep := entered.rep_of(form))}
+    reps |= Rep.objects.in_bulk({credit.rep_id for credit in credits} - reps.keys())
     rules = rule_names(credit.rule_version_id for credit in credits)
     moved = {(change.measure_id, change.rep_id): change for change in standings}
     by_rule: dict[tuple[int, int], dict[str, int]] = defaultdict(lambda: defaultdict(int))

@@ -16,13 +16,14 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, exporting
 from config.language import _, later, spoken
+from config.paging import with_query
 from quotas.models import Measure, Period, Rep, SourceRecord, SourceState
 from quotas.selectors import periods, reconciliation_tables
 from quotas.selectors import reconciliation as selectors
 from quotas.selectors.imports import SEES_EVERY as SEES_EVERY_IMPORT
 from quotas.selectors.reconciliation import Cause, Chosen, Difference, Reconciliation, Source, Standing
 from quotas.selectors.visibility import SEES_EVERYTHING, calendars_of
-from quotas.views import HtmxRequest, chosen_period, given, signed_in, wants_part, with_query
+from quotas.views import HtmxRequest, chosen_period, given, signed_in, wants_part
 
 PAGE: Final = 50
 EVERY: Final = "all"

@@ -15,17 +15,17 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.language import _
+from config.ordering import Orders
 from config.refusals import Problem, Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from quotas.models import Deal, DealKind, DealState, Period
 from quotas.selectors import exports, periods
 from quotas.selectors.deals import owners_of_usage
 from quotas.selectors.visibility import deals_for
 from quotas.services.consumption import COLUMNS, may_record_usage, record_usage_file
-from quotas.views import HtmxRequest, given, sales_user, wants_part, with_query
+from quotas.views import HtmxRequest, given, sales_user, wants_part
 
 PAGE: Final = 50
+ORDERS: Final = Orders(Deal, ("-credited_version__close_date", "-id"))
 LARGEST_FILE: Final = 4_000_000
 SEES: Final = (Role.REP, Role.MANAGER, Role.COMP_ADMIN, Role.AUDITOR)
 
@@ -82,22 +82,16 @@ def _page(
     month = _month(asked)
     words, billed = given(asked, "q"), asked.get("billed", "")
     found = _found(user, month, words, billed)
-    keyset = Keyset(Deal, ("-credited_version__close_date", "-id"))
-    try:
-        place = keyset.place(asked.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(found, place, PAGE)
+    page = ORDERS.of(asked).page(found, PAGE)
     context = {
-        "rows": _rows(page),
+        "rows": _rows(page.rows),
         "month": month,
         "months": [
             p for p in reversed(periods.all_periods()) if p.grain == "M" and p.starts <= clock.today()
         ],
         "words": words,
         "billed": billed,
-        "previous": with_query(asked, cursor=keyset.cursor(before)) if before else "",
-        "next": with_query(asked, cursor=keyset.cursor(behind)) if behind else "",
+        **page.context,
         "may_record": may_record_usage(user),
         "columns": COLUMNS,
         "wrong": [_written(problem) for problem in wrong[:200]],

@@ -11,13 +11,14 @@ from django.utils import timezone
 
 from config import formats, locales
 from config.language import _
+from config.paging import with_query
 from config.refusals import Refusal
 from quotas.models import CloseState, Measure, Period, PeriodClose
 from quotas.selectors import asof
 from quotas.selectors.asof import Beside, Reading
 from quotas.selectors.closing import sees_closes
 from quotas.services.reading import asked_reading
-from quotas.views import Writer, signed_in, with_query
+from quotas.views import Writer, signed_in
 
 
 @dataclass(frozen=True, slots=True)

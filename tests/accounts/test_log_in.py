@@ -59,11 +59,12 @@ def test_one_sentence_for_everything_that_is_wrong(client: Client) -> None:
     assert who(client) is None
 
 
-@pytest.mark.parametrize("email", ["", "not an e-mail", "a" * 300 + "@demo.example", "x\x00@demo.example"])
-def test_what_is_no_email_is_said_beside_the_field(client: Client, email: str) -> None:
-    answer = log_in(client, email)
-    assert answer.status_code == 422
-    assert answer.context["form"].has_error("username")
+def test_what_is_no_email_is_said_beside_the_field(client: Client, subtests: pytest.Subtests) -> None:
+    for email in ("", "not an e-mail", "a" * 300 + "@demo.example", "x\x00@demo.example"):
+        with subtests.test(email=email):
+            answer = log_in(client, email)
+            assert answer.status_code == 422
+            assert answer.context["form"].has_error("username")
 
 
 def test_guessing_a_password_is_stopped_even_for_the_right_one(client: Client) -> None:

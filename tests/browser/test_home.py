@@ -7,23 +7,12 @@ import pytest
 
 from quotas.services import approving, booking
 from tests import make
-from tests.accessibility import violations
+from tests.accessibility import accessible
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SIZES: tuple[Any, ...] = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
-
-
-def accessible(page: "Page") -> None:
-    """Light and wide, dark and on a phone; and nothing sticks out of the page."""
-    schemes: tuple[Any, ...] = ("light", "dark")
-    for scheme, size in zip(schemes, SIZES, strict=True):
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size(size)
-        assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
 def test_a_rep_reads_why_and_an_admin_sees_what_blocks_a_close(
@@ -42,7 +31,6 @@ def test_a_rep_reads_why_and_an_admin_sees_what_blocks_a_close(
     assert page.inner_text("h1") == "Your FY27-Q1"
     assert page.get_attribute("nav[aria-label=Main] a[aria-current]", "href") == "/"
     accessible(page)
-    page.set_viewport_size(SIZES[0])
     page.click(".feed .why")
     page.wait_for_selector("#drawer[open] >> text=Every deal at its value")
     page.keyboard.press("Escape")

@@ -11,13 +11,12 @@ from accounts.models import Role
 from config import jobs
 from quotas.models import CreditEntry, Deal, SalesImport, StraightThroughPolicy
 from tests import make
-from tests.accessibility import violations
+from tests.accessibility import accessible
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SIZES: tuple[Any, ...] = ({"width": 1440, "height": 900}, {"width": 390, "height": 844})
 
 
 @pytest.fixture
@@ -50,17 +49,6 @@ def export(world: make.World, tmp_path: Path) -> Path:
     )
     file.write_bytes("\r\n".join((head, *rows, "")).encode("cp1252"))
     return file
-
-
-def accessible(page: "Page") -> None:
-    """Light and wide, dark and on a phone; and nothing sticks out of the page."""
-    schemes: tuple[Any, ...] = ("light", "dark")
-    for scheme, size in zip(schemes, SIZES, strict=True):
-        page.emulate_media(color_scheme=scheme)
-        page.set_viewport_size(size)
-        assert violations(page) == []
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
-    page.set_viewport_size(SIZES[0])
 
 
 def work_off() -> None:

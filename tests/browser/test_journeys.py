@@ -21,6 +21,7 @@ from quotas.services import approving
 from tests import make
 from tests.browser.hand import Hand
 from tests.marketplace.sourcing.test_scenarios import World as Sourcing
+from tests.ui.plain import Reader
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -244,41 +245,27 @@ def test_who_sells_through_us_who_keeps_the_catalog_and_who_sources_find_their_w
     as_quoted(found)
 
 
-def test_a_rule_and_a_price_are_entered_without_scripts(
-    browser: Any, live_server: Any, transactional_db: None, sign_in: SignIn, context: Any
-) -> None:
+@pytest.mark.django_db
+def test_a_rule_and_a_price_are_entered_without_scripts() -> None:
     world = make.world()
     version = make.plan_version(plan=world.plan_version.plan, rules=[], state="draft")
     lab = make.publisher(name="Lab", slug="lab")
     make.price(plan=make.plan(offering=make.offering(publisher=lab, slug="lab-one"), slug="standard"))
-    partner = make.user(role="partner", publisher=lab)
-    plain = browser.new_context(base_url=live_server.url, java_script_enabled=False)
-    page = plain.new_page()
 
-    def enter(user: Any, address: str) -> None:
-        sign_in(user)
-        plain.add_cookies(context.cookies())
-        page.goto(address)
-
-    enter(world.admin, reverse("quotas:plan-rule-new", args=[version.plan.slug, version.number]))
-    page.fill("#id_name", "Plain")
-    page.fill("#id_factor", "nothing")
-    page.click("button:has-text('Save the rule')")
-    assert "Enter a percentage" in page.inner_text("main")
-    page.fill("#id_factor", "105")
-    page.click("button:has-text('Save the rule')")
+    admin = Reader(world.admin)
+    admin.open(reverse("quotas:plan-rule-new", args=[version.plan.slug, version.number]))
+    admin.send({"name": "Plain", "factor": "nothing"})
+    assert "Enter a percentage" in admin.said
+    admin.send({"factor": "105"})
     assert RuleVersion.objects.get(plan_version=version).factor_ppm == 1_050_000
-    assert "Deals on any eligible model: 105%." in page.inner_text("main")
+    assert "Deals on any eligible model: 105%." in " ".join(admin.said.split())
 
-    enter(
-        partner, f"{reverse('marketplace:console-change', args=['price.add'])}?offering=lab-one&plan=standard"
-    )
-    rows = page.locator(".rows-table > li").count()
-    page.click("text=Add a row")
-    expect(page.locator(".rows-table > li")).to_have_count(rows + 1)
-    page.fill("#box-start", "2026-10-01")
-    page.fill("#box-source", "Autumn")
-    page.press("#box-source", "Enter")
-    assert "Nothing changes until it is approved" in page.inner_text("body")
+    partner = Reader(make.user(role="partner", publisher=lab))
+    change = reverse("marketplace:console-change", args=["price.add"])
+    partner.open(f"{change}?offering=lab-one&plan=standard")
+    rows = partner.said.count('value="drop:rows:')
+    partner.send(button=("do", "add:rows"))
+    assert partner.said.count('value="drop:rows:') == rows + 1
+    partner.send({"start": "2026-10-01", "source": "Autumn"}, ("do", "save"))
+    assert "Nothing changes until it is approved" in partner.said
     assert ChangeSet.objects.get().items.count() == 1
-    plain.close()

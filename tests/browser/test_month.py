@@ -1,6 +1,7 @@
 """A month from its quotas to its statements, and what happens after its close, in a real browser."""
 
 from collections.abc import Callable
+from datetime import date
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
@@ -9,9 +10,14 @@ from django.core.management import call_command
 from django.urls import reverse
 
 from config import clock, jobs
-from quotas.models import Adjustment, CreditEntry, Deal, Dispute, PlanVersion, Quota, Seal, Statement
+from marketplace.models import Offering
+from quotas.models import Adjustment, CreditEntry, Deal, Dispute, Quota, Seal, Statement
+from quotas.services import booking, plans, simulating
+from quotas.services.parity import prove_plan
+from quotas.services.plans import RuleDraft
+from tests import make
 from tests.accessibility import violations
-from tests.quotas.closing.months import Months, months
+from tests.quotas.closing.months import JULY, Months, months
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -28,14 +34,33 @@ def worked_off() -> None:
         jobs.work_off(job_id=job_id, now=clock.now)
 
 
-def log(page: "Page", here: Months, offering: str, amount: str) -> None:
-    page.goto(reverse("quotas:deal-new"))
-    page.fill("#id_customer", here.world.customer.name)
-    page.fill("#id_close_date", "2026-07-20")
-    page.fill("#id_lines-0-offering", offering)
-    page.fill("#id_lines-0-amount", amount)
-    page.click("button:has-text('Submit for approval')")
-    page.wait_for_selector(".toast >> text=waits for approval")
+def sold(here: Months, offering: Offering, amount: int) -> Deal:
+    world, at = here.world, clock.now()
+    line = make.Line(offering, amount)
+    draft = make.draft(owner=world.ana, customer=world.customer, lines=[line], close_date=JULY)
+    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=at)
+    return here.approved(here.submitted(deal, at=at), at=at)
+
+
+def a_tenth_more(here: Months) -> None:
+    """The plan pays 110 % from the first of the month on; its second version is previewed, proved, reviewed and published."""
+    plan, at = here.world.plan_version.plan, clock.now()
+    version = plans.start_draft(
+        plan_id=plan.pk, starts=date(2026, 7, 1), note="Ten per cent more", by=here.admin, at=at
+    )
+    plans.save_rule(
+        plan_version_id=version.pk,
+        draft=RuleDraft(name="Everything", measure_id=here.world.bookings.pk, factor_ppm=1_100_000),
+        rule_version_id=version.rules.get().pk,
+        by=here.admin,
+        at=at,
+    )
+    simulating.start_simulation(plan_version_id=version.pk, by=here.admin, at=at)
+    worked_off()
+    prove_plan(plan_version_id=version.pk, by=here.admin, at=at)
+    plans.ask_for_review(plan_version_id=version.pk, by=here.admin, at=at)
+    plans.publish_plan(plan_version_id=version.pk, by=here.checker, at=at)
+    worked_off()
 
 
 def test_a_month_is_run_from_end_to_end(page: "Page", sign_in: SignIn) -> None:
@@ -58,16 +83,8 @@ def test_a_month_is_run_from_end_to_end(page: "Page", sign_in: SignIn) -> None:
         .values_list("amount_minor", flat=True)
     ) == [60_000_00, 40_000_00]
 
-    # Deals come in, and are approved together.
-    sign_in(ana.user)
-    log(page, here, world.house.name, "20,000")
-    log(page, here, world.third.name, "10,000")
-    first, second = Deal.objects.order_by("pk")
-    sign_in(mia.user)
-    page.goto(reverse("quotas:approvals"))
-    page.check("[data-all=deal]")
-    page.click("button:has-text('Approve the chosen')")
-    page.wait_for_selector(".toast")
+    # Deals come in and are approved, as test_sales_path.py shows.
+    first, second = sold(here, world.house, 20_000_00), sold(here, world.third, 10_000_00)
     assert sorted(CreditEntry.objects.values_list("amount_minor", flat=True)) == [10_000_00, 20_000_00]
 
     # One credit is disputed, the dispute accepted with an adjustment, which a second person approves.
@@ -92,36 +109,8 @@ def test_a_month_is_run_from_end_to_end(page: "Page", sign_in: SignIn) -> None:
     page.wait_for_selector(".badge >> text=Posted")
     assert CreditEntry.objects.get(adjustment=adjustment).amount_minor == 500_00
 
-    # The plan changes from the first of the month on; what that moves is seen before it is published.
-    plan = world.plan_version.plan
-    sign_in(here.admin)
-    page.goto(reverse("quotas:plan-version-new", args=[plan.slug]))
-    page.fill("#id_starts", "2026-07-01")
-    page.fill("#id_note", "Ten per cent more")
-    page.click("button:has-text('Start the draft')")
-    page.wait_for_selector("h1:has-text('v2')")
-    version = PlanVersion.objects.get(plan=plan, number=2)
-    page.goto(reverse("quotas:plan-rule", args=[plan.slug, 2, version.rules.get().pk]))
-    page.fill("#id_factor", "110")
-    page.click("button:has-text('Save the rule')")
-    page.wait_for_selector(".toast")
-    page.goto(reverse("quotas:plan-impact", args=[plan.slug, 2]))
-    page.click("button:has-text('Preview the impact')")
-    page.wait_for_selector("#impact")
-    worked_off()
-    page.goto(reverse("quotas:plan-impact", args=[plan.slug, 2]))
-    page.wait_for_selector("#impact >> text=+$3.0K")
-    page.goto(reverse("quotas:plan-version", args=[plan.slug, 2]))
-    page.click("button:has-text('Run the parity proof')")
-    page.wait_for_selector("#gate >> text=Both verdicts are clean")
-    page.click("button:has-text('Ask for review')")
-    page.wait_for_selector(".toast >> text=waits for a second comp admin")
-    sign_in(here.checker)
-    page.goto(reverse("quotas:plan-version", args=[plan.slug, 2]))
-    page.click("summary:has-text('Publish')")
-    page.click("details[open] button:has-text('Publish')")
-    page.wait_for_selector(".toast >> text=is published")
-    worked_off()
+    # The plan changes, as test_journeys.py shows; what was credited follows.
+    a_tenth_more(here)
     assert sum(CreditEntry.objects.values_list("amount_minor", flat=True)) == 33_500_00
 
     # Parity is proved, the month closed by two, and sealed.

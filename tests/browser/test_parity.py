@@ -8,7 +8,7 @@ import pytest
 from accounts.models import Role
 from quotas.models import DealState, ParityProof
 from tests import make
-from tests.accessibility import violations
+from tests.accessibility import PHONE, WIDE, violations
 from tests.make import Line, Rule, World
 
 if TYPE_CHECKING:
@@ -47,10 +47,24 @@ def verdict(page: "Page", name: str) -> str:
     return page.locator(f"section[aria-labelledby={name}-verdict] .said").inner_text()
 
 
-def test_what_is_not_equal_is_seen_excepted_by_two_people_and_kept(
+def test_what_is_not_equal_is_seen_on_a_phone_too_excepted_by_two_people_and_kept(
     page: "Page", world: World, sign_in: Callable[[Any], None]
 ) -> None:
+    sign_in(world.mia.user)
+    page.set_viewport_size(PHONE)
+    page.goto(ADDRESS)
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.select_option("#between-a", world.house.publisher.slug)
+    page.select_option("#between-b", world.third.publisher.slug)
+    page.get_by_role("button", name="Compare").click()
+    page.wait_for_url("**between=publisher**")
+    assert verdict(page, "rules") == "Not equal"
+    page.click("text=Commercial path")
+    page.wait_for_url("**between=path**")
+    assert verdict(page, "rules") == "Clean"
+
     sign_in(world.admin)
+    page.set_viewport_size(WIDE)
     page.goto(ADDRESS)
     assert (verdict(page, "rules"), verdict(page, "eligibility")) == ("Not equal", "Clean")
     assert violations(page) == []
@@ -81,20 +95,3 @@ def test_what_is_not_equal_is_seen_excepted_by_two_people_and_kept(
     page.wait_for_selector("text=is kept as number")
     assert ParityProof.objects.get().rules_verdict == "excepted"
     assert "says what is true now" in page.inner_text("main")
-
-
-def test_the_page_fits_a_phone_and_compares_publishers_without_a_script(
-    page: "Page", world: World, sign_in: Callable[[Any], None]
-) -> None:
-    sign_in(world.mia.user)
-    page.set_viewport_size({"width": 390, "height": 844})
-    page.goto(ADDRESS)
-    assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.select_option("#between-a", world.house.publisher.slug)
-    page.select_option("#between-b", world.third.publisher.slug)
-    page.get_by_role("button", name="Compare").click()
-    page.wait_for_url("**between=publisher**")
-    assert verdict(page, "rules") == "Not equal"
-    page.click("text=Commercial path")
-    page.wait_for_url("**between=path**")
-    assert verdict(page, "rules") == "Clean"

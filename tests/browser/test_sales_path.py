@@ -12,6 +12,7 @@ from quotas.services import approving, booking
 from tests import make
 from tests.browser.hand import Hand
 from tests.make import Line, World
+from tests.ui.plain import Reader
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -176,27 +177,18 @@ def test_an_approved_deal_is_amended_approved_and_cancelled_in_part(
     assert Deal.objects.select_related("latest_version").get().in_force.number == 3
 
 
-def fill_line(page: "Page", at: int, offering: str, amount: str) -> None:
-    page.fill(f"#id_lines-{at}-offering", offering)
-    page.fill(f"#id_lines-{at}-amount", amount)
-
-
-def test_the_form_works_without_scripts(
-    browser: Any, live_server: Any, world: World, sign_in: SignIn, context: Any
-) -> None:
-    sign_in(world.ana.user)
-    plain = browser.new_context(base_url=live_server.url, java_script_enabled=False)
-    plain.add_cookies(context.cookies())
-    page = plain.new_page()
-    page.goto(reverse("quotas:deal-new"))
-    page.fill("#id_customer", world.customer.name)
-    fill_line(page, 0, world.house.name, "100")
-    page.click("text=Add a line")
-    fill_line(page, 1, world.third.name, "50")
-    page.click("button:has-text('Save draft') >> visible=true >> nth=-1")
-    assert "Draft" in page.inner_text("main")
-    assert Deal.objects.get().latest_version.lines.count() == 2  # type: ignore[union-attr]
-    plain.close()
+@pytest.mark.django_db
+def test_the_form_works_without_scripts(world: World) -> None:
+    ana = Reader(world.ana.user)
+    ana.open(reverse("quotas:deal-new"))
+    first = {"lines-0-offering": world.house.name, "lines-0-amount": "100"}
+    ana.send({"customer": world.customer.name, **first}, ("do", "add-line"))
+    assert not Deal.objects.exists()
+    ana.send({"lines-1-offering": world.third.name, "lines-1-amount": "50"}, ("do", "draft"))
+    deal = Deal.objects.get()
+    assert ana.at == reverse("quotas:deal", args=[deal.pk])
+    assert deal.state == DealState.DRAFT
+    assert list(deal.latest.lines.values_list("amount_minor", flat=True)) == [100_00, 50_00]
 
 
 def test_three_offerings_are_compared_in_three_clicks_and_a_list_is_kept_as_it_is_liked(

@@ -132,7 +132,7 @@ def test_a_job_that_a_transaction_started_vanishes_with_it_and_a_worker_is_asked
 
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_at_one_job_do_each_step_once() -> None:
-    job = start(of=40)
+    job = start(of=20)
     seen = []
 
     def work() -> None:
@@ -150,8 +150,8 @@ def test_two_workers_at_one_job_do_each_step_once() -> None:
         thread.join(60)
     assert seen == ["done"] * 4
     job.refresh_from_db()
-    assert (job.done, job.counts) == (40, {"counted": 40})
-    assert Customer.objects.count() == 40
+    assert (job.done, job.counts) == (20, {"counted": 20})
+    assert Customer.objects.count() == 20
 
 
 @pytest.mark.django_db(transaction=True)

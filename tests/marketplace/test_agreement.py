@@ -40,7 +40,8 @@ def test_every_day_counts_alike_with_and_without_a_plan() -> None:
     }
     for level, rate, start, end, checked in LAYERS:
         make.decision(**scopes[level], rate_ppm=rate, effective=(start, end), checked=checked)  # type: ignore[arg-type]
-    days = [FIRST + n * DAY for n in range((LAST - FIRST).days + 1)]
+    edges = {FIRST, LAST, *(day for _level, _rate, *span, _checked in LAYERS for day in span if day)}
+    days = sorted(edges | {day - DAY for day in edges if day > FIRST})
     seen = set()
     for bought in (None, plan):
         for day in days:

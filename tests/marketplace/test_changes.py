@@ -68,11 +68,12 @@ def keys_seen(user: User) -> list[str]:
 class TestNumbers:
     pytestmark = pytest.mark.django_db(transaction=True)
 
-    def test_a_reader_who_polls_by_cursor_misses_nothing_while_writers_commit(self) -> None:
+    @pytest.mark.parametrize("each", [8, pytest.param(60, marks=pytest.mark.soak)])
+    def test_a_reader_who_polls_by_cursor_misses_nothing_while_writers_commit(self, each: int) -> None:
         """Six writers, three workers that number, two readers, all at once; half of the writers dawdle before they commit."""
         offerings = [make.offering() for _ in range(6)]
         manager = make.user(role=Role.CATALOG_MANAGER)
-        each, failures = 15, []
+        failures: list[str] = []
         writing = threading.Event()
         writing.set()
         read: dict[int, list[tuple[int, str]]] = {0: [], 1: []}
@@ -379,31 +380,29 @@ def test_a_change_has_the_members_that_the_schema_declares(
     assert api(world["rep"], f"changes/{live['number']}/").json() == live
 
 
-@pytest.mark.parametrize(
-    ("query", "wanted"),
-    [
+def test_filters_narrow_each_other_and_say_nothing_of_what_is_hidden(
+    world: dict[str, User], api: Callable[..., Any], subtests: pytest.Subtests
+) -> None:
+    for query, wanted in (
         ("kind=eligibility", ["a-decided", "b-decided", "path-decided"]),
         ("kind=offering,price", ["a-live", "b-live"]),
         ("publisher=a", ["a-live", "a-decided"]),
         ("publisher=a,b&kind=offering", ["a-live", "b-live"]),
         ("offering=b-live,b-draft", ["b-live"]),
         ("offering=none-such", []),
-    ],
-)
-def test_filters_narrow_each_other_and_say_nothing_of_what_is_hidden(
-    world: dict[str, User], api: Callable[..., Any], query: str, wanted: list[str]
-) -> None:
-    page = api(world["rep"], f"changes/?{query}").json()
-    assert [row["what"] for row in page["results"]] == [f"{key} happened." for key in wanted]
-    kept = parse_qs(urlsplit(page["next"]).query)
-    assert {name: kept[name] for name in parse_qs(query)} == parse_qs(query)
+    ):
+        with subtests.test(query=query):
+            page = api(world["rep"], f"changes/?{query}").json()
+            assert [row["what"] for row in page["results"]] == [f"{key} happened." for key in wanted]
+            kept = parse_qs(urlsplit(page["next"]).query)
+            assert {name: kept[name] for name in parse_qs(query)} == parse_qs(query)
 
 
-@pytest.mark.parametrize(
-    "query", ["kind=colour", "cursor=abc", "page_size=0", "since=1", "publisher=a&publisher=b"]
-)
-def test_a_wrong_parameter_is_refused(world: dict[str, User], api: Callable[..., Any], query: str) -> None:
-    assert api(world["rep"], f"changes/?{query}", 400).json()["errors"]
+def test_a_wrong_parameter_is_refused(api: Callable[..., Any], subtests: pytest.Subtests) -> None:
+    rep = make.user(role=Role.REP)
+    for query in ("kind=colour", "cursor=abc", "page_size=0", "since=1", "publisher=a&publisher=b"):
+        with subtests.test(query=query):
+            assert api(rep, f"changes/?{query}", 400).json()["errors"]
 
 
 def test_what_one_may_not_know_of_is_not_found_by_its_number(

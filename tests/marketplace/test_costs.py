@@ -215,9 +215,9 @@ PROFILES = (
 
 
 def test_a_sample_of_the_package_costs_what_its_own_calculator_says() -> None:
-    seen = _agreed(step=5)
-    assert seen["agree"] >= AGREE // 5, seen
-    assert seen["calc_price"] > 2_400, seen
+    seen = _agreed(step=10)
+    assert seen["agree"] >= AGREE // 10, seen
+    assert seen["calc_price"] > 1_200, seen
 
 
 @pytest.mark.soak
@@ -229,7 +229,7 @@ def test_every_model_of_the_package_costs_what_its_own_calculator_says() -> None
 
 def _agreed(*, step: int) -> Counter[str]:
     """To the cent, on all profiles; a model without a price for what a profile uses is unknown here and nothing there."""
-    imported = _import_the_package()[::step]
+    imported = _import_the_package(step)
     prices = prices_on([plan.pk for plan, _, _ in imported], ON)
     seen: Counter[str] = Counter()
     for plan, provider, model in imported:
@@ -269,15 +269,14 @@ def _theirs(usage: genai_prices.Usage, provider: str, model: str) -> tuple[Decim
     return known.get_prices(AT).calc_price(usage)["total_price"], "the model itself"
 
 
-def _import_the_package() -> list[tuple[Plan, str, str]]:
-    """The standard plan of every model that it has a price for, as list prices."""
+def _import_the_package(step: int) -> list[tuple[Plan, str, str]]:
+    """The standard plan of every, or every so many, models that it has a price for, as list prices."""
     currency, offering = make.currency(), make.offering()
     made: list[tuple[Plan, str, str]] = []
     spans: list[tuple[PriceVersion, Any]] = []
-    for row in package_rows():
-        if not isinstance(row.facts, ListingFacts):
-            continue
-        for facts in row.facts.plans:
+    listings = [(row, row.facts) for row in package_rows() if isinstance(row.facts, ListingFacts)]
+    for row, listing in listings[::step]:
+        for facts in listing.plans:
             if facts.slug not in ("standard", "free"):
                 continue
             plan = Plan(offering=offering, slug=f"p-{row.number}", name=row.key[:120], pricing_form="tokens")

@@ -56,8 +56,9 @@ def entry(**more: Any) -> dict[str, Any]:
 def test_everybody_reads_the_policy_with_its_exception_its_evidence_and_what_is_said_publicly(
     catalog: Catalog, browser_of: Browser
 ) -> None:
-    for role in (Role.REP, Role.PARTNER, Role.ENGINEER, Role.COMP_ADMIN):
-        seen = text(browser_of(make.user(role=role)), "/catalog/policy/")
+    for role in (None, Role.PARTNER):
+        page = browser_of(make.user(role=role)).get("/catalog/policy/").content
+        seen = flat(page)
         for part in (
             "What the cloud sells itself counts in full toward quota, whoever made it.",
             "Third-party marketplace offerings generally do not count toward quota.",
@@ -69,8 +70,7 @@ def test_everybody_reads_the_policy_with_its_exception_its_evidence_and_what_is_
             "Paragraph 2, references 7, 1, 8, 9, 5, 10",
         ):
             assert part in seen, (role, part)
-    page = browser_of(make.user(role=Role.REP)).get("/catalog/policy/").content.decode()
-    assert "/sourcing/facts/#fact-quota-parity" in page
+        assert b"/sourcing/facts/#fact-quota-parity" in page
 
 
 def test_the_policy_is_as_on_the_day_that_is_asked_for(catalog: Catalog, browser_of: Browser) -> None:
@@ -125,11 +125,13 @@ def test_the_register_sorts_by_state_and_narrows_by_program_level_publisher_and_
     assert "Nothing matches" in text(keeper, "/catalog/decisions/?search=zzz")
 
 
-@pytest.mark.parametrize(
-    "query", ["as_of=x", "state=;", "cursor=zzz", "program=nope", "level=9", "publisher=%00", "search=%00"]
-)
-def test_an_address_that_makes_no_sense_shows_the_register(keeper: Client, query: str) -> None:
-    assert keeper.get(f"/catalog/decisions/?{query}").status_code == 200
+def test_an_address_that_makes_no_sense_shows_the_register(keeper: Client, subtests: pytest.Subtests) -> None:
+    for query in (
+        *("as_of=x", "state=;", "cursor=zzz", "program=nope", "level=9"),
+        *("publisher=%00", "search=%00"),
+    ):
+        with subtests.test(query=query):
+            assert keeper.get(f"/catalog/decisions/?{query}").status_code == 200
 
 
 def test_proposals_are_for_who_decides_audits_or_pays(browser_of: Browser) -> None:
@@ -156,30 +158,30 @@ def test_what_waits_is_counted_beside_the_entry_and_a_proposal_of_many_counts_on
     assert re.search(r'href="/catalog/decisions/"[^>]*>.*?Decisions.*?\b1\b', page, re.DOTALL)
 
 
-@pytest.mark.parametrize("path", ["/catalog/decisions/", "/catalog/policy/"])
-def test_pages_cost_the_same_for_few_and_for_many(keeper: Client, path: str) -> None:
+def test_pages_cost_the_same_for_few_and_for_many_and_keep_the_security_policy(keeper: Client) -> None:
+    paths = ("/catalog/decisions/", "/catalog/policy/")
+
     def grow() -> None:
         offering = make.offering()
         make.decision(offering=offering)
         make.decision(plan=make.plan(offering=offering))
         make.decision(publisher=offering.publisher, effective=(TODAY + timedelta(days=3), None))
 
+    def cost(path: str) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            html = keeper.get(path).content.decode()
+        assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", html), path
+        assert not re.search(r"<script(?![^>]*\ssrc=)", html), path
+        return len(queries)
+
     grow()
-    keeper.get(path)
-    with CaptureQueriesContext(connection) as few:
-        keeper.get(path)
-    for _ in range(8):
+    keeper.get(paths[0])
+    few = [cost(path) for path in paths]
+    for _ in range(4):
         grow()
-    with CaptureQueriesContext(connection) as many:
-        keeper.get(path)
-    assert len(few) == len(many) <= 18
-
-
-@pytest.mark.parametrize("path", ["/catalog/decisions/", "/catalog/policy/", "/catalog/decisions/new/"])
-def test_pages_keep_the_security_policy(catalog: Catalog, keeper: Client, path: str) -> None:
-    html = keeper.get(path).content.decode()
-    assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", html)
-    assert not re.search(r"<script(?![^>]*\ssrc=)", html)
+    assert [cost(path) for path in paths] == few
+    assert max(few) <= 18
+    cost("/catalog/decisions/new/")
 
 
 # Proposing.
@@ -309,8 +311,8 @@ def test_the_maker_cannot_check_and_a_withdrawal_needs_a_reason(keeper: Client) 
 
 def test_only_catalog_managers_reach_what_changes_something(browser_of: Browser) -> None:
     found = make.decision(path="marketplace", checked=False)
-    for role in (Role.REP, Role.PARTNER, Role.AUDITOR, Role.COMP_ADMIN):
-        client = browser_of(make.user(role=role))
+    for roles in ([Role.PARTNER], [Role.REP, Role.AUDITOR, Role.COMP_ADMIN]):
+        client = browser_of(make.user(roles=roles))
         assert client.get("/catalog/decisions/new/").status_code == 404
         for action in ("check", "withdraw"):
             assert client.post(f"/catalog/decisions/{found.pk}/{action}/", {"reason": "x"}).status_code == 404

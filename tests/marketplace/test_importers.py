@@ -397,7 +397,7 @@ class TestFiles:
             (b'"' + b'\\"' * 2_000_000, "not_json"),
             (b"{" + b" " * LARGEST + b"}", "too_large"),
         ],
-        ids=str,
+        ids=lambda given: given if isinstance(given, str) else f"{len(given)} bytes",
     )
     def test_a_file_that_is_not_what_it_claims_is_one_message(self, content: bytes, code: str) -> None:
         with pytest.raises(Unreadable) as why:

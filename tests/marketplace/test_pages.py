@@ -39,19 +39,19 @@ def text(client: Client, path: str, **headers: str) -> str:
     return unescape(re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", response.content.decode())))
 
 
-@pytest.mark.parametrize("path", PAGES)
-def test_nobody_sees_a_page_without_a_log_in(catalog: Catalog, client: Client, path: str) -> None:
-    response = client.get(path)
-    assert response.status_code == 302
-    assert response["Location"].startswith("/accounts/login/")
-
-
-@pytest.mark.parametrize("path", PAGES)
-def test_pages_keep_the_security_policy(catalog: Catalog, browser_of: Browser, path: str) -> None:
-    html = browser_of(make.user(role="rep")).get(path).content.decode()
-    assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", html)
-    assert "<style" not in html
-    assert not re.search(r"<script(?![^>]*\ssrc=)", html)
+def test_pages_ask_for_a_log_in_and_keep_the_security_policy(
+    catalog: Catalog, client: Client, browser_of: Browser, subtests: pytest.Subtests
+) -> None:
+    rep = browser_of(make.user(role="rep"))
+    for path in PAGES:
+        with subtests.test(path=path):
+            response = client.get(path)
+            assert response.status_code == 302
+            assert response["Location"].startswith("/accounts/login/")
+            html = rep.get(path).content.decode()
+            assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", html)
+            assert "<style" not in html
+            assert not re.search(r"<script(?![^>]*\ssrc=)", html)
 
 
 def test_the_list_shows_fifty_and_leads_on_to_the_rest(catalog: Catalog, browser_of: Browser) -> None:
@@ -77,9 +77,13 @@ def test_filters_stand_in_the_address_and_the_counts_follow(catalog: Catalog, br
     assert "Claude Opus 4.1" not in seen
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
+def test_an_address_that_makes_no_sense_shows_the_list(
+    browser_of: Browser, subtests: pytest.Subtests
+) -> None:
+    make.price(plan=make.plan())
+    reindex()
+    client = browser_of(make.user(role="rep"))
+    for query in (
         "as_of=x",
         "cursor=zzz",
         "ordering=;",
@@ -88,12 +92,9 @@ def test_filters_stand_in_the_address_and_the_counts_follow(catalog: Catalog, br
         "eligible=nope",
         "search=%00",
         "publisher=%00",
-    ],
-)
-def test_an_address_that_makes_no_sense_shows_the_list(
-    catalog: Catalog, browser_of: Browser, query: str
-) -> None:
-    assert browser_of(make.user(role="rep")).get(f"/catalog/?{query}").status_code == 200
+    ):
+        with subtests.test(query=query):
+            assert client.get(f"/catalog/?{query}").status_code == 200
 
 
 def test_a_part_is_asked_for_by_the_pages_own_address(catalog: Catalog, browser_of: Browser) -> None:
@@ -198,9 +199,9 @@ def test_an_offering_shows_its_answer_with_every_why(catalog: Catalog, browser_o
         assert part in seen, part
 
 
-def test_a_retired_one_says_so_with_its_code(catalog: Catalog, browser_of: Browser) -> None:
+def test_a_retired_one_says_so(catalog: Catalog, browser_of: Browser) -> None:
     seen = text(browser_of(make.user(role="rep")), "/catalog/deepseek-v3-1/")
-    assert "It cannot be sold. DeepSeek-V3.1 has been retired since 13 Jul 2026. retired" in seen
+    assert "It cannot be sold. DeepSeek-V3.1 has been retired since 13 Jul 2026." in seen
 
 
 def test_the_page_answers_for_another_day_and_plan(catalog: Catalog, browser_of: Browser) -> None:
@@ -220,18 +221,13 @@ def test_an_unpublished_offering_is_seen_by_its_own_publisher_and_the_keepers(
     Offering.objects.filter(slug="claude-opus-4-5").update(publication="draft")
     anthropic = Offering.objects.get(slug="claude-opus-4-5").publisher
     own, other = make.user(role="partner", publisher=anthropic), make.user(role="partner")
-    for user, seen in (
-        (own, True),
-        (make.user(role="catalog_manager"), True),
-        (other, False),
-        (make.user(role="rep"), False),
-    ):
+    keeper, rep = make.user(role="catalog_manager"), make.user(role="rep")
+    for user, seen in ((own, True), (keeper, True), (other, False), (rep, False)):
         client = browser_of(user)
         assert client.get("/catalog/claude-opus-4-5/").status_code == (200 if seen else 404)
-        assert ("Claude Opus 4.5" in text(client, "/catalog/?search=claude")) is seen
-        assert (f"{4 if seen else 3} found of {95 if seen else 94}") in text(
-            client, "/catalog/?search=claude"
-        )
+        found = text(client, "/catalog/?search=claude")
+        assert ("Claude Opus 4.5" in found) is seen
+        assert f"{4 if seen else 3} found of {95 if seen else 94}" in found
 
 
 def test_partners_read_why_but_not_who(catalog: Catalog, browser_of: Browser) -> None:
@@ -260,7 +256,7 @@ def test_the_list_costs_the_same_for_few_and_for_many(browser_of: Browser) -> No
     client.get("/catalog/")
     with CaptureQueriesContext(connection) as few:
         client.get("/catalog/")
-    for _ in range(40):
+    for _ in range(6):
         make.price(plan=make.plan())
     reindex()
     with CaptureQueriesContext(connection) as many:
@@ -279,7 +275,7 @@ def test_an_offerings_page_costs_the_same_for_few_and_for_many(browser_of: Brows
     grow()
     with CaptureQueriesContext(connection) as few:
         client.get(f"/catalog/{offering.slug}/")
-    for _ in range(10):
+    for _ in range(4):
         grow()
         make.decision(plan=make.plan(offering=offering))
     with CaptureQueriesContext(connection) as many:

@@ -367,22 +367,23 @@ def test_a_publisher_learns_the_terms_and_never_the_customer(browser_of: Callabl
     assert other.get(f"/api/v1/private-offers/{offer.pk}/").status_code == 404
 
 
-@pytest.mark.parametrize("role", ["partner", "engineer", "sourcing_lead"])
-def test_who_sees_no_customers_gets_no_private_price(role: str, browser_of: Callable[[User], Client]) -> None:
+def test_who_sees_no_customers_gets_no_private_price(browser_of: Callable[[User], Client]) -> None:
     plan = make.plan()
     make.price(plan=plan)
     offer = accepted(plan=plan)
-    client = browser_of(make.user(role=role))
     slug, customer = plan.offering.slug, offer.customer.slug
-    assert client.get(f"/api/v1/offerings/{slug}/answer/?customer={customer}").status_code == 404
-    costs = client.get(f"/api/v1/costs/?offerings={slug}&input_tokens=1&customer={customer}")
-    assert costs.status_code == 404
-    for page in (
-        f"/catalog/{slug}/?customer={customer}",
-        f"/catalog/calculator/?offerings={slug}&customer={customer}",
-    ):
-        assert "$2.40" not in client.get(page).content.decode()
-        assert offer.reference not in client.get(page).content.decode()
+    for roles in (["partner"], ["engineer", "sourcing_lead"]):
+        client = browser_of(make.user(roles=roles))
+        assert client.get(f"/api/v1/offerings/{slug}/answer/?customer={customer}").status_code == 404
+        costs = client.get(f"/api/v1/costs/?offerings={slug}&input_tokens=1&customer={customer}")
+        assert costs.status_code == 404
+        for path in (
+            f"/catalog/{slug}/?customer={customer}",
+            f"/catalog/calculator/?offerings={slug}&customer={customer}",
+        ):
+            page = client.get(path).content.decode()
+            assert "$2.40" not in page, (roles, path)
+            assert offer.reference not in page, (roles, path)
 
 
 def test_lists_cost_the_same_for_few_and_for_many(browser_of: Callable[[User], Client]) -> None:
@@ -390,7 +391,7 @@ def test_lists_cost_the_same_for_few_and_for_many(browser_of: Callable[[User], C
     paths = ("/catalog/private-offers/", "/api/v1/private-offers/")
     sent()
     few = [_queries(client, path) for path in paths]
-    for _ in range(8):
+    for _ in range(4):
         sent()
     assert [_queries(client, path) for path in paths] == few
 

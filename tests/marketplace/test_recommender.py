@@ -319,7 +319,7 @@ def test_of_many_without_evidence_the_first_are_listed_and_the_rest_is_counted(
 # Whose it is.
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.soak) for n in (1, 2))])
 def test_publisher_labels_shuffled_the_ranking_stays(catalog: Catalog, seed: int) -> None:
     """In the database itself: every offering and model gets another publisher, origins are swapped."""
     tasks = list(TaskArea.objects.values_list("slug", flat=True))
@@ -467,9 +467,11 @@ def test_page_and_endpoint_give_the_same_answer(catalog: Catalog, browser_of: Br
     }
 
 
-@pytest.mark.parametrize(
-    ("query", "parameter"),
-    [
+def test_a_question_that_makes_no_sense_is_refused_by_name(
+    catalog: Catalog, browser_of: Browser, subtests: pytest.Subtests
+) -> None:
+    client = browser_of(make.user(role="rep"))
+    for query, parameter in (
         ("", "task"),
         ("task=nothing", "task"),
         ("task=coding&modality_in=smell", "modality_in"),
@@ -478,14 +480,11 @@ def test_page_and_endpoint_give_the_same_answer(catalog: Catalog, browser_of: Br
         ("task=coding&cached_input_tokens=9000000", "cached_input_tokens"),
         ("task=coding&as_of=2025-02-31", "as_of"),
         ("task=coding&publisher=openai", "publisher"),
-    ],
-)
-def test_a_question_that_makes_no_sense_is_refused_by_name(
-    catalog: Catalog, browser_of: Browser, query: str, parameter: str
-) -> None:
-    response = browser_of(make.user(role="rep")).get(f"/api/v1/recommendations/?{query}")
-    assert response.status_code == 400
-    assert parameter in str(response.json()["errors"])
+    ):
+        with subtests.test(query=query):
+            response = client.get(f"/api/v1/recommendations/?{query}")
+            assert response.status_code == 400
+            assert parameter in str(response.json()["errors"])
 
 
 def test_the_page_draws_one_harness_alone_when_asked_to(catalog: Catalog, browser_of: Browser) -> None:
@@ -498,13 +497,19 @@ def test_the_page_draws_one_harness_alone_when_asked_to(catalog: Catalog, browse
     assert "%" not in drawn.table
 
 
-@pytest.mark.parametrize(
-    "query", ["", "?task=no-such", "?task=coding&budget=x&min_context=-3&as_of=never&country=%00"]
-)
-def test_an_edited_address_still_shows_a_page(catalog: Catalog, browser_of: Browser, query: str) -> None:
-    response = browser_of(make.user(role="rep")).get(f"/recommend/{query}")
-    assert response.status_code == 200
-    assert [c.place for c in response.context["found"].ranked][:2] == [1, 2]
+def test_an_edited_address_still_shows_a_page(
+    catalog: Catalog, browser_of: Browser, subtests: pytest.Subtests
+) -> None:
+    client = browser_of(make.user(role="rep"))
+    for query in (
+        "",
+        "?task=no-such",
+        "?task=coding&budget=x&min_context=-3&as_of=never&country=%00",
+    ):
+        with subtests.test(query=query):
+            response = client.get(f"/recommend/{query}")
+            assert response.status_code == 200
+            assert [c.place for c in response.context["found"].ranked][:2] == [1, 2]
 
 
 @pytest.mark.django_db

@@ -60,14 +60,16 @@ def test_answers_have_exactly_the_members_that_the_schema_declares(
 
 
 def test_every_row_comes_once_whatever_the_order(catalog: Catalog, api: Callable[..., Any]) -> None:
+    there = api("offerings/?publisher=openai&count=true")["total"]
+    assert there > 16
     for ordering in ("name", "-input_price", "context", "-available_on"):
         seen = []
-        path = f"offerings/?page_size=30&ordering={ordering}"
+        path = f"offerings/?publisher=openai&page_size=8&ordering={ordering}"
         while path:
             page = api(path)
             seen += [row["slug"] for row in page["results"]]
             path = page["next"].split("/api/v1/")[1] if page["next"] else ""
-        assert len(seen) == len(set(seen)) == 95, ordering
+        assert len(seen) == len(set(seen)) == there, ordering
 
 
 def test_facets_count_what_the_list_holds(catalog: Catalog, api: Callable[..., Any]) -> None:
@@ -78,30 +80,30 @@ def test_facets_count_what_the_list_holds(catalog: Catalog, api: Callable[..., A
         assert page["total"] == value["count"]
 
 
-@pytest.mark.parametrize(
-    ("path", "parameter", "code"),
-    [
-        ("offerings/?flavour=1", "flavour", "unknown_parameter"),
-        ("offerings/facets/?flavour=1", "flavour", "unknown_parameter"),
-        ("offerings/o3/answer/?flavour=1", "flavour", "unknown_parameter"),
-        ("offerings/?lifecycle=fresh", "lifecycle", "invalid_choice"),
-        ("offerings/facets/?origin=both", "origin", "invalid_choice"),
-        ("offerings/?as_of=yesterday", "as_of", "invalid"),
-        ("offerings/o3/?as_of=yesterday", "as_of", "invalid"),
-        ("offerings/?ordering=colour", "ordering", "invalid_choice"),
-        ("offerings/?min_context=-1", "min_context", "min_value"),
-        ("offerings/?max_input_price=NaN", "max_input_price", "invalid"),
-        ("offerings/o3/answer/?on=2026-13-01", "on", "invalid"),
-        ("offerings/o3/answer/?country=DEU", "country", "invalid"),
-        ("offerings/o3/answer/?plan=gold", "plan", "unknown_plan"),
-        ("offerings/?cursor=abc", "cursor", "invalid_cursor"),
-    ],
-)
-def test_a_wrong_parameter_is_named(
-    catalog: Catalog, api: Callable[..., Any], path: str, parameter: str, code: str
-) -> None:
-    (error,) = api(path, 400)["errors"]
-    assert (error["parameter"], error["code"]) == (parameter, code)
+WRONG_PARAMETERS = [
+    ("offerings/?flavour=1", "flavour", "unknown_parameter"),
+    ("offerings/facets/?flavour=1", "flavour", "unknown_parameter"),
+    ("offerings/o3/answer/?flavour=1", "flavour", "unknown_parameter"),
+    ("offerings/?lifecycle=fresh", "lifecycle", "invalid_choice"),
+    ("offerings/facets/?origin=both", "origin", "invalid_choice"),
+    ("offerings/?as_of=yesterday", "as_of", "invalid"),
+    ("offerings/o3/?as_of=yesterday", "as_of", "invalid"),
+    ("offerings/?ordering=colour", "ordering", "invalid_choice"),
+    ("offerings/?min_context=-1", "min_context", "min_value"),
+    ("offerings/?max_input_price=NaN", "max_input_price", "invalid"),
+    ("offerings/o3/answer/?on=2026-13-01", "on", "invalid"),
+    ("offerings/o3/answer/?country=DEU", "country", "invalid"),
+    ("offerings/o3/answer/?plan=gold", "plan", "unknown_plan"),
+    ("offerings/?cursor=abc", "cursor", "invalid_cursor"),
+]
+
+
+def test_a_wrong_parameter_is_named(api: Callable[..., Any], subtests: pytest.Subtests) -> None:
+    make.offering(slug="o3")
+    for path, parameter, code in WRONG_PARAMETERS:
+        with subtests.test(path=path):
+            (error,) = api(path, 400)["errors"]
+            assert (error["parameter"], error["code"]) == (parameter, code)
 
 
 def test_as_of_gives_the_lifecycle_and_treatment_of_that_day(
@@ -208,24 +210,25 @@ def test_an_unchanged_list_is_not_sent_again(catalog: Catalog, browser_of: Brows
     )
 
 
-@pytest.mark.parametrize(
-    "path", ["offerings/", "models/", "publishers/", "offerings/?ordering=-input_price&eligible=quota"]
-)
-def test_lists_cost_the_same_for_few_and_for_many(browser_of: Browser, path: str) -> None:
+def test_lists_cost_the_same_for_few_and_for_many(browser_of: Browser) -> None:
     client = browser_of(make.user(role="rep"))
     make.decision(path="marketplace")
+    paths = ("offerings/", "models/", "publishers/", "offerings/?ordering=-input_price&eligible=quota")
 
     def grow() -> None:
         make.price(plan=make.plan())
 
+    def cost(path: str, rows: int) -> int:
+        with CaptureQueriesContext(connection) as queries:
+            assert len(client.get(f"/api/v1/{path}").json()["results"]) == rows
+        return len(queries)
+
     grow()
-    with CaptureQueriesContext(connection) as few:
-        client.get(f"/api/v1/{path}")
-    for _ in range(20):
+    few = [cost(path, 1) for path in paths]
+    for _ in range(5):
         grow()
-    with CaptureQueriesContext(connection) as many:
-        assert len(client.get(f"/api/v1/{path}").json()["results"]) == 21
-    assert len(many) == len(few) <= 8
+    assert [cost(path, 6) for path in paths] == few
+    assert max(few) <= 8
 
 
 def test_substitutes_are_ranked_by_tasks_in_common_and_the_named_one_leads(

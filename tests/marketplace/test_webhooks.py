@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.db import connection, connections, transaction
+from django.db.models import Min
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from standardwebhooks import Webhook
@@ -135,6 +136,18 @@ def happened(offering: Offering | None = None, *, kind: Any = "price", **more: A
     outbox.carry_out(message_id=OutboxMessage.objects.get(key=key).pk, at=AT)
 
 
+def owe(endpoint: WebhookEndpoint, messages: int, *, next_at: datetime) -> None:
+    """m-0, m-1 and so on."""
+    WebhookDelivery.objects.bulk_create(
+        [
+            WebhookDelivery(
+                endpoint=endpoint, message=f"m-{n}", kind="ping", payload={}, next_at=next_at, made_at=AT
+            )
+            for n in range(messages)
+        ]
+    )
+
+
 @dataclass
 class Post:
     """A sender that only notes what it was given."""
@@ -244,7 +257,7 @@ def test_a_decision_on_a_change_set_is_owed_once_to_its_publisher_and_the_operat
 
 def test_owing_costs_the_same_whatever_the_number_of_changes(partner: User) -> None:
     registered(partner)
-    offerings = [make.offering(publisher=publisher_of(partner)) for _ in range(30)]
+    offerings = [make.offering(publisher=publisher_of(partner)) for _ in range(6)]
 
     def queries(some: list[Offering]) -> int:
         with CaptureQueriesContext(connection) as caught, transaction.atomic():
@@ -254,7 +267,7 @@ def test_owing_costs_the_same_whatever_the_number_of_changes(partner: User) -> N
         return len(caught)
 
     assert queries(offerings[:1]) == queries(offerings[1:])
-    assert WebhookDelivery.objects.count() == 30
+    assert WebhookDelivery.objects.count() == 6
 
 
 # --- sent for real
@@ -754,15 +767,7 @@ def test_an_endpoint_that_hangs_holds_up_nobody_else(receiver: Receiver, partner
     """A thousand messages for a dead endpoint, owed before; the other one's arrive while the first attempt still hangs."""
     dead, _ = registered(make.user(role=Role.CATALOG_MANAGER), "https://dead.example.com/")
     registered(partner, receiver.url)
-    for number in range(1000):
-        WebhookDelivery.objects.create(
-            endpoint=dead,
-            message=f"m-{number}",
-            kind="ping",
-            payload={},
-            next_at=AT - timedelta(hours=1),
-            made_at=AT,
-        )
+    owe(dead, 1000, next_at=AT - timedelta(hours=1))
     for _ in range(3):
         happened(make.offering(publisher=publisher_of(partner)))
     arrived = threading.Event()
@@ -784,22 +789,18 @@ def test_an_endpoint_that_hangs_holds_up_nobody_else(receiver: Receiver, partner
 
 def test_a_dead_endpoint_is_asked_less_and_less_often_however_much_it_is_owed(partner: User) -> None:
     endpoint, _ = registered(partner)
-    for number in range(500):
-        WebhookDelivery.objects.create(
-            endpoint=endpoint, message=f"m-{number}", kind="ping", payload={}, next_at=AT, made_at=AT
-        )
-    post = Post(outcome=BROKEN)
-    for minute in range(240):
-        deliver_due(at=AT + timedelta(minutes=minute), sender=post)
+    owe(endpoint, 500, next_at=AT)
+    post, at = Post(outcome=BROKEN), AT
+    while at < AT + timedelta(hours=4):
+        deliver_due(at=at, sender=post)
+        earliest = WebhookDelivery.objects.aggregate(at=Min("next_at"))["at"]
+        at = max(earliest, at + timedelta(minutes=1))
     assert 10 <= len(post.sent) < 40
 
 
 def test_one_message_after_another_is_sent_to_an_endpoint_that_answers(partner: User) -> None:
     endpoint, _ = registered(partner)
-    for number in range(50):
-        WebhookDelivery.objects.create(
-            endpoint=endpoint, message=f"m-{number}", kind="ping", payload={}, next_at=AT, made_at=AT
-        )
+    owe(endpoint, 50, next_at=AT)
     post, passes = Post(), 0
     while deliver_due(at=AT, sender=post):
         passes += 1
@@ -1127,8 +1128,8 @@ def test_over_rest_another_publishers_endpoints_do_not_exist(
 ) -> None:
     endpoint, _ = registered(partner)
     delivery = webhooks.ping(endpoint_id=endpoint.pk, by=partner, at=AT)
-    for role in (Role.PARTNER, Role.CATALOG_MANAGER, Role.REP, Role.AUDITOR):
-        theirs = api(make.user(role=role))
+    for roles in ([Role.PARTNER], [Role.CATALOG_MANAGER, Role.REP, Role.AUDITOR]):
+        theirs = api(make.user(roles=roles))
         assert theirs("GET", "webhook-endpoints/").json()["results"] == []
         assert theirs("GET", f"webhook-deliveries/?endpoint={endpoint.pk}").json()["results"] == []
         theirs("GET", f"webhook-endpoints/{endpoint.pk}/", status=404)
@@ -1184,14 +1185,20 @@ def test_deliveries_cost_the_same_whatever_their_number(partner: User, browser_o
 
     add(2)
     before = queries()
-    add(10)
+    add(3)
     assert queries() == before
 
 
-@pytest.mark.parametrize(
-    "url", ["https://[v1.x]/", "//x", "\x00", "https://.", "https://x.example:0x50/", "javascript:alert(1)"]
-)
-def test_whatever_is_typed_in_is_refused_in_words(partner: User, url: str) -> None:
-    with pytest.raises(Invalid) as refused:
-        webhooks.register_endpoint(url=url, kinds=(), about="", by=partner, at=AT)
-    assert [p.pointer for p in refused.value.problems] == ["/url"]
+def test_whatever_is_typed_in_is_refused_in_words(partner: User, subtests: pytest.Subtests) -> None:
+    for url in (
+        "https://[v1.x]/",
+        "//x",
+        "\x00",
+        "https://.",
+        "https://x.example:0x50/",
+        "javascript:alert(1)",
+    ):
+        with subtests.test(url=url):
+            with pytest.raises(Invalid) as refused:
+                webhooks.register_endpoint(url=url, kinds=(), about="", by=partner, at=AT)
+            assert [p.pointer for p in refused.value.problems] == ["/url"]

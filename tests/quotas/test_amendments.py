@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from django.db.models import Sum
 
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Refusal, Stale
 from quotas.crediting.explain import explain_deal
-from quotas.crediting.invariants import broken
 from quotas.models import (
     CreditEntry,
     Deal,
@@ -25,6 +25,8 @@ from quotas.models import (
 from quotas.services import approving, booking
 from quotas.services.booking import DealDraft, LineDraft, ShareDraft
 from tests import make
+from tests.quotas import selling
+from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -38,13 +40,11 @@ def world() -> make.World:
 
 def approved(world: make.World, **changes: object) -> Deal:
     """Two lines, 100.00 and 50.00, all of it Ana's unless *changes* says otherwise; approved by Mia."""
-    asked: dict[str, object] = {
+    asked: dict[str, Any] = {
         "owner": world.ana,
         "lines": [make.Line(world.house, 100_00), make.Line(world.third, 50_00)],
     }
-    deal = booking.log_deal(draft=make.draft(**{**asked, **changes}), by=make.login(world.ana), at=AT)  # type: ignore[arg-type]
-    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
-    return approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    return selling.credited(leader=world.mia, at=AT, **{**asked, **changes})
 
 
 def facts(deal: Deal) -> DealDraft:
@@ -407,25 +407,24 @@ def test_a_whole_line_goes_and_its_number_is_told_why_it_earns_nothing(world: ma
     assert broken() == {}
 
 
-@pytest.mark.parametrize(
-    ("amounts", "kind", "expected"),
-    [
+def test_a_part_is_less_than_the_whole_and_more_than_nothing(
+    world: make.World, subtests: pytest.Subtests
+) -> None:
+    deal = approved(world)
+    cases: list[tuple[dict[int, int], type[Refusal], tuple[str, str]]] = [
         ({1: 100_01}, Invalid, ("not_less", "/lines/1")),
         ({1: -1}, Invalid, ("not_less", "/lines/1")),
         ({7: 1}, Invalid, ("unknown_line", "/lines/7")),
         ({1: 100_00}, Conflict, ("nothing_changed", "/lines")),
         ({}, Conflict, ("nothing_changed", "/lines")),
         ({1: 0, 2: 0}, Conflict, ("nothing_is_left", "/lines")),
-    ],
-)
-def test_a_part_is_less_than_the_whole_and_more_than_nothing(
-    world: make.World, amounts: dict[int, int], kind: type[Refusal], expected: tuple[str, str]
-) -> None:
-    deal = approved(world)
-    with pytest.raises(kind) as refused:
-        approving.cancel_part(deal_id=deal.pk, amounts=amounts, by=world.admin, at=AT, reason="Test")
-    assert codes(refused.value) == {expected}
-    assert (DealVersion.objects.filter(deal=deal).count(), net(deal)) == (1, 150_00)
+    ]
+    for amounts, kind, expected in cases:
+        with subtests.test(expected[0], amounts=amounts):
+            with pytest.raises(kind) as refused:
+                approving.cancel_part(deal_id=deal.pk, amounts=amounts, by=world.admin, at=AT, reason="Test")
+            assert codes(refused.value) == {expected}
+            assert (DealVersion.objects.filter(deal=deal).count(), net(deal)) == (1, 150_00)
 
 
 def test_a_part_is_decided_on_like_a_cancellation(world: make.World) -> None:

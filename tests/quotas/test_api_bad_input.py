@@ -23,7 +23,7 @@ from quotas.models import (
     UncreditedLine,
 )
 from tests import make
-from tests.quotas.api import Json, approved, client, deal_body, logged, problems, usd
+from tests.quotas.api import Json, approved, client, deal_body, logged, problems, submitted, usd
 
 DEALS = "/api/v1/deals/"
 WRITTEN = (
@@ -43,7 +43,10 @@ WRITTEN = (
 
 def rows() -> dict[str, int]:
     """How many rows there are of whatever a deal can leave behind."""
-    return {model.__name__: model._base_manager.count() for model in WRITTEN}
+    tables = [model._meta.db_table for model in WRITTEN]
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(f"SELECT '{name}', count(*) FROM {name}" for name in tables))  # noqa: S608
+        return dict(cursor.fetchall())
 
 
 @pytest.fixture
@@ -173,9 +176,10 @@ EXPECTED = {name: (422, sorted(expected)) for name, (_wrong, expected) in BAD.it
 
 @pytest.mark.parametrize("address", [DEALS, "/api/v1/credit-estimates/"])
 def test_a_bad_deal_is_refused_with_its_place(world: make.World, address: str) -> None:
+    ana = client(world.ana)
     found = {}
     for name, (wrong, _expected) in BAD.items():
-        answer = refused(client(world.ana), "post", address, deal_body(world, **wrong(world)))
+        answer = refused(ana, "post", address, deal_body(world, **wrong(world)))
         found[name] = (answer.status_code, sorted(problems(answer)))
     assert found == EXPECTED
 
@@ -267,20 +271,18 @@ def test_a_deal_that_is_not_won_yet_cannot_be_submitted(world: make.World) -> No
 
 
 def test_nobody_approves_what_they_submitted_or_share_in(world: make.World) -> None:
-    submitted = logged(world, world.mia, owner=world.ana.slug)
-    client(world.mia).post(f"{DEALS}{submitted.pk}/submit/")
-    sharing = logged(world, world.ana, shares=[share(world.ana, "90"), share(world.mia, "10")])
-    client(world.ana).post(f"{DEALS}{sharing.pk}/submit/")
-    for deal in (submitted, sharing):
+    handed_in = submitted(world, world.mia, owner=world.ana.slug)
+    sharing = submitted(world, world.ana, shares=[share(world.ana, "90"), share(world.mia, "10")])
+    mia, rex = client(world.mia), client(world.rex)
+    for deal in (handed_in, sharing):
         for step, body in (("approve", {}), ("reject", {"reason": "No."}), ("return", {"reason": "No."})):
-            answer = refused(client(world.mia), "post", f"{DEALS}{deal.pk}/{step}/", body)
+            answer = refused(mia, "post", f"{DEALS}{deal.pk}/{step}/", body)
             assert (answer.status_code, problems(answer)) == (403, [("self_approval", "")])
-        assert client(world.rex).post(f"{DEALS}{deal.pk}/approve/").status_code == 200
+        assert rex.post(f"{DEALS}{deal.pk}/approve/").status_code == 200
 
 
 def test_only_the_nearest_manager_decides(world: make.World) -> None:
-    deal = logged(world, world.ana)
-    client(world.ana).post(f"{DEALS}{deal.pk}/submit/")
+    deal = submitted(world, world.ana)
     for who, code in ((world.ana, "self_approval"), (world.rex, "not_the_approver")):
         answer = refused(client(who), "post", f"{DEALS}{deal.pk}/approve/")
         assert (answer.status_code, problems(answer)) == (403, [(code, "")])
@@ -296,11 +298,11 @@ def test_a_second_approval_is_refused(world: make.World) -> None:
     assert (answer.status_code, problems(answer)) == (409, [("deal_not_submitted", "")])
 
 
-@pytest.mark.parametrize("step", ["approve", "reject", "return"])
-def test_a_draft_cannot_be_decided(world: make.World, step: str) -> None:
-    deal = logged(world, world.ana)
-    answer = refused(client(world.mia), "post", f"{DEALS}{deal.pk}/{step}/", {"reason": "Because."})
-    assert (answer.status_code, problems(answer)) == (409, [("deal_not_submitted", "")])
+def test_a_draft_cannot_be_decided(world: make.World) -> None:
+    deal, mia = logged(world, world.ana), client(world.mia)
+    for step in ("approve", "reject", "return"):
+        answer = refused(mia, "post", f"{DEALS}{deal.pk}/{step}/", {"reason": "Because."})
+        assert (step, answer.status_code, problems(answer)) == (step, 409, [("deal_not_submitted", "")])
 
 
 def test_an_approved_deal_cannot_be_edited_or_submitted(world: make.World) -> None:
@@ -350,14 +352,15 @@ def test_a_stale_edit_and_a_stale_decision_change_nothing(world: make.World) -> 
     assert Deal.objects.get(pk=deal.pk).state == "submitted"
 
 
-@pytest.mark.parametrize("body", ["", "{", "[]", '"deal"', "NaN", '{"a": 1, "a": 2}', "[" * 5000])
-def test_what_is_no_deal_at_all_is_refused(world: make.World, body: str) -> None:
-    for address in (DEALS, "/api/v1/credit-estimates/"):
-        before = rows()
-        answer = client(world.ana).generic("POST", address, body, content_type="application/json")
-        assert answer.status_code in (400, 422)
-        assert problems(answer)
-        assert rows() == before
+def test_what_is_no_deal_at_all_is_refused(world: make.World, subtests: pytest.Subtests) -> None:
+    ana, before = client(world.ana), rows()
+    for body in ("", "{", "[]", '"deal"', "NaN", '{"a": 1, "a": 2}', "[" * 5000):
+        for address in (DEALS, "/api/v1/credit-estimates/"):
+            with subtests.test(body=body[:20], address=address):
+                answer = ana.generic("POST", address, body, content_type="application/json")
+                assert answer.status_code in (400, 422)
+                assert problems(answer)
+                assert rows() == before
 
 
 def test_a_patch_that_is_no_object_is_refused(world: make.World) -> None:
@@ -368,14 +371,15 @@ def test_a_patch_that_is_no_object_is_refused(world: make.World) -> None:
     assert (answer.status_code, problems(answer)) == (422, [("invalid", "")])
 
 
-@pytest.mark.parametrize("number", ["0", "-1", "x", "1.5", "9" * 30, "%00"])
-def test_an_address_that_cannot_be_a_deal_is_not_found(world: make.World, number: str) -> None:
-    for address in (
-        f"{DEALS}{number}/",
-        f"/api/v1/credits/{number}/",
-        f"/api/v1/credits/{number}/explanation/",
-    ):
-        assert client(world.admin).get(address).status_code == 404, address
+def test_an_address_that_cannot_be_a_deal_is_not_found(world: make.World) -> None:
+    admin = client(world.admin)
+    for number in ("0", "-1", "x", "1.5", "9" * 30, "%00"):
+        for address in (
+            f"{DEALS}{number}/",
+            f"/api/v1/credits/{number}/",
+            f"/api/v1/credits/{number}/explanation/",
+        ):
+            assert (address, admin.get(address).status_code) == (address, 404)
 
 
 def at_once(number: int, ask: Callable[[int], Any]) -> list[Any]:
@@ -402,11 +406,10 @@ def at_once(number: int, ask: Callable[[int], Any]) -> list[Any]:
 @pytest.mark.django_db(transaction=True)
 def test_an_approval_twice_at_once_posts_once() -> None:
     world = make.world()
-    deal = logged(world, world.ana)
-    client(world.ana).post(f"{DEALS}{deal.pk}/submit/")
-    managers = [client(world.mia) for _ in range(8)]
-    answers = at_once(8, lambda place: managers[place].post(f"{DEALS}{deal.pk}/approve/"))
-    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 7
+    deal = submitted(world, world.ana)
+    managers = [client(world.mia) for _ in range(4)]
+    answers = at_once(4, lambda place: managers[place].post(f"{DEALS}{deal.pk}/approve/"))
+    assert sorted(answer.status_code for answer in answers) == [200] + [409] * 3
     for answer in answers:
         if answer.status_code == 409:
             assert problems(answer) == [("deal_not_submitted", "")]
@@ -421,11 +424,11 @@ def test_of_edits_of_the_same_state_at_once_one_is_kept_and_the_others_are_stale
     deal = logged(world, world.ana)
     at = f"{DEALS}{deal.pk}/"
     tag = client(world.ana).get(at)["ETag"]
-    editors = [client(world.ana) for _ in range(6)]
+    editors = [client(world.ana) for _ in range(4)]
     answers = at_once(
-        6, lambda place: editors[place].patch(at, {"title": f"Edit {place}"}, headers={"If-Match": tag})
+        4, lambda place: editors[place].patch(at, {"title": f"Edit {place}"}, headers={"If-Match": tag})
     )
-    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 5
+    assert sorted(answer.status_code for answer in answers) == [200] + [412] * 3
     kept = next(answer.json()["title"] for answer in answers if answer.status_code == 200)
     assert list(DealVersion.objects.order_by("number").values_list("title", flat=True)) == ["", kept]
     assert Deal.objects.get(pk=deal.pk).revision == 2

@@ -67,21 +67,21 @@ def test_a_run_that_is_sent_twice_under_one_key_is_started_once() -> None:
     assert Job.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("change", "expected"),
-    [
+def test_what_is_wrong_with_a_run_is_pointed_at(subtests: pytest.Subtests) -> None:
+    admin = client(make.world().admin)
+    wrong: list[tuple[dict[str, Any], tuple[str, str]]] = [
         ({"ends": "2026-07-01"}, ("ends_before_it_starts", "/ends")),
         ({"starts": "soon"}, ("invalid", "/starts")),
         ({"reason": "  "}, ("blank", "/reason")),
         ({"deals": []}, ("empty", "/deals")),
         ({"deals": ["x"]}, ("invalid", "/deals/0")),
         ({"kind": "all"}, ("unknown_field", "/kind")),
-    ],
-)
-def test_what_is_wrong_with_a_run_is_pointed_at(change: dict[str, Any], expected: tuple[str, str]) -> None:
-    answer = client(make.world().admin).post(URL, {**BODY, **change})
-    assert answer.status_code == 422
-    assert problems(answer) == [expected]
+    ]
+    for change, expected in wrong:
+        with subtests.test(expected[0], **change):
+            answer = admin.post(URL, {**BODY, **change})
+            assert answer.status_code == 422
+            assert problems(answer) == [expected]
     assert Job.objects.count() == 0
 
 

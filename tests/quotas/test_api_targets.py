@@ -5,9 +5,10 @@ from datetime import date
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
 
 from tests import make
-from tests.quotas.api import approved, client, ids, problems, usd
+from tests.quotas.api import approved, client, credited, ids, problems, usd
 
 pytestmark = pytest.mark.django_db
 ATTAINMENTS, QUOTAS, PERIODS, CUSTOMERS = (
@@ -132,12 +133,12 @@ def test_attainment_is_credit_against_quota_and_pace(world: make.World) -> None:
 
 
 def test_a_managers_number_is_the_direct_credit_of_the_teams_below(world: make.World) -> None:
-    for owner, by, amount in (
-        (world.ana, world.mia, "10.00"),
-        (world.bo, world.mia, "20.00"),
-        (world.cy, world.zed, "5.00"),
-    ):
-        approved(world, owner, by, lines=[{"offering": world.third.slug, "amount": usd(amount)}])
+    credited(
+        *(
+            make.Sale(owner=owner, customer=world.customer, lines=[make.Line(world.third, minor)])
+            for owner, minor in ((world.ana, 10_00), (world.bo, 20_00), (world.cy, 5_00))
+        )
+    )
     make.quota(measure=world.bookings, period=world.year.quarters[0], team=world.region, amount_minor=70_00)
     rows = {row["slug"]: row for row in client(world.rex).get(f"{ATTAINMENTS}?group=team").json()["results"]}
     assert {slug: row["credited"] for slug, row in rows.items()} == {
@@ -179,10 +180,15 @@ def test_an_unknown_period_measure_team_or_group_is_an_error(world: make.World) 
     assert (both.status_code, problems(both)) == (400, [("not_a_team", "rep")])
 
 
-@pytest.mark.parametrize("query", ["", "?group=team"])
-def test_attainments_cost_the_same_queries_whatever_the_number_of_reps(world: make.World, query: str) -> None:
+def queries_of(who: APIClient, address: str) -> int:
+    with CaptureQueriesContext(connection) as queries:
+        assert ids(who.get(address))
+    return len(queries)
+
+
+def test_attainments_cost_the_same_queries_whatever_the_number_of_reps(world: make.World) -> None:
     counted = []
-    for more in (0, 20):
+    for more in (0, 6):
         for _ in range(more):
             rep = make.rep(team=world.team)
             make.team(parent=world.region)
@@ -191,22 +197,20 @@ def test_attainments_cost_the_same_queries_whatever_the_number_of_reps(world: ma
                 rep=rep, team=world.team, measure=world.bookings, month=world.year.month(2), direct_minor=5
             )
         asking = client(world.rex)
-        with CaptureQueriesContext(connection) as queries:
-            assert ids(asking.get(f"{ATTAINMENTS}{query}"))
-        counted.append(len(queries))
-    assert counted[0] == counted[1] <= 16
+        counted.append([queries_of(asking, f"{ATTAINMENTS}{query}") for query in ("", "?group=team")])
+    assert counted[0] == counted[1]
+    assert max(counted[0]) <= 16
 
 
-@pytest.mark.parametrize("address", [QUOTAS, CUSTOMERS, PERIODS])
-def test_lists_cost_the_same_queries_whatever_their_length(world: make.World, address: str) -> None:
+def test_lists_cost_the_same_queries_whatever_their_length(world: make.World) -> None:
     counted = []
-    for more in (0, 10):
+    for more in (0, 4):
         for _ in range(more):
             make.customer()
             make.quota(measure=world.bookings, period=world.year.quarters[0], rep=make.rep(team=world.team))
-        make.fiscal_year(year=2028 + more)
+        if more:
+            make.fiscal_year(year=2028)
         asking = client(world.mia)
-        with CaptureQueriesContext(connection) as queries:
-            assert ids(asking.get(address))
-        counted.append(len(queries))
-    assert counted[0] == counted[1] <= 10
+        counted.append([queries_of(asking, address) for address in (QUOTAS, CUSTOMERS, PERIODS)])
+    assert counted[0] == counted[1]
+    assert max(counted[0]) <= 10

@@ -11,7 +11,6 @@ from django.test.utils import CaptureQueriesContext
 from accounts.models import Role
 from config.refusals import Conflict, Forbidden, Invalid, Refusal
 from marketplace.models import Customer, Offering, Plan
-from quotas.crediting.invariants import broken
 from quotas.models import (
     CreditEntry,
     Deal,
@@ -27,6 +26,7 @@ from quotas.models import (
 from quotas.services import approving, booking
 from quotas.services.consumption import UsageRow, record_usage
 from tests import make
+from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
 

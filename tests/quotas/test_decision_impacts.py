@@ -13,11 +13,12 @@ from marketplace.extension import Change, Impact, impacts_of
 from marketplace.models import Offering
 from quotas.models import Deal
 from quotas.panels import MOST_NAMED, USED_LATELY
-from quotas.services import approving, booking
+from quotas.services import booking
 from quotas.services.consumption import UsageRow, record_usage
 from quotas.services.ending import tell_owners
 from quotas.tasks import tell_the_owners_of_open_deals
 from tests import make
+from tests.quotas import selling
 
 pytestmark = pytest.mark.django_db
 
@@ -27,11 +28,7 @@ PAST = date(2026, 7, 1)
 
 
 def approved(world: make.World, offering: Offering, amount: int = 100_00) -> Deal:
-    draft = make.draft(owner=world.ana, lines=[make.Line(offering, amount)])
-    deal = booking.log_deal(draft=draft, by=make.login(world.ana), at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
-    approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
-    return Deal.objects.get(pk=deal.pk)
+    return selling.credited(owner=world.ana, leader=world.mia, lines=[make.Line(offering, amount)], at=AT)
 
 
 def decided(offering: Offering, **more: object) -> Change:

@@ -23,10 +23,11 @@ from config import exports as formats
 from quotas import tasks
 from quotas.models import CreditEntry, Deal, DealState, Rep
 from quotas.selectors import exports, ledger
-from quotas.services import approving, booking, exporting
+from quotas.services import approving, exporting
 from quotas.services.exporting import DATASETS, export_night
 from tests import make
 from tests.make import Line, World
+from tests.quotas import selling
 
 pytestmark = pytest.mark.django_db
 
@@ -49,14 +50,10 @@ def table(answer: Any) -> list[dict[str, str]]:
 
 
 def approved(world: World, owner: Rep, amount: int = 1_000_00, **facts: Any) -> Deal:
-    assert owner.user is not None
-    assert world.rex.user is not None
-    draft = make.draft(owner=owner, customer=world.customer, lines=[Line(world.house, amount)], **facts)
-    deal = booking.log_deal(draft=draft, by=owner.user, at=make.AT)
-    booking.submit_deal(deal_id=deal.pk, by=owner.user, at=make.AT)
-    boss = world.mia if owner in (world.ana, world.bo) else world.zed
-    assert boss.user is not None
-    return approving.approve_deal(deal_id=deal.pk, by=boss.user, at=make.AT)
+    leader = world.mia if owner in (world.ana, world.bo) else world.zed
+    return selling.credited(
+        owner=owner, leader=leader, customer=world.customer, lines=[Line(world.house, amount)], **facts
+    )
 
 
 # --- the lists --------------------------------------------------------------------------------------------

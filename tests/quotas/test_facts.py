@@ -15,7 +15,6 @@ from config import jobs
 from config.models import Job, JobState
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Refusal
 from quotas.crediting import engine
-from quotas.crediting.invariants import broken
 from quotas.models import (
     AccountOwnership,
     CreditEntry,
@@ -34,6 +33,7 @@ from quotas.services import facts
 from tests import make
 from tests.depth import examples
 from tests.quotas.crediting.worlds import LAST_DAY, Rich, worlds
+from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -591,8 +591,7 @@ KINDS = (
 )
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_only_a_comp_admin_changes_a_fact_and_never_without_a_reason(kind: str) -> None:
+def test_only_a_comp_admin_changes_a_fact_and_never_without_a_reason(subtests: pytest.Subtests) -> None:
     world = make.world()
     make.deal(owner=world.ana, close_date=JUL, state=DealState.APPROVED)
     for who, expected in (
@@ -601,34 +600,39 @@ def test_only_a_comp_admin_changes_a_fact_and_never_without_a_reason(kind: str) 
         ({"reason": "  "}, Invalid),
         ({"reason": "x" * 501}, Invalid),
     ):
-        change = changes(world, **who)[kind]
-        before = known()
-        with pytest.raises(expected):
-            change()
-        assert known() == before
-    change = changes(world)[kind]
-    before = known()
-    change()
-    assert known() != before
-    with pytest.raises(Conflict):  # it is so already
-        change()
+        refused, before = changes(world, **who), known()
+        for kind in KINDS:
+            with subtests.test(kind, refused=expected.__name__):
+                with pytest.raises(expected):
+                    refused[kind]()
+                assert known() == before
+    made, before = changes(world), known()
+    for kind in KINDS:
+        with subtests.test(kind), transaction.atomic():
+            made[kind]()
+            assert known() != before
+            with pytest.raises(Conflict):  # it is so already
+                made[kind]()
+            transaction.set_rollback(True)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_preview_writes_nothing_at_all(kind: str) -> None:
+def test_a_preview_writes_nothing_at_all(subtests: pytest.Subtests) -> None:
     world = make.world()
     make.deal(owner=world.ana, close_date=JUL, state=DealState.APPROVED)
     post("first")
-    change = changes(world)[kind]
-    before, entries, trail = known(), CreditEntry.objects.count(), AuditEvent.objects.count()
-    facts.preview(change)
-    assert known() == before
-    assert (CreditEntry.objects.count(), AuditEvent.objects.count(), Job.objects.count()) == (
-        entries,
-        trail,
-        0,
-    )
-    assert change().what  # and it can be made afterwards
+    made, before, entries = changes(world), known(), CreditEntry.objects.count()
+    trail = AuditEvent.objects.count()
+    for kind in KINDS:
+        with subtests.test(kind), transaction.atomic():
+            facts.preview(made[kind])
+            assert known() == before
+            assert (CreditEntry.objects.count(), AuditEvent.objects.count(), Job.objects.count()) == (
+                entries,
+                trail,
+                0,
+            )
+            assert made[kind]().what  # and it can be made afterwards
+            transaction.set_rollback(True)
 
 
 def test_a_preview_tells_what_the_run_then_does() -> None:

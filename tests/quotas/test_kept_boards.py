@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
 from config import clock
-from quotas.models import ONE, CreditEntry, KeptBoard, KeptGroup, KeptPlace, Period, Team
+from quotas.models import ONE, CreditEntry, DealState, KeptBoard, KeptGroup, KeptPlace, Period, Rep, Team
 from quotas.selectors import boards, home, kept
 from quotas.selectors.approvers import WAITING, Approvers, approvals_waiting_for, count_waiting_for
 from quotas.selectors.asof import Reading
@@ -22,12 +22,13 @@ from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.leaderboard import Leaderboard, Standing, leaderboard
 from quotas.selectors.ledger import next_ids
 from quotas.selectors.visibility import deals_for
-from quotas.services import approving, booking, keeping
+from quotas.services import approving, keeping
 from quotas.services.delegating import delegate, set_limit
 from quotas.services.reading import asked_reading
 from quotas.tasks import keep_boards
 from tests import make
 from tests.make import Line, World
+from tests.quotas import selling
 from tests.quotas.closing.months import AT, later, months
 
 pytestmark = pytest.mark.django_db
@@ -36,46 +37,26 @@ SOON = make.AT + timedelta(minutes=5)
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    """Every board in it is a large one."""
+def large(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every board is a large one."""
     monkeypatch.setattr(kept, "LARGE", 0)
     monkeypatch.setattr(kept, "LARGE_ENTRIES", 0)
+
+
+@pytest.fixture
+def quiet(large: None) -> World:
     return make.world()
 
 
-def sell(
-    world: World, rep: Any, leader: Any, amount: int, *, days_ago: int = 0, at: datetime = make.AT
-) -> int:
-    draft = make.draft(
-        owner=rep,
-        customer=world.customer,
-        lines=[Line(world.house, amount), Line(world.third, amount // 3)],
-        shares={rep: 900_000, world.cy if rep != world.cy else world.bo: 100_000},
-        close_date=make.TODAY - timedelta(days=days_ago),
-    )
-    deal = booking.log_deal(draft=draft, by=rep.user, at=at)
-    booking.submit_deal(deal_id=deal.pk, by=rep.user, at=at)
-    if leader is not None:
-        approving.approve_deal(deal_id=deal.pk, by=leader.user, at=at)
-    return deal.pk
+@pytest.fixture
+def world(large: None) -> World:
+    """With some credit."""
+    return selling.busy()
 
 
-def some_credit(world: World) -> None:
-    sell(world, world.ana, world.mia, 500_00, days_ago=20)
-    sell(world, world.cy, world.zed, 300_00, days_ago=20)
-    sell(world, world.cy, world.zed, 300_00, days_ago=6)
-    sell(world, world.bo, world.mia, 550_00)
-    sell(world, world.ana, None, 70_00)
-    # Two who tie, and one with credit and nothing to rank it by.
-    for _ in range(2):
-        make.quota(measure=world.bookings, period=world.year.quarters[0], rep=make.rep(team=world.other))
-    make.total(
-        rep=make.rep(team=world.other),
-        team=world.other,
-        measure=world.bookings,
-        month=world.year.month(1),
-        direct_minor=12_00,
-    )
+def sell(world: World, rep: Rep, leader: Rep | None, amount: int, *, at: datetime = make.AT) -> int:
+    facts = {"owner": rep, "at": at, **selling.sale(world, rep, amount)}
+    return (selling.handed_in(**facts) if leader is None else selling.credited(leader=leader, **facts)).pk
 
 
 @contextmanager
@@ -141,7 +122,6 @@ BOARDS: list[dict[str, Any]] = [
 
 
 def test_a_kept_leaderboard_is_the_one_that_would_be_worked_out(world: World) -> None:
-    some_credit(world)
     asked: list[dict[str, Any]] = [
         {"by": each["by"], "group": each["group"], "team": world.region if each["within"] else None}
         for each in BOARDS
@@ -172,7 +152,6 @@ def test_a_kept_leaderboard_is_the_one_that_would_be_worked_out(world: World) ->
 
 
 def test_a_kept_quota_board_is_the_one_that_would_be_worked_out(world: World) -> None:
-    some_credit(world)
     viewers = [world.admin, make.login(world.mia), make.login(world.ana)]
     teams = (world.region, world.team)
     for team in teams:
@@ -255,7 +234,6 @@ def test_a_board_of_another_version_is_kept_as_that_version_has_it() -> None:
 
 
 def test_what_is_kept_says_of_when_it_is_until_it_is_worked_out_again(world: World) -> None:
-    some_credit(world)
     look_for(lambda: ranks(world))
     keep_everything()
     sell(world, world.ana, world.mia, 9_000_00, at=SOON)
@@ -283,7 +261,6 @@ def test_what_is_kept_says_of_when_it_is_until_it_is_worked_out_again(world: Wor
 def test_many_first_looks_ask_a_worker_once(
     world: World, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
 ) -> None:
-    some_credit(world)
     tasks: list[str] = []
     monkeypatch.setattr(keeping, "ask", tasks.append)
     with django_capture_on_commit_callbacks(execute=True):
@@ -302,7 +279,6 @@ def test_many_first_looks_ask_a_worker_once(
 
 
 def test_a_board_is_worked_out_by_one_worker_at_a_time(world: World) -> None:
-    some_credit(world)
     board = look_for(lambda: ranks(world))
     other = connections.create_connection("default")
     try:
@@ -322,7 +298,6 @@ def test_what_could_not_be_worked_out_is_said_and_tried_again_later(
     def gives_up(*_given: object, **_named: object) -> None:
         raise DatabaseError("it took too long")
 
-    some_credit(world)
     board = look_for(lambda: board_of(world, world.region, world.admin))
     with monkeypatch.context() as patch:
         patch.setattr(boards, "figures_to_keep", gives_up)
@@ -342,7 +317,6 @@ def test_what_could_not_be_worked_out_is_said_and_tried_again_later(
 def test_boards_that_many_will_look_at_are_kept_before_anybody_does(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    some_credit(world)
     monkeypatch.setattr(clock, "now", lambda: make.AT)
     waited_for = look_for(lambda: ranks(world, by="credit", group="team"))
     keeping.foresee(at=make.AT)
@@ -380,7 +354,6 @@ def test_boards_that_many_will_look_at_are_kept_before_anybody_does(
 
 
 def test_a_board_that_is_changed_all_the_time_is_left_alone_for_a_while(world: World) -> None:
-    some_credit(world)
     look_for(lambda: ranks(world))
     keep_everything()
     KeptBoard.objects.update(took_ms=10_000)
@@ -390,7 +363,6 @@ def test_a_board_that_is_changed_all_the_time_is_left_alone_for_a_while(world: W
 
 
 def test_what_nobody_looks_at_is_left_alone_and_thrown_away_in_the_end(world: World) -> None:
-    some_credit(world)
     look_for(lambda: ranks(world))
     keep_everything()
     assert KeptPlace.objects.exists()
@@ -403,7 +375,6 @@ def test_what_nobody_looks_at_is_left_alone_and_thrown_away_in_the_end(world: Wo
 
 
 def test_a_small_board_is_never_kept(world: World) -> None:
-    some_credit(world)
     with small():
         assert keeping.looked_at(ranks(world).look, at=make.AT) is None
         assert keeping.looked_at(board_of(world, world.team, world.admin).look, at=make.AT) is None
@@ -413,7 +384,6 @@ def test_a_small_board_is_never_kept(world: World) -> None:
 def test_pages_answer_at_once_say_that_a_board_is_being_worked_out_and_then_of_when_it_is(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    some_credit(world)
     client.force_login(world.admin)
     monkeypatch.setattr(clock, "now", lambda: make.AT)
     pages = (
@@ -462,7 +432,6 @@ def test_pages_answer_at_once_say_that_a_board_is_being_worked_out_and_then_of_w
 def test_homes_say_that_a_board_is_being_worked_out(
     world: World, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    some_credit(world)
     monkeypatch.setattr(clock, "now", lambda: make.AT)
     for person in (world.ana, world.rex):
         client.force_login(make.login(person))
@@ -471,20 +440,20 @@ def test_homes_say_that_a_board_is_being_worked_out(
             keep_everything()
 
 
-def test_a_team_of_many_is_shown_fifty_at_a_time_and_finds_oneself(world: World, client: Client) -> None:
-    quarter = world.year.quarters[0]
+def test_a_team_of_many_is_shown_fifty_at_a_time_and_finds_oneself(quiet: World, client: Client) -> None:
+    quarter = quiet.year.quarters[0]
     for place in range(55):
-        rep = make.rep(team=world.team, name=f"Person {place:02}")
-        make.quota(measure=world.bookings, period=quarter, rep=rep)
+        rep = make.rep(team=quiet.team, name=f"Person {place:02}")
+        make.quota(measure=quiet.bookings, period=quarter, rep=rep)
         make.total(
             rep=rep,
-            team=world.team,
-            measure=world.bookings,
-            month=world.year.month(1),
+            team=quiet.team,
+            measure=quiet.bookings,
+            month=quiet.year.month(1),
             direct_minor=10_00 + place,
         )
-    client.force_login(make.login(world.ana))
-    address = f"/quotas/board/{world.team.slug}/?period=FY27-Q1"
+    client.force_login(make.login(quiet.ana))
+    address = f"/quotas/board/{quiet.team.slug}/?period=FY27-Q1"
 
     with small():
         first = client.get(address).content.decode()
@@ -502,7 +471,6 @@ def test_a_team_of_many_is_shown_fifty_at_a_time_and_finds_oneself(world: World,
 
 
 def test_the_newest_entries_come_from_all_months_in_one_order(world: World) -> None:
-    some_credit(world)
     months = list(Period.objects.filter(grain="M").values_list("pk", flat=True))
     entries = CreditEntry.objects.all()
     every = sorted(entries.values_list("id", flat=True), reverse=True)
@@ -515,33 +483,36 @@ def test_the_newest_entries_come_from_all_months_in_one_order(world: World) -> N
     assert next_ids(entries, [july], size=100) == [pk for pk in every if pk in only]
 
 
-def test_who_has_what_to_decide_on_is_what_looking_at_each_deal_says(world: World) -> None:
+def test_who_has_what_to_decide_on_is_what_looking_at_each_deal_says(quiet: World) -> None:
     """Of deals with and without sharers who decide, handed in by others, first approved, amended, and of who is away."""
-    sell(world, world.ana, None, 100_00)
-    sell(world, world.bo, None, 200_00)
-    sell(world, world.cy, None, 300_00)
-    admin, mia = User.objects.get(pk=world.admin.pk), make.login(world.mia)
+    sell(quiet, quiet.ana, None, 100_00)
+    sell(quiet, quiet.bo, None, 200_00)
+    sell(quiet, quiet.cy, None, 300_00)
+    admin, mia = User.objects.get(pk=quiet.admin.pk), make.login(quiet.mia)
     checker = make.user(role="comp_admin")
     for by, owner, shares in (
-        (mia, world.ana, {world.ana: ONE}),
-        (admin, world.bo, {world.bo: ONE}),
-        (make.login(world.ana), world.ana, {world.ana: 500_000, world.mia: 500_000}),
-        (make.login(world.mia), world.mia, {world.mia: ONE}),
-        (make.login(world.rex), world.rex, {world.rex: ONE}),
+        (mia, quiet.ana, {quiet.ana: ONE}),
+        (admin, quiet.bo, {quiet.bo: ONE}),
+        (make.login(quiet.ana), quiet.ana, {quiet.ana: 500_000, quiet.mia: 500_000}),
+        (make.login(quiet.mia), quiet.mia, {quiet.mia: ONE}),
+        (make.login(quiet.rex), quiet.rex, {quiet.rex: ONE}),
     ):
-        draft = make.draft(
-            owner=owner, customer=world.customer, lines=[Line(world.house, 5_000_00)], shares=shares
+        make.deal(
+            owner=owner,
+            customer=quiet.customer,
+            lines=[Line(quiet.house, 5_000_00)],
+            shares=shares,
+            by=by,
+            state=DealState.SUBMITTED,
         )
-        deal = booking.log_deal(draft=draft, by=by, at=make.AT)
-        booking.submit_deal(deal_id=deal.pk, by=by, at=make.AT)
     set_limit(
         amount_minor=9_000_00, currency="USD", starts=make.TODAY, reason="Two of us", by=admin, at=make.AT
     )
-    large = sell(world, world.bo, None, 20_000_00)
-    approving.approve_deal(deal_id=large, by=make.login(world.mia), at=SOON)
+    large = sell(quiet, quiet.bo, None, 20_000_00)
+    approving.approve_deal(deal_id=large, by=make.login(quiet.mia), at=SOON)
     delegate(
         of_id=mia.pk,
-        to_id=make.login(world.zed).pk,
+        to_id=make.login(quiet.zed).pk,
         starts=make.TODAY,
         ends=make.TODAY + timedelta(days=3),
         reason="Away",
@@ -549,7 +520,7 @@ def test_who_has_what_to_decide_on_is_what_looking_at_each_deal_says(world: Worl
         at=make.AT,
     )
     found = {}
-    for person in (world.mia, world.zed, world.rex, world.ana, world.auditor, admin, checker):
+    for person in (quiet.mia, quiet.zed, quiet.rex, quiet.ana, quiet.auditor, admin, checker):
         user = User.objects.get(pk=(person if isinstance(person, User) else make.login(person)).pk)
         waiting = list(deals_for(user, make.TODAY).filter(WAITING))
         naive = {deal.pk for deal in waiting if user.pk in Approvers([deal], make.TODAY).able(deal)}
@@ -559,17 +530,17 @@ def test_who_has_what_to_decide_on_is_what_looking_at_each_deal_says(world: Worl
     assert len(set(found.values())) > 3, found
 
 
-def test_counting_what_waits_asks_as_often_for_many_deals_as_for_few(world: World) -> None:
-    sell(world, world.ana, None, 100_00)
-    sell(world, world.cy, None, 100_00)
+def test_counting_what_waits_asks_as_often_for_many_deals_as_for_few(quiet: World) -> None:
+    sell(quiet, quiet.ana, None, 100_00)
+    sell(quiet, quiet.cy, None, 100_00)
 
     def queries() -> int:
-        user = User.objects.get(pk=world.admin.pk)
+        user = User.objects.get(pk=quiet.admin.pk)
         with CaptureQueriesContext(connection) as seen:
             count_waiting_for(user, make.TODAY)
         return len(seen)
 
     few = queries()
-    for _ in range(6):
-        sell(world, world.bo, None, 100_00)
+    for _ in range(4):
+        sell(quiet, quiet.bo, None, 100_00)
     assert queries() == few <= 12

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from config.refusals import Invalid
 from quotas.models import CreditTotal, Measure, Period, QuotaMethod, Rep, Team
 from quotas.selectors.leaderboard import Leaderboard, leaderboard
-from quotas.services import approving, booking
 from tests import make
 from tests.depth import examples
+from tests.quotas import selling
 
 pytestmark = pytest.mark.django_db
 
@@ -272,17 +272,13 @@ def test_the_rank_of_a_week_ago_leaves_out_what_is_dated_since(by: str) -> None:
     world = make.world()
 
     def sell(rep: Rep, leader: Rep, amount: int, days_ago: int) -> None:
-        assert rep.user is not None
-        assert leader.user is not None
-        draft = make.draft(
+        selling.credited(
             owner=rep,
+            leader=leader,
             customer=world.customer,
             lines=[make.Line(world.house, amount)],
             close_date=make.TODAY - timedelta(days=days_ago),
         )
-        deal = booking.log_deal(draft=draft, by=rep.user, at=make.AT)
-        booking.submit_deal(deal_id=deal.pk, by=rep.user, at=make.AT)
-        approving.approve_deal(deal_id=deal.pk, by=leader.user, at=make.AT)
 
     sell(world.ana, world.mia, 500_00, 20)
     sell(world.cy, world.zed, 300_00, 20)

@@ -16,10 +16,10 @@ from config.ordering import Order, Orders
 from quotas.models import CreditEntry, Deal, Period, PeriodClose, Statement
 from quotas.selectors import ledger as ledger_selectors
 from quotas.selectors.deals import latest_versions
-from quotas.services import approving, booking
 from quotas.views import deals, ledger, statements
 from tests import make
 from tests.make import Line, World
+from tests.quotas import selling
 
 pytestmark = pytest.mark.django_db
 
@@ -73,16 +73,14 @@ def world() -> World:
     other = make.customer(name="Aardvark")
     for n in range(6):
         owner = (built.ana, built.bo)[n % 2]
-        draft = make.draft(
+        selling.credited(
             owner=owner,
+            leader=built.mia,
             customer=(built.customer, other)[n // 3],
             lines=[Line(built.house, 100_00 * (1 + n % 3))],
             close_date=make.TODAY - timedelta(days=n // 2),
             title=f"Würfel {n}",
         )
-        made = booking.log_deal(draft=draft, by=make.login(owner), at=make.AT)
-        booking.submit_deal(deal_id=made.pk, by=make.login(owner), at=make.AT)
-        approving.approve_deal(deal_id=made.pk, by=make.login(built.mia), at=make.AT)
     return built
 
 

@@ -8,8 +8,8 @@ from django.test import Client
 from accounts.models import Role
 from marketplace.extension import Change, impacts_of
 from quotas.panels import deals_and_credit
-from quotas.services import approving, booking
 from tests import make
+from tests.quotas import selling
 
 pytestmark = pytest.mark.django_db
 
@@ -18,16 +18,10 @@ AT = datetime(2026, 8, 14, 19, tzinfo=UTC)
 
 def test_an_offering_shows_its_deals_and_credit_to_who_may_see_them() -> None:
     world = make.world()
-    booked = []
-    for lines in (
-        [make.Line(world.third, 100_00), make.Line(world.house, 900_00)],
-        [make.Line(world.third, 50_00)],
-    ):
-        deal = booking.log_deal(
-            draft=make.draft(owner=world.ana, lines=lines), by=make.login(world.ana), at=AT
-        )
-        booked.append(booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT))
-    approving.approve_deal(deal_id=booked[-1].pk, by=make.login(world.mia), at=AT)
+    selling.handed_in(
+        owner=world.ana, lines=[make.Line(world.third, 100_00), make.Line(world.house, 900_00)], at=AT
+    )
+    selling.credited(owner=world.ana, leader=world.mia, lines=[make.Line(world.third, 50_00)], at=AT)
     for who in (world.ana, world.mia, world.rex):
         shown = deals_and_credit(world.third, make.login(who), AT.date())
         assert shown is not None

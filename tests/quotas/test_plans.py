@@ -41,6 +41,7 @@ from quotas.services.parity import prove_plan
 from quotas.services.plans import ComponentDraft, RuleDraft
 from tests import make
 from tests.make import AT, TODAY, Line, Rule, World
+from tests.quotas import selling
 from tests.quotas.api import client, problems
 
 pytestmark = pytest.mark.django_db
@@ -87,13 +88,15 @@ def ready(version: PlanVersion, by: User) -> PlanVersion:
 
 
 def sold(world: World, on: date, amount: int = 10_000_00, **more: Any) -> Deal:
-    draft = make.draft(
-        owner=world.ana, customer=world.customer, lines=[Line(world.house, amount)], close_date=on, **more
+    return selling.credited(
+        owner=world.ana,
+        leader=world.mia,
+        customer=world.customer,
+        lines=[Line(world.house, amount)],
+        close_date=on,
+        at=datetime.combine(max(on, TODAY), AT.timetz()),
+        **more,
     )
-    at = datetime.combine(max(on, TODAY), AT.timetz())
-    deal = log_deal(draft=draft, by=world.ana.user, at=at)  # type: ignore[arg-type]
-    submit_deal(deal_id=deal.pk, by=world.ana.user, at=at)  # type: ignore[arg-type]
-    return approve_deal(deal_id=deal.pk, by=world.mia.user, at=at)  # type: ignore[arg-type]
 
 
 def codes(refused: Any) -> list[str]:

@@ -11,6 +11,7 @@ from quotas.models import CreditEntry, Deal, DealState
 from quotas.services import approving, booking
 from tests import make
 from tests.make import Line, World
+from tests.quotas import selling
 
 pytestmark = pytest.mark.django_db
 LATER = make.AT + timedelta(minutes=1)
@@ -23,9 +24,7 @@ def world() -> World:
 
 @pytest.fixture
 def deal(world: World) -> Deal:
-    draft = make.draft(owner=world.ana, customer=world.customer, lines=[Line(world.house, 500_00)])
-    logged = booking.log_deal(draft=draft, by=make.login(world.ana), at=make.AT)
-    return booking.submit_deal(deal_id=logged.pk, by=make.login(world.ana), at=make.AT)
+    return selling.handed_in(owner=world.ana, customer=world.customer, lines=[Line(world.house, 500_00)])
 
 
 def test_what_is_taken_back_is_a_draft_again_and_can_be_sent_again(world: World, deal: Deal) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.db.utils import IntegrityError
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -24,10 +24,8 @@ from config import job_files, jobs, outbox
 from config.models import Job, JobFile
 from config.refusals import Conflict, Forbidden, NotFound
 from quotas import tasks  # noqa: F401 -- its handlers register themselves
-from quotas.crediting import engine
 from quotas.models import (
     AdjustmentReason,
-    DealState,
     EarningEntry,
     EarningKind,
     PeriodClose,
@@ -40,34 +38,15 @@ from quotas.services import statements
 from quotas.services.statements import acknowledge, issue, remind, start_pack
 from tests import make
 from tests.quotas.api import client as rest
-from tests.quotas.api import problems
-from tests.quotas.closing.months import AT, Months, later, months
+from tests.quotas.api import problems, signed_in
+from tests.quotas.closing.months import AT, Months, late_credit, later
 
 pytestmark = pytest.mark.django_db
-JUNE = date(2026, 6, 15)
 
 
 @pytest.fixture
 def july() -> tuple[Months, PeriodClose]:
-    """Ana sold 100.00 in July and, late, 40.00 in June; Bo 30.00 in July; Ana 7.00 in August. July is closed."""
-    made = months()
-    made.sold(amount=100_00)
-    late(made, 40_00)
-    made.sold(amount=30_00, owner=made.world.bo)
-    made.sold(amount=7_00, on=date(2026, 8, 3))
-    return made, made.close()
-
-
-def late(made: Months, amount: int) -> None:
-    """Ana's, dated in a month that was closed before it was credited."""
-    deal = make.deal(
-        owner=made.world.ana,
-        lines=[make.Line(made.world.house, amount)],
-        close_date=JUNE,
-        state=DealState.APPROVED,
-    )
-    with transaction.atomic():
-        engine.post(engine.ByDeal([deal.pk]), key="late", kind="load", by=None, at=AT)
+    return late_credit()
 
 
 def of(rep: Rep, close: PeriodClose) -> Statement:
@@ -88,9 +67,7 @@ def told(user: User) -> list[str]:
 
 
 def as_user(who: Rep | User) -> Client:
-    client = Client()
-    client.force_login(User.objects.get(pk=(make.login(who) if isinstance(who, Rep) else who).pk))
-    return client
+    return signed_in(Client(), who)
 
 
 def text(response: Any) -> str:
@@ -363,11 +340,15 @@ def test_pages_show_each_person_their_own_and_nobody_elses(july: tuple[Months, P
         made.admin: {world.ana, world.bo, world.cy},
         world.auditor: {world.ana, world.bo, world.cy},
     }
+    addresses = {
+        rep: reverse("quotas:statement", args=[of(rep, close).pk]) for rep in (world.ana, world.bo, world.cy)
+    }
     for who, theirs in seen.items():
-        for rep in (world.ana, world.bo, world.cy):
-            for address in ("", "?format=csv"):
-                answer = as_user(who).get(reverse("quotas:statement", args=[of(rep, close).pk]) + address)
-                assert answer.status_code == (200 if rep in theirs else 404)
+        asking = as_user(who)
+        for rep, address in addresses.items():
+            assert asking.get(address).status_code == (200 if rep in theirs else 404)
+            if rep not in theirs:
+                assert asking.get(f"{address}?format=csv").status_code == 404
     assert as_user(make.user(role=Role.PARTNER)).get("/quotas/statements/").status_code == 404
     page = text(as_user(world.ana).get(reverse("quotas:statement", args=[of(world.ana, close).pk])))
     for said in (
@@ -509,9 +490,7 @@ def test_rest_hands_out_statements_with_their_lines(july: tuple[Months, PeriodCl
 def test_a_frozen_quota_changed_by_the_owner_of_the_database_is_found(
     owner_connection: psycopg.Connection,
 ) -> None:
-    made = months()
-    made.sold(amount=100_00)
-    close = made.close()
+    made, close = late_credit()
     mine = of(made.world.ana, close)
     assert digests.holds(mine)
     with owner_connection.transaction():

@@ -52,14 +52,18 @@ class Catalog:
     def __init__(self) -> None:
         self.asked: set[str] = set()
         self.twice: set[str] = set()
+        self._said: dict[str, str] = {}
 
     def _say(self, message: str) -> str:
+        if found := self._said.get(message):
+            return found
         _context, _separator, text = message.rpartition("\x04")
         if OPEN in text:
             self.twice.add(text)
             return text
         self.asked.add(text)
-        return say(text)
+        self._said[message] = said = say(text)
+        return said
 
     def gettext(self, message: str) -> str:
         return self._say(message)
@@ -102,39 +106,6 @@ SPOKEN: Final = frozenset(
 SILENT: Final = frozenset({"script", "style", "code", "kbd", "samp", "pre", "textarea"})
 
 
-class Shown(HTMLParser):
-    """Text of a page: what stands in it and what is read out, piece by piece; and everything else that it is made of."""
-
-    def __init__(self, markup: str) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-        self.made: list[tuple[str, ...]] = []
-        self._inside: list[str] = []
-        self.feed(markup)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        if tag in SILENT:
-            self._inside.append(tag)
-        for name, value in attrs:
-            if name in SPOKEN:
-                self._heard(value or "")
-            else:
-                self.made.append((tag, name, value or ""))
-
-    def handle_endtag(self, tag: str) -> None:
-        if self._inside and self._inside[-1] == tag:
-            self._inside.pop()
-
-    def handle_data(self, data: str) -> None:
-        if not self._inside:
-            self._heard(data)
-
-    def _heard(self, text: str) -> None:
-        if plain := " ".join(text.split()):
-            self.texts.append(plain)
-
-
 @dataclass
 class Field:
     """A place of a form: what it sends as the page stands, and what it offers; hidden ones are not for people to fill."""
@@ -166,6 +137,9 @@ class Form:
         return data
 
 
+ASKED: Final = frozenset({"form", "option", "input", "select", "textarea", "button"})
+
+
 class Forms(HTMLParser):
     """The forms of a page that are sent by POST."""
 
@@ -181,6 +155,8 @@ class Forms(HTMLParser):
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in ASKED:
+            return
         has = {name: value or "" for name, value in attrs}
         if tag == "form":
             self._open = Form(has.get("action", ""))
@@ -225,22 +201,56 @@ class Forms(HTMLParser):
             self._text.values.append(data)
 
 
+class Page(Forms):
+    """A page, read once: its text as it stands and as it is read out, piece by piece; what else it is made of, and where it leads."""
+
+    def __init__(self, markup: str) -> None:
+        self.texts: list[str] = []
+        self.made: list[tuple[str, ...]] = []
+        self.links: list[str] = []
+        self._inside: list[str] = []
+        super().__init__(markup)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        super().handle_starttag(tag, attrs)
+        if tag in SILENT:
+            self._inside.append(tag)
+        for name, value in attrs:
+            if name in SPOKEN:
+                self._heard(value or "")
+            elif value:
+                self.made.append((tag, name, value))
+                if (tag, name) == ("a", "href"):
+                    self.links.append(value)
+
+    def handle_endtag(self, tag: str) -> None:
+        super().handle_endtag(tag)
+        if self._inside and self._inside[-1] == tag:
+            self._inside.pop()
+
+    def handle_data(self, data: str) -> None:
+        super().handle_data(data)
+        if not self._inside:
+            self._heard(data)
+
+    def _heard(self, text: str) -> None:
+        if plain := " ".join(text.split()):
+            self.texts.append(plain)
+
+
+BRACKETS: Final = re.compile(f"([{OPEN}{CLOSE}])")
+WORD: Final = re.compile(r"[^\W\d_]{2,}")
+
+
 def unsaid(text: str) -> list[str]:
     """What of a text stands outside of all brackets; those of a value within a message are nested."""
     depth = 0
     found: list[str] = []
-    piece: list[str] = []
-    for letter in text:
-        if letter == OPEN:
+    for piece in BRACKETS.split(text):
+        if piece == OPEN:
             depth += 1
-            if depth == 1:
-                found.append("".join(piece))
-                piece = []
-        elif letter == CLOSE:
+        elif piece == CLOSE:
             depth -= 1
         elif depth == 0:
-            piece.append(letter)
-    found.append("".join(piece))
-    return [
-        each for each in (part.strip(" ,.;:·()–-/|") for part in found) if re.search(r"[^\W\d_]{2,}", each)
-    ]
+            found.append(piece)
+    return [each for each in (part.strip(" ,.;:·()–-/|") for part in found) if WORD.search(each)]

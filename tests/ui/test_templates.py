@@ -67,13 +67,14 @@ def check(markup: str) -> None:
     assert sorted(parser.ids) == sorted(set(parser.ids))
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(TEMPLATES)))
-def test_no_template_has_what_the_content_security_policy_refuses(path: Path) -> None:
-    text = path.read_text()
-    assert not re.search(r"\sstyle\s*=|<style|\son[a-z]+\s*=\s*[\"']|javascript:", text)
-    assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text))
-    assert "|safe" not in text
-    assert "autoescape off" not in text
+def test_no_template_has_what_the_content_security_policy_refuses() -> None:
+    assert len(FILES) > 200
+    for path in FILES:
+        text, name = path.read_text(), str(path.relative_to(TEMPLATES))
+        assert not re.search(r"\sstyle\s*=|<style|\son[a-z]+\s*=\s*[\"']|javascript:", text), name
+        assert all("src=" in tag for tag in re.findall(r"<script[^>]*>", text)), name
+        assert "|safe" not in text, name
+        assert "autoescape off" not in text, name
 
 
 def test_the_rules_above_can_fail() -> None:

@@ -1,4 +1,7 @@
-"""What an item would change, or has changed, field by field and in words. Nothing here decides anything."""
+"""What an item would change, or has changed, field by field and in the words of whoever looks: for pages alone.
+
+Nothing here decides anything, and nothing of it is kept.
+"""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,14 +12,17 @@ from fractions import Fraction
 from typing import Any, Final
 
 from config import house as formats
+from config.language import _, spoken
 from marketplace.models import (
     ChangeItem,
     ChangeSet,
     ChangeSetState,
     Finding,
     Operation,
+    Origin,
     PriceRow,
     PriceVersion,
+    Publication,
 )
 from marketplace.selectors.change_sets import findings_of
 from marketplace.selectors.prices import WORLD, row_text
@@ -93,7 +99,7 @@ def differences(change_set: ChangeSet, items: Sequence[ChangeItem], *, on: date)
         made.append(
             ItemDifference(
                 item=item,
-                operation=Operation(item.operation).label,
+                operation=spoken(Operation(item.operation).label),
                 name=name,
                 slug=slug,
                 new=item.operation in NEW,
@@ -116,7 +122,7 @@ def _about(desk: Desk, operation: str, body: Mapping[str, Any]) -> tuple[str, st
         if offering is None:
             return str(body.get("name") or slug), ""
         return offering.name or slug, "" if is_new(offering) else slug
-    return str(body.get("subject") or body.get("name") or "Something"), ""
+    return str(body.get("subject") or body.get("name") or _("Something")), ""
 
 
 def _lines(
@@ -129,32 +135,36 @@ def _lines(
             continue
         if item.operation == Operation.PRICE_ADD and one.name in TOLD_WITH_DAYS:
             continue
-        after = one.says(body[one.name])
-        was = one.says(before[one.name]) if one.name in before else ""
+        after = one.says(body[one.name], spoken)
+        was = one.says(before[one.name], spoken) if one.name in before else ""
         if one.name == "plan" and item.operation != Operation.ALIAS_ADD:
             was = after  # says which one; does not change
         nothing = one.name in before and before[one.name] in (None, "", [], {})
-        yield Difference(f"{at}/{one.name}", one.label, was, after, was_nothing=nothing)
+        yield Difference(f"{at}/{one.name}", spoken(one.label), was, after, was_nothing=nothing)
     if item.operation == Operation.PRICE_ADD and "start" in body:
-        yield Difference(f"{at}/start", "Days", "", _days(body))
+        yield Difference(f"{at}/start", _("Days"), "", _days(body))
     if item.operation in (Operation.OFFERING_PUBLISH, Operation.OFFERING_STOP):
         yield Difference(
             f"/items/{item.position}",
-            "Publication",
-            str(before.get("publication", "")).replace("_", " "),
-            "stopped" if item.operation == Operation.OFFERING_STOP else "on sale",
+            _("Publication"),
+            _publication(before.get("publication")),
+            _("stopped") if item.operation == Operation.OFFERING_STOP else _("on sale"),
         )
     if "publisher" in body:
         publisher = body["publisher"]
         text = publisher
         if isinstance(publisher, Mapping):
-            text = f"{publisher.get('name')} ({publisher.get('slug')}), {publisher.get('origin')} party"
-        yield Difference(f"{at}/publisher", "Publisher", "", str(text))
+            text = f"{publisher.get('name')} ({publisher.get('slug')}), {_origin(publisher.get('origin'))}"
+        yield Difference(f"{at}/publisher", _("Publisher"), "", str(text))
     if isinstance(body.get("model"), Mapping):
         for one in MODEL.fields:
             if one.name in body["model"]:
-                label = one.label if one.name in ("slug", "version") else f"Model: {one.label.lower()}"
-                yield Difference(f"{at}/model/{one.name}", label, "", one.says(body["model"][one.name]))
+                label = spoken(one.label)
+                if one.name not in ("slug", "version"):
+                    label = _("Model: %(field)s") % {"field": label.lower()}
+                yield Difference(
+                    f"{at}/model/{one.name}", label, "", one.says(body["model"][one.name], spoken)
+                )
     if item.operation in (Operation.PRICE_ADD, Operation.PRICE_CORRECT):
         yield from _price_lines(desk, item, body, before, at)
     for number, plan in enumerate(_objects(body.get("plans"))):
@@ -164,16 +174,32 @@ def _lines(
             yield _whole_price(desk, price, f"{at}/prices/{number}")
     for number, alias in enumerate(_objects(body.get("aliases"))):
         text = ", ".join(
-            f"{one.label.lower()} {one.says(alias[one.name])}" for one in ALIAS if one.name in alias
+            f"{spoken(one.label).lower()} {one.says(alias[one.name], spoken)}"
+            for one in ALIAS
+            if one.name in alias
         )
-        yield Difference(f"{at}/aliases/{number}", "Alias", "", text)
+        yield Difference(f"{at}/aliases/{number}", _("Alias"), "", text)
+
+
+def _publication(value: Any) -> str:
+    return spoken(Publication(value).label).lower() if value in Publication.values else ""
+
+
+def _origin(value: Any) -> str:
+    return spoken(Origin(value).label).lower() if value in Origin.values else str(value)
 
 
 def _days(price: Mapping[str, Any]) -> str:
     start, end = (_DAY.says(price.get(name)) for name in ("start", "end"))
     place = price.get("market", WORLD)
-    span = f"From {start} to before {end}" if price.get("end") else f"From {start} on"
-    return span if place == WORLD else f"{span}, in {str(place)[:10]}"
+    span = (
+        _("From %(start)s to before %(end)s") % {"start": start, "end": end}
+        if price.get("end")
+        else _("From %(start)s on") % {"start": start}
+    )
+    return (
+        span if place == WORLD else _("%(days)s, in %(market)s") % {"days": span, "market": str(place)[:10]}
+    )
 
 
 def _objects(value: Any) -> list[Mapping[str, Any]]:
@@ -182,13 +208,13 @@ def _objects(value: Any) -> list[Mapping[str, Any]]:
 
 def _plan_lines(desk: Desk, plan: Mapping[str, Any], at: str) -> Iterator[Difference]:
     facts = ", ".join(
-        f"{one.label.lower()} {one.says(plan[one.name])}"
+        f"{spoken(one.label).lower()} {one.says(plan[one.name], spoken)}"
         if one.name in ("zone", "regions", "is_public")
-        else one.says(plan[one.name])
+        else one.says(plan[one.name], spoken)
         for one in PLAN
         if one.name in plan and plan[one.name] not in (None, "")
     )
-    yield Difference(at, f"Plan {plan.get('slug', '')}", "", facts)
+    yield Difference(at, _("Plan %(slug)s") % {"slug": plan.get("slug", "")}, "", facts)
     for number, price in enumerate(_objects(plan.get("prices"))):
         yield _whole_price(desk, price, f"{at}/prices/{number}")
 
@@ -196,7 +222,7 @@ def _plan_lines(desk: Desk, plan: Mapping[str, Any], at: str) -> Iterator[Differ
 def _whole_price(desk: Desk, price: Mapping[str, Any], at: str) -> Difference:
     day = _DAY.says(price.get("start"))
     rows = [_row_says(desk, row, price) for row in _objects(price.get("rows"))]
-    return Difference(at, f"Price from {day}", "", "; ".join(rows) or "no rows")
+    return Difference(at, _("Price from %(day)s") % {"day": day}, "", "; ".join(rows) or _("no rows"))
 
 
 def _price_lines(
@@ -220,7 +246,7 @@ def _price_lines(
             _moved_by(old, row),
         )
     for row in was.values():
-        yield Difference(f"{at}/rows", _meter(row), _row_says(desk, row, price), "no longer listed")
+        yield Difference(f"{at}/rows", _meter(row), _row_says(desk, row, price), _("no longer listed"))
 
 
 def _key(row: Mapping[str, Any]) -> str:

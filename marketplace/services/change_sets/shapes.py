@@ -6,7 +6,7 @@ its JSON pointer; says() writes it for people. Absent fields stay absent: in an 
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
@@ -342,12 +342,14 @@ class Field:
     empty: str = marked("none")
     help: str = ""
 
-    def says(self, value: Any) -> str:
+    def says(self, value: Any, say: Callable[[str], str] = str) -> str:
+        """say: what to make of words that are ours; what somebody wrote stays as it is."""
         if value is None or value == "":
-            return self.empty
+            return say(self.empty)
         if isinstance(value, bool):
-            return "yes" if value else "no"
-        return self.kind.says(value)
+            return say(marked("Yes") if value else marked("No")).lower()
+        said = self.kind.says(value)
+        return say(said) if isinstance(self.kind, Choice) else said
 
 
 @dataclass(frozen=True)

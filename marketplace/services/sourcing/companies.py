@@ -4,7 +4,6 @@ A correction keeps what hangs on the tie: its draws and its assumed term move to
 trail says so. A figure that rests on an assumption names it, so a stated term takes the assumption's place.
 """
 
-import re
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Final
@@ -20,7 +19,7 @@ from config import house as formats
 from config.clock import day_of
 from config.locks import one_at_a_time
 from config.months import add_months
-from config.refusals import Conflict, Invalid, NotFound, Problem, refuse_if_any
+from config.refusals import Conflict, NotFound, Problem, refuse_if_any
 from marketplace.models import (
     Bound,
     CommitmentDraw,
@@ -38,9 +37,9 @@ from marketplace.models import (
 )
 from marketplace.models.sourcing.companies import MONEY_KINDS
 from marketplace.services.sourcing.access import must_lead_sourcing
+from marketplace.services.sourcing.reasons import clean, reason_problems
 
 LARGEST: Final = 10**18  # minor units; what a bigint holds, with room to add up
-LONGEST_REASON: Final = 300
 EARLIEST: Final = date(1970, 1, 1)
 LATEST: Final = date(2100, 1, 1)
 ONE: Final = 1_000_000
@@ -101,7 +100,7 @@ def record_company(
     """Add a company to tie others to. Raises Forbidden, Invalid, Conflict (company_known)."""
     acting(by=by, at=at, reason="Company recorded")
     must_lead_sourcing(by)
-    called = _clean(name)
+    called = clean(name)
     slug = slugify(called)[:60]
     slug = f"{slug}-company" if slug == "new" else slug  # the address of the form
     problems = _text_problems(("name", called, 120, True), ("about", about, 300, False))
@@ -118,7 +117,7 @@ def record_company(
         raise Conflict.of("company_known", f"{known.name} is recorded already: use that one.", "/name")
     if publisher_id is not None and Company.objects.filter(publisher=publisher_id).exists():
         raise Conflict.of("publisher_taken", "That publisher is a company here already.", "/publisher")
-    return Company.objects.create(slug=slug, name=called, about=_clean(about), publisher_id=publisher_id)
+    return Company.objects.create(slug=slug, name=called, about=clean(about), publisher_id=publisher_id)
 
 
 # --- ties ---------------------------------------------------------------------------------------------------
@@ -151,7 +150,7 @@ def correct_relationship(
     must_lead_sourcing(by)
     draft = _read(draft)
     old = _locked(relationship_id)
-    _refuse_reason(reason)
+    refuse_if_any(reason_problems(reason))
     _refuse_what_is_wrong(draft)
     one_at_a_time("marketplace.relationships")
     _refuse_twice(draft, old)
@@ -216,8 +215,8 @@ def _read(draft: RelationshipDraft) -> RelationshipDraft:
     """Without stray space; an unknown amount has no currency."""
     return replace(
         draft,
-        source=_clean(draft.source),
-        note=_clean(draft.note),
+        source=clean(draft.source),
+        note=clean(draft.note),
         currency=draft.currency.strip().upper(),
     )
 
@@ -381,7 +380,7 @@ def state_term_assumption(
     commitment = _commitment(relationship_id)
     if commitment.starts_on is not None and commitment.ends_on is not None:
         raise Conflict.of("term_stated", "Its term is stated by its source: there is nothing to assume.")
-    problems = [*_reason_problems(reason), *_span_problems(starts_on, ends_on)]
+    problems = [*reason_problems(reason), *_span_problems(starts_on, ends_on)]
     for name, stated, assumed in (
         ("starts_on", commitment.starts_on, starts_on),
         ("ends_on", commitment.ends_on, ends_on),
@@ -400,7 +399,7 @@ def state_term_assumption(
         relationship=commitment,
         starts_on=starts_on,
         ends_on=ends_on,
-        reason=_clean(reason),
+        reason=clean(reason),
         stated_by=by,
         stated_at=at,
     )
@@ -412,7 +411,7 @@ def withdraw_term_assumption(*, relationship_id: int, reason: str, by: User, at:
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     commitment = _commitment(relationship_id)
-    _refuse_reason(reason)
+    refuse_if_any(reason_problems(reason))
     if not commitment.assumptions.filter(superseded_at=None).update(superseded_at=at):
         raise Conflict.of("nothing_assumed", "Nobody assumes a term for it.")
 
@@ -479,7 +478,7 @@ def record_draw(
         relationship=commitment,
         month=first,
         amount_minor=amount_minor,
-        source=_clean(source),
+        source=clean(source),
         synthetic=synthetic,
         recorded_by=by,
         recorded_at=at,
@@ -517,7 +516,7 @@ def record_agreement(
     refuse_if_any(_agreement_problems(draft))
     old = None
     if corrects is not None:
-        _refuse_reason(reason)
+        refuse_if_any(reason_problems(reason))
         old = SupplierAgreement.objects.select_for_update().filter(pk=corrects).first()
         if old is None:
             raise NotFound.of("unknown_agreement", "There is no such agreement.")
@@ -546,17 +545,17 @@ def record_agreement(
         )
     return SupplierAgreement.objects.create(
         supplier_id=draft.supplier_id,
-        name=_clean(draft.name),
+        name=clean(draft.name),
         effective=span,
-        access=_clean(draft.access),
-        pricing=_clean(draft.pricing),
+        access=clean(draft.access),
+        pricing=clean(draft.pricing),
         discount_ppm=draft.discount_ppm,
-        exclusivity=_clean(draft.exclusivity),
-        roadmap_asks=_clean(draft.roadmap_asks),
+        exclusivity=clean(draft.exclusivity),
+        roadmap_asks=clean(draft.roadmap_asks),
         renews_on=draft.renews_on,
         renews_by_itself=draft.renews_by_itself,
         notice_days=draft.notice_days,
-        source=_clean(draft.source),
+        source=clean(draft.source),
         synthetic=old.synthetic if old is not None else synthetic,
         recorded_by=by,
         recorded_at=at,
@@ -649,17 +648,17 @@ def record_risk_event(
     refuse_if_any(problems)
     one_at_a_time("marketplace.risk_events", str(company_id))
     if RiskEvent.objects.filter(
-        company=company_id, title=_clean(title), dated=dated, superseded_at=None
+        company=company_id, title=clean(title), dated=dated, superseded_at=None
     ).exists():
         raise Conflict.of("already_recorded", "This event is recorded already.", "/title")
     return RiskEvent.objects.create(
         company_id=company_id,
         dated=dated,
         severity=severity,
-        title=_clean(title),
-        detail=_clean(detail),
+        title=clean(title),
+        detail=clean(detail),
         fact_id=fact_id,
-        source=_clean(source),
+        source=clean(source),
         synthetic=synthetic,
         recorded_by=by,
         recorded_at=at,
@@ -674,7 +673,7 @@ def withdraw_risk_event(*, risk_event_id: int, reason: str, by: User, at: dateti
     found = RiskEvent.objects.select_for_update().filter(pk=risk_event_id).first()
     if found is None:
         raise NotFound.of("unknown_risk_event", "There is no such event.")
-    _refuse_reason(reason)
+    refuse_if_any(reason_problems(reason))
     if found.superseded_at is not None:
         raise Conflict.of("withdrawn", "It has been withdrawn already.")
     found.superseded_at = at
@@ -685,32 +684,14 @@ def withdraw_risk_event(*, risk_event_id: int, reason: str, by: User, at: dateti
 # --- what all share -----------------------------------------------------------------------------------------
 
 
-def _clean(text: str) -> str:
-    return re.sub(r"\s+", " ", text.replace("\x00", "")).strip()
-
-
 def _text_problems(*fields: tuple[str, str, int, bool]) -> list[Problem]:
     """fields: name, text, longest, needed."""
     found = []
     for name, text, longest, needed in fields:
         called = name.replace("_", " ")
-        if needed and not _clean(text):
+        if needed and not clean(text):
             said = "Say where it is known from." if name == "source" else f"Enter the {called}."
             found.append(Problem(f"{name}_missing", said, f"/{name}"))
-        elif len(_clean(text)) > longest:
+        elif len(clean(text)) > longest:
             found.append(Problem(f"{name}_too_long", f"At most {longest} characters.", f"/{name}"))
     return found
-
-
-def _reason_problems(reason: str) -> list[Problem]:
-    if not _clean(reason):
-        return [Problem("reason_missing", "Say why: it stands beside the figure.", "/reason")]
-    if len(_clean(reason)) > LONGEST_REASON:
-        return [Problem("reason_too_long", f"A reason has at most {LONGEST_REASON} characters.", "/reason")]
-    return []
-
-
-def _refuse_reason(reason: str) -> None:
-    problems = _reason_problems(reason)
-    if problems:
-        raise Invalid(*problems)

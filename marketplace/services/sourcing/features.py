@@ -17,10 +17,10 @@ from config.refusals import Conflict, NotFound, Problem, refuse_if_any
 from marketplace.models import Feature, Offering, Product, Scenario, ScenarioState, TaskArea
 from marketplace.services.sourcing.access import must_lead_sourcing
 from marketplace.services.sourcing.binding import end_mixes
+from marketplace.services.sourcing.reasons import clean, reason_problems
 
 LONGEST_NAME: Final = 120
 LONGEST_ABOUT: Final = 300
-LONGEST_REASON: Final = 300
 MOST_CONTEXT: Final = 100_000_000
 MODALITIES: Final = ("text", "image", "audio", "video", "pdf")
 ZONES: Final = ("", "eu", "us")
@@ -62,8 +62,8 @@ def record_product(*, draft: ProductDraft, by: User, at: datetime) -> Product:
     last = Product.objects.aggregate(last=Max("position"))["last"] or 0
     return Product.objects.create(
         slug=slug,
-        name=_clean(draft.name),
-        about=_clean(draft.about),
+        name=clean(draft.name),
+        about=clean(draft.about),
         offering_id=draft.offering_id,
         position=last + 1,
     )
@@ -75,10 +75,10 @@ def revise_product(*, product_id: int, draft: ProductDraft, reason: str, by: Use
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     found = _product(product_id)
-    refuse_if_any([*_product_problems(draft), *_reason_problems(reason)])
-    if Product.objects.filter(name__iexact=_clean(draft.name)).exclude(pk=found.pk).exists():
+    refuse_if_any([*_product_problems(draft), *reason_problems(reason, "Say why.")])
+    if Product.objects.filter(name__iexact=clean(draft.name)).exclude(pk=found.pk).exists():
         raise Conflict.of("product_known", "Another product has that name.", "/name")
-    found.name, found.about = _clean(draft.name), _clean(draft.about)
+    found.name, found.about = clean(draft.name), clean(draft.about)
     found.offering_id = draft.offering_id
     found.save(update_fields=["name", "about", "offering"])
     return found
@@ -99,7 +99,7 @@ def record_feature(*, product_id: int, draft: FeatureDraft, by: User, at: dateti
     slug = _slug(f"{product.slug} {draft.name}", 80)
     if (
         Feature.objects.filter(slug=slug).exists()
-        or Feature.objects.filter(product=product, name__iexact=_clean(draft.name)).exists()
+        or Feature.objects.filter(product=product, name__iexact=clean(draft.name)).exists()
     ):
         raise Conflict.of("feature_known", f"{product.name} has a feature of that name already.", "/name")
     last = Feature.objects.filter(product=product).aggregate(last=Max("position"))["last"] or 0
@@ -115,8 +115,8 @@ def revise_feature(*, feature_id: int, draft: FeatureDraft, reason: str, by: Use
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     found = _feature(feature_id)
-    refuse_if_any([*_feature_problems(draft), *_reason_problems(reason)])
-    same = Feature.objects.filter(product=found.product_id, name__iexact=_clean(draft.name))
+    refuse_if_any([*_feature_problems(draft), *reason_problems(reason, "Say why.")])
+    same = Feature.objects.filter(product=found.product_id, name__iexact=clean(draft.name))
     if same.exclude(pk=found.pk).exists():
         raise Conflict.of("feature_known", "Another feature of the product has that name.", "/name")
     facts = _facts(draft)
@@ -135,7 +135,7 @@ def end_feature(*, feature_id: int, ends_on: date, reason: str, by: User, at: da
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     found = _feature(feature_id)
-    refuse_if_any([*_reason_problems(reason), *_day_problems(ends_on)])
+    refuse_if_any([*reason_problems(reason, "Say why."), *_day_problems(ends_on)])
     _end(found, ends_on, by, at)
     return found
 
@@ -146,7 +146,7 @@ def end_product(*, product_id: int, ends_on: date, reason: str, by: User, at: da
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     found = _product(product_id)
-    refuse_if_any([*_reason_problems(reason), *_day_problems(ends_on)])
+    refuse_if_any([*reason_problems(reason, "Say why."), *_day_problems(ends_on)])
     if found.ends_on is not None:
         raise Conflict.of("already_ended", f"{found.name} ends on {day(found.ends_on)} already.")
     for feature in Feature.objects.select_for_update(no_key=True).filter(product=found).order_by("pk"):
@@ -167,7 +167,7 @@ def keep_feature(*, feature_id: int, reason: str, by: User, at: datetime) -> Fea
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     found = _feature(feature_id)
-    refuse_if_any(_reason_problems(reason))
+    refuse_if_any(reason_problems(reason, "Say why."))
     if found.ends_on is None:
         raise Conflict.of("not_ended", "Nobody has ended it.")
     if found.product.ends_on is not None:
@@ -183,7 +183,7 @@ def keep_product(*, product_id: int, reason: str, by: User, at: datetime) -> Pro
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
     found = _product(product_id)
-    refuse_if_any(_reason_problems(reason))
+    refuse_if_any(reason_problems(reason, "Say why."))
     if found.ends_on is None:
         raise Conflict.of("not_ended", "Nobody has ended it.")
     Feature.objects.filter(product=found, ends_on=found.ends_on).update(ends_on=None)
@@ -228,20 +228,16 @@ def _feature(feature_id: int) -> Feature:
 # --- what may be wrong --------------------------------------------------------------------------------------
 
 
-def _clean(text: str) -> str:
-    return " ".join(text.replace("\x00", "").split())
-
-
 def _slug(name: str, longest: int) -> str:
     """An address out of a name; "new" is the address of a form."""
-    slug = slugify(_clean(name))[:longest].strip("-")
+    slug = slugify(clean(name))[:longest].strip("-")
     return f"{slug}-product" if slug == "new" else slug
 
 
 def _facts(draft: FeatureDraft) -> dict[str, object]:
     return {
-        "name": _clean(draft.name),
-        "about": _clean(draft.about),
+        "name": clean(draft.name),
+        "about": clean(draft.about),
         "task_area_id": draft.task_area_id,
         "min_context": draft.min_context,
         "modalities_in": list(draft.modalities_in),
@@ -252,14 +248,14 @@ def _facts(draft: FeatureDraft) -> dict[str, object]:
 
 def _name_problems(name: str, about: str) -> list[Problem]:
     found = []
-    called = _clean(name)
+    called = clean(name)
     if not called:
         found.append(Problem("name_missing", "Enter the name.", "/name"))
     elif len(called) > LONGEST_NAME:
         found.append(Problem("name_too_long", f"At most {LONGEST_NAME} characters.", "/name"))
     elif not slugify(called):
         found.append(Problem("name_unreadable", "Write the name with at least one letter or digit.", "/name"))
-    if len(_clean(about)) > LONGEST_ABOUT:
+    if len(clean(about)) > LONGEST_ABOUT:
         found.append(Problem("about_too_long", f"At most {LONGEST_ABOUT} characters.", "/about"))
     return found
 
@@ -285,14 +281,6 @@ def _feature_problems(draft: FeatureDraft) -> list[Problem]:
     if draft.zone not in ZONES:
         found.append(Problem("unknown_zone", "Zones are eu and us, or none.", "/zone"))
     return found
-
-
-def _reason_problems(reason: str) -> list[Problem]:
-    if not _clean(reason):
-        return [Problem("reason_missing", "Say why.", "/reason")]
-    if len(_clean(reason)) > LONGEST_REASON:
-        return [Problem("reason_too_long", f"A reason has at most {LONGEST_REASON} characters.", "/reason")]
-    return []
 
 
 def _day_problems(ends_on: date) -> list[Problem]:

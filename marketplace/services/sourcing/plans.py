@@ -14,10 +14,10 @@ from config.locks import one_at_a_time
 from config.refusals import Conflict, NotFound, Problem, refuse_if_any
 from marketplace.models import Bound, Company, Currency, PublicFact, SpendPlan
 from marketplace.services.sourcing.access import must_lead_sourcing
+from marketplace.services.sourcing.reasons import clean, reason_problems
 
 LARGEST: Final = 10**18  # minor units
 LONGEST_SOURCE: Final = 200
-LONGEST_REASON: Final = 300
 MOST_DAYS: Final = 3660
 EARLIEST, LATEST = date(1970, 1, 1), date(2100, 1, 1)
 
@@ -54,7 +54,7 @@ def record_spend_plan(
     one_at_a_time("marketplace.spend_plans")
     problems = _problems(draft)
     if corrects is not None:
-        problems += _reason_problems(reason)
+        problems += reason_problems(reason)
     refuse_if_any(problems)
     if corrects is not None:
         old = _locked(corrects)
@@ -82,7 +82,7 @@ def record_spend_plan(
         currency_id=draft.currency,
         bound=draft.bound,
         fact_id=draft.fact_id,
-        source=_clean(draft.source),
+        source=clean(draft.source),
         recorded_by=by,
         recorded_at=at,
     )
@@ -93,7 +93,7 @@ def withdraw_spend_plan(*, plan_id: int, reason: str, by: User, at: datetime) ->
     """It no longer stands; the trail keeps it. Raises Forbidden, NotFound, Invalid, Conflict (superseded)."""
     acting(by=by, at=at, reason=reason.strip()[:500])
     must_lead_sourcing(by)
-    refuse_if_any(_reason_problems(reason))
+    refuse_if_any(reason_problems(reason))
     found = _locked(plan_id)
     found.superseded_at = at
     found.save(update_fields=["superseded_at"])
@@ -109,18 +109,6 @@ def _locked(plan_id: int) -> SpendPlan:
     return found
 
 
-def _clean(text: str) -> str:
-    return " ".join(text.replace("\x00", "").split())
-
-
-def _reason_problems(reason: str) -> list[Problem]:
-    if not _clean(reason):
-        return [Problem("reason_missing", "Say why: it stands beside the figure.", "/reason")]
-    if len(_clean(reason)) > LONGEST_REASON:
-        return [Problem("reason_too_long", f"A reason has at most {LONGEST_REASON} characters.", "/reason")]
-    return []
-
-
 def _problems(draft: PlanDraft) -> list[Problem]:
     found = [*_amount_problems(draft), *_day_problems(draft)]
     supplier = Company.objects.filter(pk=draft.supplier_id).first()
@@ -134,7 +122,7 @@ def _problems(draft: PlanDraft) -> list[Problem]:
                 "/supplier",
             )
         )
-    source = _clean(draft.source)
+    source = clean(draft.source)
     if not source:
         found.append(Problem("source_missing", "Say where it is known from.", "/source"))
     elif len(source) > LONGEST_SOURCE:

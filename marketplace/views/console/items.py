@@ -72,14 +72,14 @@ def _task(request: HttpRequest, operation: str) -> Task:
     drafts = open_drafts(at_desk.publisher, at_desk.user)
     given = request.POST if request.method == "POST" else request.GET
     chosen = given.get("into", "")
+    named = {name: request.GET.get(name, "").replace("\x00", "") for name in NAMED}
     into = _draft(at_desk, drafts, chosen)
     if into is not None and into not in drafts:
         drafts = [into, *drafts]
     if into is None and not chosen:
-        into = _fitting(drafts, request.GET.get("offering", ""))
+        into = _fitting(drafts, named["offering"])
     items = drafts_of(into) if into is not None else []
     place = _number(request.GET.get("item", ""))
-    named: dict[str, str] = {name: request.GET.get(name, "") for name in NAMED}
     if place is not None:
         if not chosen or place >= len(items) or items[place].operation != operation:
             raise Http404

@@ -92,8 +92,8 @@ def _reasons(rows: Iterable[Row], known: Iterable[EligibilityDecision], on: date
             found.append(
                 Reason(
                     program=spoken(program.label),
-                    text=cell.decision.reason if cell.decision else cell.why,
-                    value=cell.value,
+                    text=cell.decision.reason if cell.decision else spoken(cell.why),
+                    value=cell.said,
                     decision=with_names[cell.decision.pk] if cell.decision else None,
                     scope=scopes[cell.decision.pk] if cell.decision else "",
                     decides=True,
@@ -104,7 +104,7 @@ def _reasons(rows: Iterable[Row], known: Iterable[EligibilityDecision], on: date
             Reason(
                 program=spoken(program.label),
                 text=decision.reason,
-                value=Treatment(program, decision.rate_ppm, "").value,
+                value=Treatment(program, decision.rate_ppm, "").said,
                 decision=decision,
                 scope=scopes[decision.pk],
                 decides=False,

@@ -1,7 +1,7 @@
 """Companies: the list, one of them with all its roles, and what a sourcing lead records about it."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fractions import Fraction
@@ -412,6 +412,20 @@ def form_page(
     )
 
 
+def withdrawing(request: HttpRequest, take_away: Callable[[str], object], *, done: str) -> None:
+    """Does it with the reason that was given; a message says done, or what stands in the way."""
+    form = WithdrawForm(request.POST)
+    if not form.is_valid():
+        messages.error(request, _("Say why it is withdrawn."))
+        return
+    try:
+        take_away(form.cleaned_data["reason"])
+    except Refusal as refused:
+        messages.error(request, str(refused))
+    else:
+        messages.success(request, done)
+
+
 def _laid_out(form: Refusable, rows: Sequence[Sequence[str]]) -> list[list[BoundField]]:
     """The fields in rows of names; without rows each in one of its own."""
     laid = [[form[name] for name in row if name in form.fields] for row in rows or [[n] for n in form.fields]]
@@ -537,16 +551,11 @@ def risk(request: HttpRequest, slug: str) -> HttpResponse:
 def withdraw_risk(request: HttpRequest, pk: int) -> HttpResponse:
     user = leader(request)
     found = get_object_or_404(RiskEvent.objects.select_related("company"), pk=pk)
-    form = WithdrawForm(request.POST)
-    if form.is_valid():
-        try:
-            service.withdraw_risk_event(
-                risk_event_id=found.pk, reason=form.cleaned_data["reason"], by=user, at=clock.now()
-            )
-        except Refusal as refused:
-            messages.error(request, str(refused))
-        else:
-            messages.success(request, _("Withdrawn: %(found_title)s.") % {"found_title": found.title})
-    else:
-        messages.error(request, _("Say why it is withdrawn."))
+    withdrawing(
+        request,
+        lambda reason: service.withdraw_risk_event(
+            risk_event_id=found.pk, reason=reason, by=user, at=clock.now()
+        ),
+        done=_("Withdrawn: %(found_title)s.") % {"found_title": found.title},
+    )
     return redirect("marketplace:company", found.company.slug)

@@ -22,6 +22,7 @@ from config.formats import rounded
 from config.language import _, later, ngettext, spoken
 from config.month_charts import Limit, Mark, Part
 from config.months import add_months, month_of
+from config.paging import paged
 from marketplace.extension import buyers_between
 from marketplace.models import Publisher
 from marketplace.selectors.sourcing import buyers as buying
@@ -44,7 +45,6 @@ from marketplace.views import day_asked, signed_in
 
 SPANS: Final = (12, 24, 36)
 TONES: Final[Sequence[Tone]] = ("c1", "c2", "c3", "c4", "c5")
-PAGE: Final = 50
 MOST_EVENTS: Final = 12
 STATES: Final[dict[Sourced, tuple[Tone, str]]] = {
     Sourced.SOLE: ("bad", "circle-alert"),
@@ -543,7 +543,7 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
             said=[("Spend of", f"{first.isoformat()} to before {end.isoformat()}")],
             total=len(found),
         )
-    page = _page(request.GET, len(found))
+    page = paged(request, found)
     bands = buying.bands(every)
     values = {number: sum(row.value for row in every if row.band == number) for number, _rest in bands}
     total = sum(values.values())
@@ -554,7 +554,8 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
             "on": on,
             "today": clock.today(),
             "first": first,
-            "rows": [_buyer(row) for row in found[(page - 1) * PAGE : page * PAGE]],
+            "page": page,
+            "rows": [_buyer(row) for row in page],
             "total": len(found),
             "every": len(every),
             "words": words,
@@ -584,9 +585,6 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
             "single": bands[0][1],
             "single_value": _usd(values[1]),
             "single_share": formats.percent(values[1], total),
-            "previous": _paged(request.GET, page - 1) if page > 1 else "",
-            "next": _paged(request.GET, page + 1) if page * PAGE < len(found) else "",
-            "page_size": PAGE,
         },
     )
 
@@ -630,15 +628,3 @@ def _buyers_table(found: Sequence[buying.Row]) -> Table:
             for row in found
         ),
     )
-
-
-def _page(params: QueryDict, total: int) -> int:
-    written = params.get("page", "")
-    asked = int(written) if written.isascii() and written.isdigit() and len(written) < 7 else 1
-    return min(max(asked, 1), max((total - 1) // PAGE + 1, 1))
-
-
-def _paged(params: QueryDict, page: int) -> str:
-    changed = params.copy()
-    changed["page"] = str(page)
-    return f"?{changed.urlencode()}"

@@ -1,6 +1,8 @@
 """Money between companies: who pays whom, where it comes back to, and what is left of it for each."""
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from fractions import Fraction
 from typing import Any, Final
 
 from django.contrib.auth.decorators import login_required
@@ -10,11 +12,11 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from accounts.models import Role
-from config import charts, exporting
+from config import charts, exporting, formats
 from config.charts import Arrow, Node, Tone
 from config.exports import Amount as Cell
 from config.exports import Column, Table
-from config.language import _, spoken
+from config.language import _, ngettext, spoken
 from marketplace.models import Company, Currency, Relationship, RelationshipKind
 from marketplace.selectors.sourcing import flows as known
 from marketplace.selectors.sourcing.companies import operator
@@ -29,6 +31,7 @@ TONES: Final[dict[str, Tone]] = {
     RelationshipKind.INFRASTRUCTURE: "c4",
 }
 MOST_DRAWN: Final = 12
+MOST_ARROWS: Final = 40
 
 
 @require_safe
@@ -48,7 +51,8 @@ def flows(request: HttpRequest) -> HttpResponseBase:
         )
     us = operator()
     usual = Currency.objects.filter(code="USD").first()
-    kinds = {tie.kind for tie in ties}
+    drawn = most_telling(ties, us)
+    kinds = {tie.kind for tie in drawn}
     return render(
         request,
         "marketplace/sourcing/flows.html",
@@ -56,11 +60,13 @@ def flows(request: HttpRequest) -> HttpResponseBase:
             "on": on,
             "us": us,
             "ties": [(tie, amount_text(tie), TONES[tie.kind]) for tie in ties],
-            "picture": picture(ties, us),
+            "picture": picture(drawn, us, undrawn=len(ties) - len(drawn)),
+            "drawn": len(drawn),
+            "undrawn": len(ties) - len(drawn),
             "kinds": [
                 (spoken(RelationshipKind(kind).label), tone) for kind, tone in TONES.items() if kind in kinds
             ],
-            "unknown": any(tie.amount_minor is None for tie in ties),
+            "unknown": any(tie.amount_minor is None for tie in drawn),
             "cycles": known.cycles(ties, us.pk if us is not None else None),
             "positions": [
                 (each, *position_texts(each))
@@ -71,27 +77,29 @@ def flows(request: HttpRequest) -> HttpResponseBase:
     )
 
 
-def picture(ties: Sequence[Relationship], us: Company | None) -> SafeString:
-    """Companies as stations, ties as arrows; of very many companies those with the most ties."""
-    number: dict[int, int] = {}
-    companies: dict[int, Company] = {}
-    for tie in ties:
-        for company in (tie.payer, tie.payee):
-            companies[company.pk] = company
-            number[company.pk] = number.get(company.pk, 0) + 1
+def most_telling(ties: Sequence[Relationship], us: Company | None) -> list[Relationship]:
+    """What a picture has room for: of very many companies those with the most ties, of very many ties the largest; in their order."""
     first = us.pk if us is not None else 0
-    kept = sorted(companies, key=lambda pk: (pk != first, -number[pk], companies[pk].name))[:MOST_DRAWN]
-    arrows = [
-        Arrow(
-            str(tie.payer_id),
-            str(tie.payee_id),
-            (spoken(tie.get_kind_display()), amount_text(tie)),
-            tie.amount_minor,
-            TONES[tie.kind],
-        )
-        for tie in ties
-        if tie.payer_id in kept and tie.payee_id in kept
-    ]
+    number = Counter(pk for tie in ties for pk in (tie.payer_id, tie.payee_id))
+    names = {company.pk: company.name for tie in ties for company in (tie.payer, tie.payee)}
+    kept = set(sorted(names, key=lambda pk: (pk != first, -number[pk], names[pk]))[:MOST_DRAWN])
+    among = [tie for tie in ties if {tie.payer_id, tie.payee_id} <= kept]
+    largest = {tie.pk for tie in sorted(among, key=_size, reverse=True)[:MOST_ARROWS]}
+    return [tie for tie in among if tie.pk in largest]
+
+
+def _size(tie: Relationship) -> Fraction:
+    """By the year, in units of its currency; what is unknown comes behind nothing."""
+    if tie.amount_minor is None or tie.currency is None:
+        return Fraction(-1)
+    return Fraction(tie.amount_minor, 10**tie.currency.exponent) * (known.MONTHS if tie.per == "month" else 1)
+
+
+def picture(ties: Sequence[Relationship], us: Company | None, *, undrawn: int = 0) -> SafeString:
+    """Companies as stations, ties as arrows. undrawn: how many ties stand in the list alone, for whoever hears the picture."""
+    number = Counter(pk for tie in ties for pk in (tie.payer_id, tie.payee_id))
+    companies = {company.pk: company for tie in ties for company in (tie.payer, tie.payee)}
+    first = us.pk if us is not None else 0
     said = "; ".join(
         _("%(payer)s to %(payee)s, %(kind)s, %(amount)s")
         % {
@@ -102,9 +110,25 @@ def picture(ties: Sequence[Relationship], us: Company | None) -> SafeString:
         }
         for tie in ties
     )
+    if undrawn:
+        said += "; " + ngettext("%(number)s more", "%(number)s more", undrawn) % {
+            "number": formats.whole(undrawn)
+        }
     return charts.network(
-        [Node(str(pk), companies[pk].name, "accent" if pk == first else "muted") for pk in kept],
-        arrows,
+        [
+            Node(str(pk), companies[pk].name, "accent" if pk == first else "muted")
+            for pk in sorted(companies, key=lambda pk: (pk != first, -number[pk], companies[pk].name))
+        ],
+        [
+            Arrow(
+                str(tie.payer_id),
+                str(tie.payee_id),
+                (spoken(tie.get_kind_display()), amount_text(tie)),
+                tie.amount_minor,
+                TONES[tie.kind],
+            )
+            for tie in ties
+        ],
         label=_("Who pays whom: %(said)s") % {"said": said}
         if said
         else _("Who pays whom: nothing is recorded"),

@@ -17,8 +17,8 @@ from config.refusals import Refusal
 from marketplace.models import SpendPlan
 from marketplace.selectors.sourcing.spend import plans_ever, run_rate
 from marketplace.services.sourcing import plans as service
-from marketplace.views.sourcing.companies import form_page, leader, reader
-from marketplace.views.sourcing.company_forms import PlanForm, WithdrawForm, plan_initial
+from marketplace.views.sourcing.companies import form_page, leader, reader, withdrawing
+from marketplace.views.sourcing.company_forms import PlanForm, plan_initial
 
 ROWS = (
     ("supplier",),
@@ -136,20 +136,10 @@ def _corrected(request: HttpRequest) -> SpendPlan | None:
 def withdraw(request: HttpRequest, pk: int) -> HttpResponse:
     user = leader(request)
     found = get_object_or_404(SpendPlan.objects.select_related("supplier"), pk=pk)
-    form = WithdrawForm(request.POST)
-    if form.is_valid():
-        try:
-            service.withdraw_spend_plan(
-                plan_id=found.pk, reason=form.cleaned_data["reason"], by=user, at=clock.now()
-            )
-        except Refusal as refused:
-            messages.error(request, str(refused))
-        else:
-            messages.success(
-                request,
-                _("The plan of spend with %(supplier_name)s is withdrawn.")
-                % {"supplier_name": found.supplier.name},
-            )
-    else:
-        messages.error(request, _("Say why."))
+    withdrawing(
+        request,
+        lambda reason: service.withdraw_spend_plan(plan_id=found.pk, reason=reason, by=user, at=clock.now()),
+        done=_("The plan of spend with %(supplier_name)s is withdrawn.")
+        % {"supplier_name": found.supplier.name},
+    )
     return redirect("marketplace:spend-plans")

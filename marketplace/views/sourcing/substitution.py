@@ -18,9 +18,8 @@ from config import clock, exporting, formats
 from config.charts import Share, Tone, legend, share_bar
 from config.language import _, later, ngettext
 from config.months import add_months, month_of
+from config.ordering import Orders
 from config.refusals import Refusal
-from config.rest.pagination import Keyset
-from config.rest.problems import BadQuery
 from marketplace.models import Company, Feature, Publisher, Substitution, SubstitutionState
 from marketplace.models.sourcing.companies import MONEY_KINDS
 from marketplace.selectors.sourcing import leverage as sheet
@@ -34,6 +33,7 @@ from marketplace.services.sourcing.substitution import LONGEST, decide, propose,
 from marketplace.views import HtmxRequest, day_asked, signed_in
 
 PAGE: Final = 50
+ORDERS: Final = Orders(Substitution)
 FIRST_CANDIDATES: Final = 12
 TABS: Final = (
     ("", later("Standing")),
@@ -195,24 +195,18 @@ def substitutions(request: HtmxRequest) -> HttpResponseBase:
             table=table,
             said=[("As on", today.isoformat())],
         )
-    keyset = Keyset(Substitution, ("-id",))
-    try:
-        place = keyset.place(request.GET.get("cursor", ""))
-    except BadQuery:  # an old or altered address: start at the beginning
-        place = None
-    page, before, behind = keyset.page(chosen, place, PAGE)
-    listed = list(page)
+    page = ORDERS.of(request.GET).page(chosen, PAGE)
     standings = Standings(
         today,
-        {row.feature_id for row in listed},
-        {pk for row in listed for pk in (row.replaced_id, row.alternative_id)},
+        {row.feature_id for row in page.rows},
+        {pk for row in page.rows for pk in (row.replaced_id, row.alternative_id)},
     )
     return render(
         request,
         "marketplace/sourcing/substitutions.html",
         {
             "today": today,
-            "rows": [_row(row, standings, prices=prices) for row in listed],
+            "rows": [_row(row, standings, prices=prices) for row in page.rows],
             "needs": _needs(prices=prices),
             "tabs": [(name, label, _in_state(rows, name).count(), name == state) for name, label in TABS],
             "state": state,
@@ -224,8 +218,7 @@ def substitutions(request: HtmxRequest) -> HttpResponseBase:
             "suppliers": Publisher.objects.filter(models__versions__substituted_by__isnull=False)
             .distinct()
             .order_by("name"),
-            "previous": _paged(request.GET, keyset.cursor(before)) if before else "",
-            "next": _paged(request.GET, keyset.cursor(behind)) if behind else "",
+            **page.context,
             "prices": prices,
             "judges": user.has_role(*JUDGES),
         },
@@ -269,12 +262,6 @@ def _row(row: Substitution, standings: Standings, *, prices: bool) -> Row:
         _cells(verdicts, prices=prices),
         verdicts.failed[0].text if failing else "",
     )
-
-
-def _paged(params: QueryDict, cursor: str) -> str:
-    changed = params.copy()
-    changed["cursor"] = cursor
-    return f"?{changed.urlencode()}"
 
 
 # --- one substitution ---------------------------------------------------------------------------------------

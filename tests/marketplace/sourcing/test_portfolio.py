@@ -231,22 +231,20 @@ def plan_draft(**more: object) -> PlanDraft:
     return PlanDraft(**{**stated, **more})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "code"),
-    [
+def test_a_plan_that_is_not_whole_is_refused(lead: User, subtests: pytest.Subtests) -> None:
+    for wrong, code in (
         ({"currency": ""}, "amount_without_currency"),
         ({"amount_minor": None}, "amount_missing"),
         ({"amount_minor": 0}, "amount_out_of_range"),
         ({"bound": "unknown"}, "unknown_bound"),
         ({"ends_on": date(2026, 7, 1)}, "ends_before_it_starts"),
         ({"source": " "}, "source_missing"),
-    ],
-)
-def test_a_plan_that_is_not_whole_is_refused(lead: User, wrong: dict[str, object], code: str) -> None:
-    with pytest.raises(Invalid) as refused:
-        record_spend_plan(draft=plan_draft(**wrong), by=lead, at=make.AT)
-    assert [problem.code for problem in refused.value.problems] == [code]
-    assert not SpendPlan.objects.exists()
+    ):
+        with subtests.test(code=code, wrong=wrong):
+            with pytest.raises(Invalid) as refused:
+                record_spend_plan(draft=plan_draft(**wrong), by=lead, at=make.AT)
+            assert [problem.code for problem in refused.value.problems] == [code]
+            assert not SpendPlan.objects.exists()
 
 
 def test_a_plan_is_stated_corrected_and_withdrawn_and_every_version_stays(
@@ -329,18 +327,17 @@ def test_suites_come_out_of_a_file_once_and_a_model_that_nobody_knows_keeps_it_o
     assert list(answers) == [(one.pk, "One.", False), (two.pk, "Two.", False)]
 
 
-@pytest.mark.parametrize(
-    ("role", "path", "entry"),
-    [
-        (Role.SOURCING_LEAD, "/sourcing/", "Overview"),
-        (Role.SOURCING_LEAD, "/sourcing/brief/", "Overview"),
-        (Role.SOURCING_LEAD, "/sourcing/flows/", "Companies"),
-        (Role.SOURCING_LEAD, "/sourcing/usage/", "Spend"),
-        (Role.SOURCING_LEAD, "/sourcing/leverage/", "Substitution"),
-    ],
-)
 def test_each_page_of_sourcing_has_its_own_entry_marked(
-    browser_of: Browser, role: Role, path: str, entry: str
+    lead: User, browser_of: Browser, subtests: pytest.Subtests
 ) -> None:
-    page = browser_of(make.user(role=role)).get(path)
-    assert [link.entry.text for link in page.context["shell"].links if link.active] == [entry]
+    client = browser_of(lead)
+    for path, entry in (
+        ("/sourcing/", "Overview"),
+        ("/sourcing/brief/", "Overview"),
+        ("/sourcing/flows/", "Companies"),
+        ("/sourcing/usage/", "Spend"),
+        ("/sourcing/leverage/", "Substitution"),
+    ):
+        with subtests.test(path=path):
+            page = client.get(path)
+            assert [link.entry.text for link in page.context["shell"].links if link.active] == [entry]

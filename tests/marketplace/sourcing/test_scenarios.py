@@ -26,7 +26,7 @@ from marketplace.models import (
 )
 from marketplace.services.sourcing import scenarios
 from marketplace.services.sourcing.scenarios import MoveDraft, ScenarioDraft
-from tests import make
+from tests import kept, make
 from tests.marketplace.sourcing.test_scenario_outcome import sold, used
 
 Browser = Callable[[User], Client]
@@ -92,9 +92,14 @@ class World:
         ]
 
 
+@kept.world
+def world_of_scenarios() -> World:
+    return World()
+
+
 @pytest.fixture
 def world() -> World:
-    return World()
+    return world_of_scenarios()
 
 
 def refused(kind: type[Refusal], do: Callable[..., object], **given: Any) -> list[str]:
@@ -442,15 +447,15 @@ def test_who_reads_sees_what_is_theirs_or_shared_and_nobody_else_learns_of_anyth
     assert "Try a move" not in text(auditor, f"/sourcing/scenarios/{shared.pk}/")
     assert auditor.get("/sourcing/scenarios/new/").status_code == 403
     assert auditor.post(REST, "{}", content_type="application/json").status_code == 403
-    for role in (Role.PARTNER, Role.REP, Role.ENGINEER, Role.CATALOG_MANAGER):
-        client = browser_of(make.user(role=role))
+    for roles in ([Role.PARTNER], [Role.REP, Role.ENGINEER, Role.CATALOG_MANAGER]):
+        client = browser_of(make.user(roles=roles))
         everything = (
             "/sourcing/scenarios/",
             f"/sourcing/scenarios/{shared.pk}/",
             REST,
             f"{REST}{shared.pk}/",
         )
-        assert [client.get(path).status_code for path in everything] == [404] * 4, role
+        assert [client.get(path).status_code for path in everything] == [404] * 4, roles
         assert client.post(f"/sourcing/scenarios/{shared.pk}/copy/").status_code == 404
 
 

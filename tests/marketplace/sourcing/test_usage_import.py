@@ -163,9 +163,10 @@ def test_what_was_refused_goes_in_with_the_same_file_once_it_can(small: Small) -
     assert sorted(figures()) == [(1, 0, 1), (9, 0, 9)]
 
 
-@pytest.mark.parametrize(
-    ("row", "column", "code", "said"),
-    [
+def test_a_row_that_cannot_be_meant_is_refused_with_its_reason(
+    small: Small, subtests: pytest.Subtests
+) -> None:
+    for row, column, code, said in (
         ("2026-09,{f},{m},1,0,1", "month", "month_in_future", "September 2026 begins after 14 Aug 2026"),
         ("July,{f},{m},1,0,1", "month", "not_a_month", "write it as 2026-07"),
         ("2026-07,{f},{m},-1,0,1", "input_tokens", "negative", "cannot be negative"),
@@ -175,16 +176,13 @@ def test_what_was_refused_goes_in_with_the_same_file_once_it_can(small: Small) -
         ("2026-07,{f}x,{m},1,0,1", "feature", "unknown_feature", "Did you mean {f}?"),
         ("2026-07,{f},{m}x,1,0,1", "model", "unknown_model", "Did you mean {m}?"),
         ("2026-07,{f},{m},1,0,1,1", "", "columns_do_not_fit", "6 columns and this row 7"),
-    ],
-)
-def test_a_row_that_cannot_be_meant_is_refused_with_its_reason(
-    small: Small, row: str, column: str, code: str, said: str
-) -> None:
-    names = {"f": small.feature.slug, "m": small.version.model.slug}
-    done = small.bring(row.format(**names))
-    assert [(w.line, w.column, w.code) for w in done.wrong] == [(2, column, code)]
-    assert said.format(**names) in done.wrong[0].message
-    assert not FeatureUsage.objects.exists()
+    ):
+        with subtests.test(row=row):
+            names = {"f": small.feature.slug, "m": small.version.model.slug}
+            done = small.bring(row.format(**names))
+            assert [(w.line, w.column, w.code) for w in done.wrong] == [(2, column, code)]
+            assert said.format(**names) in done.wrong[0].message
+            assert not FeatureUsage.objects.exists()
 
 
 def test_the_same_line_twice_in_a_file_is_refused(small: Small) -> None:
@@ -228,22 +226,20 @@ def test_rows_without_a_price_go_in_and_are_named(small: Small) -> None:
     ]
 
 
-@pytest.mark.parametrize(
-    ("content", "code"),
-    [
+def test_what_is_no_table_of_usage_is_refused_whole(small: Small, subtests: pytest.Subtests) -> None:
+    for content, code in (
         (b"", "empty"),
         (b"PK\x03\x04rest", "not_text"),
         (b"month,feature,model\n2026-07,a,b\n", "wrong_head"),
         (HEAD.replace("model", "modell").encode(), "wrong_head"),
         (HEAD.encode(), "no_rows"),
         (HEAD.encode() + b'2026-07,"a,b', "not_csv"),
-    ],
-)
-def test_what_is_no_table_of_usage_is_refused_whole(small: Small, content: bytes, code: str) -> None:
-    with pytest.raises(Invalid) as refused:
-        import_usage(content=content, file_name="x.csv", by=small.lead, at=AT)
-    assert [problem.code for problem in refused.value.problems] == [code]
-    assert not UsageImport.objects.exists()
+    ):
+        with subtests.test(content=content):
+            with pytest.raises(Invalid) as refused:
+                import_usage(content=content, file_name="x.csv", by=small.lead, at=AT)
+            assert [problem.code for problem in refused.value.problems] == [code]
+            assert not UsageImport.objects.exists()
 
 
 def test_files_as_spreadsheets_save_them_are_read_alike(small: Small) -> None:

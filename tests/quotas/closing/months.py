@@ -3,15 +3,19 @@
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 
+from django.db import transaction
+
 from accounts.models import Role, User
 from config import jobs
 from config.models import JobState
-from quotas.models import Deal, Period, PeriodClose, PeriodState, Rep
+from quotas.crediting import engine
+from quotas.models import Deal, DealState, Period, PeriodClose, PeriodState, Rep
 from quotas.selectors.closing import checklist, to_acknowledge
 from quotas.services import approving, booking, closing, parity
-from tests import make
+from tests import kept, make
 
 AT = datetime(2026, 8, 14, 19, tzinfo=UTC)
+JUNE = date(2026, 6, 15)
 JULY = date(2026, 7, 20)
 AUGUST = date(2026, 8, 10)
 
@@ -82,6 +86,7 @@ class Months:
         return closing.reopen(close_id=close.pk, by=self.admin, at=at)
 
 
+@kept.world
 def months() -> Months:
     world = make.world()
     # Whatever came before Parity is closed without a snapshot.
@@ -93,6 +98,40 @@ def months() -> Months:
         admin=world.admin,
         checker=make.user(role=Role.COMP_ADMIN, name="Checker"),
     )
+
+
+@kept.world
+def five_sold() -> Months:
+    """Ana's deals of July: 900.00, 90.00, 9.00, 8.00 and 7.00."""
+    here = months()
+    for amount in (900_00, 90_00, 9_00, 8_00, 7_00):
+        here.sold(amount=amount)
+    return here
+
+
+@kept.world
+def five_closed() -> tuple[Months, PeriodClose]:
+    """The same, and July is closed."""
+    here = five_sold()
+    return here, here.close()
+
+
+@kept.world
+def late_credit() -> tuple[Months, PeriodClose]:
+    """Ana sold 100.00 in July and, late, 40.00 in June; Bo 30.00 in July; Ana 7.00 in August. July is closed."""
+    here = months()
+    here.sold(amount=100_00)
+    june = make.deal(
+        owner=here.world.ana,
+        lines=[make.Line(here.world.house, 40_00)],
+        close_date=JUNE,
+        state=DealState.APPROVED,
+    )
+    with transaction.atomic():
+        engine.post(engine.ByDeal([june.pk]), key="late", kind="load", by=None, at=AT)
+    here.sold(amount=30_00, owner=here.world.bo)
+    here.sold(amount=7_00, on=date(2026, 8, 3))
+    return here, here.close()
 
 
 def later(**how: int) -> datetime:

@@ -22,7 +22,7 @@ from quotas.selectors import snapshots
 from quotas.selectors.closing import BLOCKER, OK, checklist, late_entries
 from quotas.services import approving, booking, closing
 from tests import make
-from tests.quotas.closing.months import AT, AUGUST, Months, later, months
+from tests.quotas.closing.months import AT, AUGUST, Months, five_closed, later, months
 
 pytestmark = pytest.mark.django_db
 
@@ -132,8 +132,8 @@ def test_every_blocker_is_named_and_goes_away_when_it_is_mended(here: Months) ->
     assert closing.ask_close(period_id=here.july.pk, by=here.admin, at=AT).state == "asked"
 
 
-def test_a_month_that_is_not_over_is_not_closed(here: Months) -> None:
-    here.close()
+def test_a_month_that_is_not_over_is_not_closed() -> None:
+    here, _ = five_closed()
     with pytest.raises(Conflict) as refused:
         closing.ask_close(period_id=here.august.pk, by=here.admin, at=AT)
     assert "blocked_month_over" in codes(refused)
@@ -265,9 +265,8 @@ def test_a_close_killed_after_any_step_goes_on_and_comes_to_the_same(here: Month
         closing.go_on(close_id=close.pk, by=here.admin, at=AT)
 
 
-def test_a_reopened_month_is_closed_as_version_2_beside_version_1(here: Months) -> None:
-    here.sold(amount=300_00)
-    first = here.close()
+def test_a_reopened_month_is_closed_as_version_2_beside_version_1() -> None:
+    here, first = five_closed()
     with pytest.raises(Conflict) as unasked:
         closing.reopen(close_id=first.pk, by=here.admin, at=AT)
     assert codes(unasked) == ["reopening_not_asked"]
@@ -278,21 +277,21 @@ def test_a_reopened_month_is_closed_as_version_2_beside_version_1(here: Months) 
     assert state(here.july) == "open"
     here.sold(amount=25_00, at=later(days=1))
     second = here.close(at=later(days=1))
-    assert (second.version, second.totals[here.world.bookings.slug]["direct"]) == (2, 325_00)
+    assert (second.version, second.totals[here.world.bookings.slug]["direct"]) == (2, 1_039_00)
     first.refresh_from_db()
-    assert (first.state, first.totals[here.world.bookings.slug]["direct"]) == ("reopened", 300_00)
+    assert (first.state, first.totals[here.world.bookings.slug]["direct"]) == ("reopened", 1_014_00)
     for close in (first, second):
         assert snapshots.differing(close, limit=5) == []
         assert snapshots.frozen_digest(close) == close.frozen_digest
 
 
-def test_only_the_last_closed_month_is_reopened_and_none_from_before_parity(here: Months) -> None:
+def test_only_the_last_closed_month_is_reopened_and_none_from_before_parity() -> None:
+    here, first = five_closed()
     with pytest.raises(Conflict) as before:
         closing.ask_reopen(
             period_id=Period.objects.get(name="FY26-M12").pk, reason="Why not", by=here.admin, at=AT
         )
     assert codes(before) == ["closed_before_parity"]
-    first = here.close()
     september = Period.objects.get(name="FY27-M03")
     closing.open_month(period_id=september.pk, by=here.admin, at=AT)
     fall = later(days=30)
@@ -305,8 +304,8 @@ def test_only_the_last_closed_month_is_reopened_and_none_from_before_parity(here
     assert PeriodClose.objects.get(pk=first.pk).state == "closed"
 
 
-def test_a_request_to_reopen_is_called_back(here: Months) -> None:
-    close = here.close()
+def test_a_request_to_reopen_is_called_back() -> None:
+    here, close = five_closed()
     closing.ask_reopen(period_id=here.july.pk, reason="Forgot a deal", by=here.admin, at=AT)
     closing.call_back(close_id=close.pk, by=here.admin, at=AT)
     with pytest.raises(Conflict):

@@ -13,20 +13,13 @@ from django.core.management import CommandError, call_command
 from accounts.models import Notification
 from config import outbox
 from config.models import OutboxMessage
-from quotas.models import CreditEntry, PeriodClose, Seal, SealBlock
+from quotas.models import CreditEntry, Seal, SealBlock
 from quotas.services import sealing
 from quotas.tasks import seal_night, verify_ledger
-from tests.quotas.closing.months import AUGUST, Months, later, months
+from tests.quotas.closing.months import AUGUST, five_closed, five_sold, later, months
 
 pytestmark = pytest.mark.django_db(transaction=True)
 Owner = psycopg.Connection
-
-
-def closed(*, deals: int = 3) -> tuple[Months, PeriodClose]:
-    here = months()
-    for n in range(deals):
-        here.sold(amount=100_00 + n)
-    return here, here.close()
 
 
 def tampered(owner: Owner, statement: str, *values: object) -> None:
@@ -76,7 +69,7 @@ def superuser(worker_database: object, transactional_db: None) -> Owner:
 
 
 def test_a_clean_ledger_holds_and_every_digest_is_known(superuser: Owner) -> None:
-    here, close = closed()
+    here, close = five_closed()
     here.sold(on=AUGUST)
     nightly = sealing.seal(at=later(days=1))
     assert nightly is not None
@@ -85,7 +78,7 @@ def test_a_clean_ledger_holds_and_every_digest_is_known(superuser: Owner) -> Non
     assert (first.content["before"], nightly.content["before"]) == ("", first.digest)
     assert sealing.seal(at=later(days=1)) is None  # nothing was posted since
     found = sealing.verify(against=first.digest)
-    assert (found.holds, found.seals, found.entries, found.unsealed) == (True, 2, 4, 0)
+    assert (found.holds, found.seals, found.entries, found.unsealed) == (True, 2, 6, 0)
     assert found.digest == nightly.digest
     assert found.wrong == []
     assert wrong(against=nightly.digest[:16]) == []
@@ -130,7 +123,7 @@ TAMPERINGS: dict[str, tuple[str, str]] = {
 
 
 def test_one_entry_changed_behind_the_application_is_named(superuser: Owner) -> None:
-    closed()
+    five_closed()
     entry = CreditEntry.objects.order_by("pk")[1].pk
     found = {}
     for what, (statement, _) in TAMPERINGS.items():
@@ -144,7 +137,7 @@ def test_one_entry_changed_behind_the_application_is_named(superuser: Owner) -> 
 
 
 def test_an_entry_added_to_a_sealed_posting_is_named(superuser: Owner) -> None:
-    closed()
+    five_closed()
     entry = CreditEntry.objects.order_by("pk")[1].pk
     columns = (
         "posting_id, deal_id, deal_version_id, amount_minor, reverses_id, rep_id, team_id, rule_id, rule_version_id, plan_version_id,"
@@ -205,7 +198,7 @@ OTHER_TAMPERINGS: dict[str, tuple[str, str]] = {
 
 
 def test_what_is_kept_beside_the_entries_cannot_be_changed_either(superuser: Owner) -> None:
-    closed()
+    five_closed()
     missed = {}
     for what, (statement, said) in OTHER_TAMPERINGS.items():
         with put_back(superuser):
@@ -219,7 +212,7 @@ def test_what_is_kept_beside_the_entries_cannot_be_changed_either(superuser: Own
 
 
 def test_a_seal_that_is_gone_is_missed_by_the_chain_or_by_its_digest(superuser: Owner) -> None:
-    here, close = closed()
+    here, close = five_closed()
     first = Seal.objects.get(close=close)
     here.sold(on=AUGUST)
     last = sealing.seal(at=later(days=1))
@@ -238,7 +231,7 @@ def test_a_seal_that_is_gone_is_missed_by_the_chain_or_by_its_digest(superuser: 
 
 
 def test_another_key_says_so_and_a_rotated_one_goes_on(settings: Any) -> None:
-    here, _ = closed()
+    here, _ = five_closed()
     before = settings.LEDGER_SEAL_KEY
     settings.LEDGER_SEAL_KEY = "another-key-" + "n" * 32
     name = Seal.objects.get().key_name
@@ -256,17 +249,18 @@ def test_another_key_says_so_and_a_rotated_one_goes_on(settings: Any) -> None:
 
 def test_blocks_go_on_where_the_one_before_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("quotas.crediting.seals.BLOCK", 2)
-    here, _ = closed(deals=5)
+    here = five_sold()
+    here.close()
     assert [len(block.entries) for block in SealBlock.objects.order_by("position")] == [2, 2, 1]
     assert here.july.name == "FY27-M01"
     assert wrong() == []
 
 
 def test_the_command_names_what_does_not_hold_and_fails(superuser: Owner) -> None:
-    _, close = closed()
+    _, close = five_closed()
     said = StringIO()
     call_command("verify_ledger", "--against", Seal.objects.get(close=close).digest, stdout=said)
-    assert "1 seals over 3 entries, 0 postings not sealed yet" in said.getvalue()
+    assert "1 seals over 5 entries, 0 postings not sealed yet" in said.getvalue()
     assert "BROKEN" not in said.getvalue()
     entry = CreditEntry.objects.order_by("pk")[0].pk
     tampered(superuser, "UPDATE quotas_creditentry SET amount_minor = amount_minor + 1 WHERE id = %s", entry)
@@ -315,7 +309,7 @@ def test_the_night_seals_once_a_day_and_a_broken_ledger_is_told_once(
 
 
 def test_the_application_itself_cannot_change_a_seal() -> None:
-    closed()
+    five_closed()
     from django.db import DatabaseError, transaction
 
     acts: list[Callable[[], object]] = [

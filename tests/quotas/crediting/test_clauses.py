@@ -11,11 +11,11 @@ import pytest
 from django.db import transaction
 
 from quotas.crediting import engine
-from quotas.crediting.invariants import broken
 from quotas.models import CreditEntry, Deal, DealKind, DealState, Measure, Receivers, Rep, SalesRole
 from tests import make
 from tests.oracle import Oracle
 from tests.quotas.crediting.test_engine import agree_on_unsaved, same
+from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
 

@@ -388,7 +388,7 @@ def test_an_explanation_costs_the_same_queries_whatever_the_number_of_entries() 
     counts, sizes = [], []
     for lines, shares in (
         (1, {world.ana: 1_000_000}),
-        (12, dict.fromkeys((world.ana, world.bo, world.cy, world.zed), 250_000)),
+        (3, dict.fromkeys((world.ana, world.bo, world.cy, world.zed), 250_000)),
     ):
         deal = make.deal(
             owner=world.ana,
@@ -402,7 +402,7 @@ def test_an_explanation_costs_the_same_queries_whatever_the_number_of_entries() 
             told = explain_deal(deal.pk)
         counts.append(len(captured))
         sizes.append(len(told.credits))
-    assert sizes == [4, 192]
+    assert sizes == [4, 48]
     assert counts[0] == counts[1] <= 40
 
 
@@ -410,7 +410,7 @@ def test_missing_credits_cost_the_same_queries_whatever_their_number() -> None:
     world = make.world(rules=[])
     make.plan_version(rules=[make.Rule(world.bookings, regions=["emea"])])
     counts = []
-    for lines, shares in ((1, {world.ana: 1_000_000}), (10, {world.ana: 500_000, world.bo: 500_000})):
+    for lines, shares in ((1, {world.ana: 1_000_000}), (4, {world.ana: 500_000, world.bo: 500_000})):
         deal = make.deal(
             owner=world.ana, lines=[make.Line(world.house, 100_00)] * lines, shares=shares, state="approved"
         )

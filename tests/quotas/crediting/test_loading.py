@@ -3,6 +3,7 @@
 import threading
 from collections import Counter
 from datetime import UTC, date, datetime
+from itertools import product
 from typing import Any
 
 import psycopg
@@ -16,7 +17,6 @@ from quotas.models import (
     CreditEntry,
     CreditTotal,
     Deal,
-    DealKind,
     DealShare,
     DealState,
     Period,
@@ -25,58 +25,12 @@ from quotas.models import (
     UncreditedLine,
 )
 from tests import make
+from tests.quotas.crediting.worlds import two_months
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "owner"])
 
 AT = datetime(2026, 8, 14, 12, tzinfo=UTC)
 STARTS, ENDS = date(2026, 7, 1), date(2026, 9, 1)
-
-
-def sold() -> make.World:
-    """Two months with splits, a cap, a SPIFF, overlay, a refund, what is held, what is not eligible and what nobody is in a team for."""
-    world = make.world(rules=[])
-    bookings, count = world.bookings, make.measure(basis="new_customers")
-    territory = make.territory()
-    make.lies_in(customer=world.customer, territory=territory)
-    make.covers(rep=world.cy, territory=territory)
-    make.plan_version(
-        rules=[
-            make.Rule(bookings, slug="all", factor_ppm=1_100_000, cap_minor=50_000),
-            make.Rule(bookings, slug="spiff", exclusive=False, factor_ppm=50_000),
-            make.Rule(bookings, slug="overlay", receivers=2, factor_ppm=200_000),
-            make.Rule(count, slug="count"),
-        ]
-    )
-    nowhere = make.offering(publisher=make.publisher(), path="direct")
-    deal = None
-    for n, day in enumerate((STARTS, date(2026, 7, 31), date(2026, 8, 1), date(2026, 8, 31)), start=1):
-        deal = make.deal(
-            owner=world.ana,
-            customer=world.customer,
-            close_date=day,
-            lines=[
-                make.Line(world.house, 100_01 * n),
-                make.Line(world.third, 333_33),
-                make.Line(nowhere, 5_00),
-            ],
-            shares={world.ana: 333_333, world.bo: 333_333, world.cy: 333_334},
-            new_customer=True,
-            state="approved",
-        )
-    make.deal(
-        owner=world.bo,
-        customer=world.customer,
-        kind=DealKind.REFUND,
-        close_date=date(2026, 8, 5),
-        lines=[make.Line(world.house, -50_00)],
-        refunds=deal,
-        state="approved",
-    )
-    held = make.deal(owner=world.bo, close_date=date(2026, 8, 7), state="approved")
-    held.held = True
-    held.save()
-    make.deal(owner=world.bo, close_date=date(2026, 8, 7), state="submitted")
-    return world
 
 
 def kept() -> tuple[Counter[Any], Counter[Any], Counter[Any], Counter[Any]]:
@@ -141,7 +95,7 @@ def in_order() -> dict[int, list[tuple[object, ...]]]:
 
 
 def test_a_load_gives_what_posting_gives_entry_for_entry() -> None:
-    sold()
+    two_months()
     with transaction.atomic():
         outcome = post()
         posted, order = kept(), in_order()
@@ -162,7 +116,7 @@ def test_a_load_gives_what_posting_gives_entry_for_entry() -> None:
 
 
 def test_what_was_loaded_can_be_corrected_and_posted_beside() -> None:
-    world = sold()
+    world = two_months()
     load()
     first = Deal.objects.order_by("id")[0]
     Deal.objects.filter(pk=first.pk).update(state=DealState.CANCELLED)
@@ -175,7 +129,7 @@ def test_what_was_loaded_can_be_corrected_and_posted_beside() -> None:
 
 
 def test_the_same_key_loads_once() -> None:
-    sold()
+    two_months()
     first = load()
     again = load()
     assert (again.replayed, again.posting_id, dict(again.counts)) == (
@@ -188,22 +142,19 @@ def test_the_same_key_loads_once() -> None:
     assert Posting.objects.count() == 1
 
 
-@pytest.mark.parametrize(
-    ("state", "problem"),
-    [("closed", "period_not_open"), ("closing", "period_not_open"), ("future", "period_not_open")],
-)
-def test_a_month_that_is_not_open_is_refused(state: str, problem: str) -> None:
-    sold()
-    Period.objects.filter(name="FY27-M02").update(state=state)
-    with pytest.raises(loading.PeriodNotLoadable) as refused:
-        load()
-    assert [p.code for p in refused.value.problems] == [problem]
+def test_a_month_that_is_not_open_is_refused() -> None:
+    two_months()
+    for state in ("closed", "closing", "future"):
+        Period.objects.filter(name="FY27-M02").update(state=state)
+        with pytest.raises(loading.PeriodNotLoadable) as refused:
+            load()
+        assert [p.code for p in refused.value.problems] == ["period_not_open"], state
     assert not CreditEntry.objects.exists()
     assert not Posting.objects.exists()
 
 
 def test_a_month_that_holds_credit_and_a_span_that_is_no_row_of_months_are_refused() -> None:
-    sold()
+    two_months()
     post_one = Deal.objects.filter(state="approved", held=False).order_by("id").first()
     assert post_one is not None
     with transaction.atomic():
@@ -219,7 +170,7 @@ def test_a_month_that_holds_credit_and_a_span_that_is_no_row_of_months_are_refus
 
 
 def test_a_deal_that_stands_in_another_month_is_refused() -> None:
-    world = sold()
+    world = two_months()
     june = make.deal(owner=world.ana, close_date=date(2026, 6, 30), state="approved")
     with transaction.atomic():
         engine.post(engine.ByDeal([june.pk]), key="june", kind="approve", by=None, at=AT)
@@ -236,7 +187,7 @@ def test_a_deal_that_stands_in_another_month_is_refused() -> None:
 
 
 def test_a_load_that_dies_writes_nothing_and_the_next_one_clears_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    sold()
+    two_months()
 
     class Killed(BaseException):
         pass
@@ -258,7 +209,7 @@ def test_a_load_that_dies_writes_nothing_and_the_next_one_clears_up(monkeypatch:
 
 
 def test_nobody_posts_while_a_load_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
-    sold()
+    two_months()
     build, let_in = loading._build, []
 
     def watched(*arguments: Any) -> Any:
@@ -274,7 +225,7 @@ def test_nobody_posts_while_a_load_is_built(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_a_long_reader_holds_the_swap_up_and_is_not_broken(monkeypatch: pytest.MonkeyPatch) -> None:
-    sold()
+    two_months()
     monkeypatch.setattr(loading, "PATIENCE", "50ms")
     swap, tries, read = loading._swap, [], threading.Event()
 
@@ -306,19 +257,20 @@ def test_a_long_reader_holds_the_swap_up_and_is_not_broken(monkeypatch: pytest.M
     assert broken() == {}
 
 
-@pytest.mark.parametrize("statement", ["UPDATE {} SET amount_minor = 1", "DELETE FROM {}", "TRUNCATE {}"])
 def test_loaded_entries_refuse_change_as_posted_ones_do(
-    statement: str, owner_connection: "psycopg.Connection[tuple[object, ...]]"
+    owner_connection: "psycopg.Connection[tuple[object, ...]]", subtests: pytest.Subtests
 ) -> None:
-    sold()
+    two_months()
     load()
     before = kept()
     month = Period.objects.get(name="FY27-M01").pk
-    for table in ("quotas_creditentry", f"quotas_creditentry_p{month}"):
-        with pytest.raises(psycopg.Error, match="append-only"):
-            owner_connection.execute(statement.format(table))
-        with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:
-            cursor.execute(statement.format(table))
+    statements = ("UPDATE {} SET amount_minor = 1", "DELETE FROM {}", "TRUNCATE {}")
+    for statement, table in product(statements, ("quotas_creditentry", f"quotas_creditentry_p{month}")):
+        with subtests.test(statement.format(table)):
+            with pytest.raises(psycopg.Error, match="append-only"):
+                owner_connection.execute(statement.format(table))
+            with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:
+                cursor.execute(statement.format(table))
     with pytest.raises(Exception, match="permission denied"), connection.cursor() as cursor:
         cursor.execute(f"SELECT * FROM quotas_creditentry_p{month}")  # noqa: S608
     assert kept() == before
@@ -327,7 +279,7 @@ def test_loaded_entries_refuse_change_as_posted_ones_do(
 def test_a_loaded_partition_is_made_like_every_other(
     owner_connection: "psycopg.Connection[tuple[object, ...]]",
 ) -> None:
-    sold()
+    two_months()
     load()
     loaded, other = (Period.objects.get(name=name).pk for name in ("FY27-M01", "FY27-M05"))
 
@@ -354,7 +306,7 @@ def test_a_loaded_partition_is_made_like_every_other(
 
 
 def test_the_command_says_what_it_did_and_refuses_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
-    sold()
+    two_months()
     call_command("credit_load", "--from", "FY27-M01", "--to", "FY27-M02")
     said = capsys.readouterr().out
     assert f"{CreditEntry.objects.count():,} credited" in said

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from config import bulk
-from marketplace.models import CommercialPath, Origin, PricingForm
+from marketplace.models import CommercialPath, Currency, Origin, PricingForm
 from quotas.models import (
     CompPlan,
     Deal,
@@ -18,12 +18,13 @@ from quotas.models import (
     DealShare,
     DealState,
     DealVersion,
+    Measure,
     PlanVersion,
     Receivers,
     Rep,
     SalesRole,
 )
-from tests import make
+from tests import kept, make
 
 FIRST_DAY, LAST_DAY = date(2026, 7, 10), date(2026, 8, 20)
 EDGES = [
@@ -110,6 +111,111 @@ class Rich:
             make.measure(basis="units"),
             make.measure(basis="new_customers"),
         ]
+
+
+@dataclass(frozen=True)
+class Shop:
+    """Three sellers, two customers, two offerings that are alike but for their origin, and a currency of each exponent at one rate."""
+
+    offerings: list[int]
+    plans: list[int]
+    customers: list[int]
+    reps: list[int]
+    measures: list[Measure]
+
+
+@kept.world
+def shop() -> Shop:
+    for year in (2026, 2027):
+        make.fiscal_year(year=year, states=dict.fromkeys(range(1, 13), "open"))
+    for code, exponent in (("USD", 2), ("EUR", 2), ("ZJP", 0), ("ZKW", 3)):
+        Currency.objects.get_or_create(code=code, defaults={"name": code, "exponent": exponent})
+    for code in ("EUR", "ZJP", "ZKW"):
+        make.fx(code=code, rate="1.083700001", effective=(None, None))
+    house = make.offering(
+        publisher=make.publisher(origin=Origin.FIRST), family="house", path=CommercialPath.SOLD_BY_CLOUD
+    )
+    third = make.offering(publisher=make.publisher(), family="third", path=CommercialPath.MARKETPLACE)
+    plans = [make.plan(offering=o, pricing_form=PricingForm.TOKENS) for o in (house, third)]
+    for path in (CommercialPath.SOLD_BY_CLOUD, CommercialPath.MARKETPLACE):
+        make.decision(path=path, rate_ppm=666_667, effective=(None, None))
+    teams = [make.team(effective=(None, None)) for _ in range(2)]
+    reps = [
+        make.rep(team=team, role=role, effective=(None, None))
+        for team, role in (
+            (teams[0], SalesRole.ACCOUNT_EXECUTIVE),
+            (teams[0], SalesRole.CUSTOMER_SUCCESS),
+            (teams[1], SalesRole.ACCOUNT_EXECUTIVE),
+            (teams[1], SalesRole.SPECIALIST),
+        )
+    ]
+    customers = [make.customer(), make.customer(segment="public-sector", region="emea")]
+    territory = make.territory()
+    make.covers(rep=reps[3], territory=territory, effective=(None, None))
+    make.lies_in(customer=customers[0], territory=territory, effective=(None, None))
+    measures = [
+        make.measure(),
+        make.measure(basis="annualised_value"),
+        make.measure(basis="units"),
+        make.measure(basis="new_customers"),
+    ]
+    return Shop(
+        [house.pk, third.pk],
+        [p.pk for p in plans],
+        [c.pk for c in customers],
+        [r.pk for r in reps],
+        measures,
+    )
+
+
+@kept.world
+def two_months() -> make.World:
+    """Two months with splits, a cap, a SPIFF, overlay, a refund, what is held, what is not eligible and what nobody is in a team for."""
+    world = make.world(rules=[])
+    bookings, count = world.bookings, make.measure(basis="new_customers")
+    territory = make.territory()
+    make.lies_in(customer=world.customer, territory=territory)
+    make.covers(rep=world.cy, territory=territory)
+    make.plan_version(
+        rules=[
+            make.Rule(bookings, slug="all", factor_ppm=1_100_000, cap_minor=50_000),
+            make.Rule(bookings, slug="spiff", exclusive=False, factor_ppm=50_000),
+            make.Rule(bookings, slug="overlay", receivers=2, factor_ppm=200_000),
+            make.Rule(count, slug="count"),
+        ]
+    )
+    nowhere = make.offering(publisher=make.publisher(), path="direct")
+    deal = None
+    for n, day in enumerate(
+        (date(2026, 7, 1), date(2026, 7, 31), date(2026, 8, 1), date(2026, 8, 31)), start=1
+    ):
+        deal = make.deal(
+            owner=world.ana,
+            customer=world.customer,
+            close_date=day,
+            lines=[
+                make.Line(world.house, 100_01 * n),
+                make.Line(world.third, 333_33),
+                make.Line(nowhere, 5_00),
+            ],
+            shares={world.ana: 333_333, world.bo: 333_333, world.cy: 333_334},
+            new_customer=True,
+            state="approved",
+        )
+    make.deal(
+        owner=world.bo,
+        customer=world.customer,
+        kind=DealKind.REFUND,
+        close_date=date(2026, 8, 5),
+        lines=[make.Line(world.house, -50_00)],
+        refunds=deal,
+        state="approved",
+    )
+    held = make.deal(owner=world.bo, close_date=date(2026, 8, 7), state="approved")
+    held.held = True
+    held.save()
+    make.deal(owner=world.bo, close_date=date(2026, 8, 7), state="submitted")
+    return world
 
 
 @dataclass(frozen=True)

@@ -132,9 +132,10 @@ def test_a_manager_asks_for_the_reps_below_and_for_nobody_else(world: World) -> 
         assert code(refused) in ("unknown_rep", "own_credit")
 
 
-@pytest.mark.parametrize(
-    ("changes", "wrong"),
-    [
+def test_bad_input_gets_one_clear_message_and_nothing_is_written(
+    world: World, subtests: pytest.Subtests
+) -> None:
+    asked: list[tuple[dict[str, object], str]] = [
         ({"amount_minor": 0}, "amount_zero"),
         ({"amount_minor": 9_000_000_000_001}, "too_large"),
         ({"note": "  "}, "note_missing"),
@@ -144,15 +145,13 @@ def test_a_manager_asks_for_the_reps_below_and_for_nobody_else(world: World) -> 
         ({"credit_date": date(2019, 12, 31), "confirmed": True}, "no_team"),
         ({"credit_date": date(2025, 7, 31)}, "credit_date_far_off"),
         ({"deal_id": 0}, "unknown_deal"),
-    ],
-)
-def test_bad_input_gets_one_clear_message_and_nothing_is_written(
-    world: World, changes: dict[str, object], wrong: str
-) -> None:
-    with pytest.raises(Invalid) as refused:
-        ask_adjustment(draft=draft(world, **changes), by=world.admin, at=AT)
-    assert [problem.code for problem in refused.value.problems] == [wrong]
-    assert not Adjustment.objects.exists()
+    ]
+    for changes, wrong in asked:
+        with subtests.test(wrong):
+            with pytest.raises(Invalid) as refused:
+                ask_adjustment(draft=draft(world, **changes), by=world.admin, at=AT)
+            assert [problem.code for problem in refused.value.problems] == [wrong]
+            assert not Adjustment.objects.exists()
 
 
 def test_a_closed_month_sends_it_to_the_open_one_and_it_keeps_its_origin(world: World, checker: User) -> None:

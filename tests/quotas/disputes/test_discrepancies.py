@@ -14,10 +14,11 @@ from config.refusals import NotFound
 from quotas.crediting.invariants import broken
 from quotas.models import Deal, Discrepancy, FxRate, PeriodState, Rep
 from quotas.selectors.discrepancies import cause_of, discrepancies_for
-from quotas.services import approving, booking, recredit
+from quotas.services import approving, recredit
 from quotas.services.discrepancies import look, mark_seen
 from tests import make
 from tests.make import AT, Line, World
+from tests.quotas.api import credited
 
 pytestmark = pytest.mark.django_db
 
@@ -34,17 +35,17 @@ def carry_out() -> None:
 
 
 def approved(world: World, on: date, code: str = "USD", shares: dict[Rep, int] | None = None) -> Deal:
-    facts = make.draft(
-        owner=world.ana,
-        customer=world.customer,
-        lines=[Line(world.house, 100_00)],
-        close_date=on,
-        code=code,
-        shares=shares,
+    (deal,) = credited(
+        make.Sale(
+            owner=world.ana,
+            customer=world.customer,
+            lines=[Line(world.house, 100_00)],
+            close_date=on,
+            code=code,
+            shares=shares,
+        )
     )
-    deal = booking.log_deal(draft=facts, by=make.login(world.ana), at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
-    return approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    return deal
 
 
 def told(world: World) -> list[tuple[str, str, int, int]]:

@@ -1,7 +1,7 @@
 """A rep says that a number is wrong: evidence frozen, one thread, one answer. RULES 13."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.db import DatabaseError, transaction
@@ -25,6 +25,7 @@ from quotas.services.adjusting import AdjustmentDraft, decide_adjustment
 from quotas.services.disputes import DisputeDraft, open_dispute, resolve, say, take, withdraw
 from tests import make
 from tests.make import AT, Line, World
+from tests.quotas.api import credited
 
 pytestmark = pytest.mark.django_db
 
@@ -46,17 +47,13 @@ def admins() -> set[int]:
     return set(grants.values_list("user_id", flat=True))
 
 
-def approved(world: World, shares: dict[Rep, int] | None = None, on: date = make.TODAY) -> Deal:
-    facts = make.draft(
-        owner=world.ana,
-        customer=world.customer,
-        lines=[Line(world.house, 1_000_00)],
-        shares=shares,
-        close_date=on,
+def approved(world: World, shares: dict[Rep, int] | None = None) -> Deal:
+    (deal,) = credited(
+        make.Sale(
+            owner=world.ana, customer=world.customer, lines=[Line(world.house, 1_000_00)], shares=shares
+        )
     )
-    deal = booking.log_deal(draft=facts, by=make.login(world.ana), at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
-    return approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    return deal
 
 
 def opened(world: World, deal: Deal | None = None, **changes: object) -> Dispute:

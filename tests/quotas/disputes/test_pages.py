@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from quotas.crediting.invariants import broken
-from quotas.models import Adjustment, CreditEntry, Deal, Dispute, PeriodState, Rep
+from quotas.models import Adjustment, CreditEntry, Deal, Dispute, PeriodState
 from quotas.services import approving, booking
 from quotas.services.disputes import DisputeDraft, open_dispute, say
 from tests import make
@@ -32,9 +32,7 @@ def world() -> World:
 
 
 def as_user(who: Any) -> Client:
-    client = Client()
-    client.force_login(make.login(who) if isinstance(who, Rep) else who)
-    return client
+    return api.signed_in(Client(), who)
 
 
 def text(response: Any) -> str:
@@ -43,10 +41,10 @@ def text(response: Any) -> str:
 
 
 def approved(world: World) -> Deal:
-    facts = make.draft(owner=world.ana, customer=world.customer, lines=[Line(world.house, 1_000_00)])
-    deal = booking.log_deal(draft=facts, by=make.login(world.ana), at=AT)
-    booking.submit_deal(deal_id=deal.pk, by=make.login(world.ana), at=AT)
-    return approving.approve_deal(deal_id=deal.pk, by=make.login(world.mia), at=AT)
+    (deal,) = api.credited(
+        make.Sale(owner=world.ana, customer=world.customer, lines=[Line(world.house, 1_000_00)])
+    )
+    return deal
 
 
 def rows_of(response: Any) -> list[dict[str, str]]:

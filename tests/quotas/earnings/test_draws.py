@@ -39,26 +39,23 @@ def code(refused: pytest.ExceptionInfo[Refusal]) -> str:
     return problem.code
 
 
-@pytest.mark.parametrize(
-    ("changes", "kind", "expected"),
-    [
+def test_a_draw_that_cannot_be_is_refused(subtests: pytest.Subtests) -> None:
+    world = pay_world()
+    world.close(1)
+    cases: list[tuple[dict[str, Any], type[Refusal], str]] = [
         ({"amount_minor": 0}, Invalid, "amount_out_of_bounds"),
         ({"reason": "  "}, Invalid, "reason_needed"),
         ({"ends": date(2026, 8, 1)}, Invalid, "ends_before_it_starts"),
         ({"currency": "XXX"}, Invalid, "currency_unknown"),
         ({"starts": date(2026, 7, 1)}, Conflict, "month_was_closed"),
         ({"starts": date(2026, 6, 15)}, Conflict, "month_was_closed"),
-    ],
-)
-def test_a_draw_that_cannot_be_is_refused(
-    changes: dict[str, Any], kind: type[Refusal], expected: str
-) -> None:
-    world = pay_world()
-    world.close(1)
-    with pytest.raises(kind) as refused:
-        given(world, **changes)
-    assert code(refused) == expected
-    assert not Draw.objects.exists()
+    ]
+    for changes, kind, expected in cases:
+        with subtests.test(expected, **changes):
+            with pytest.raises(kind) as refused:
+                given(world, **changes)
+            assert code(refused) == expected
+            assert not Draw.objects.exists()
 
 
 def test_two_draws_do_not_overlap_and_nobody_sets_their_own() -> None:

@@ -14,32 +14,19 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from accounts.models import Role, User
-from quotas.models import EarningEntry, Rep, SalesRole
+from quotas.models import EarningEntry, SalesRole
 from quotas.selectors.earnings import accrual, control_totals, estimates
 from tests import make
 from tests.quotas.api import client as api
 from tests.quotas.api import ids
-from tests.quotas.earnings.worlds import PayWorld, pay_world
+from tests.quotas.earnings.worlds import PayWorld, two_paid
 
 pytestmark = pytest.mark.django_db
-
-STEEPER = ((0, 1_000_000), (1_000_000, 1_500_000))
 
 
 @pytest.fixture
 def world() -> PayWorld:
-    made = pay_world(*STEEPER)
-    made.team.cost_centre = "=CC-7"  # a spreadsheet would take it for a formula
-    made.team.save()
-    Rep.objects.filter(pk=made.ana.pk).update(employee_no="E1")
-    made.credit(80_000_00, 1)
-    made.credit(5_000_00, 1, rep=made.bo)
-    make.draw(rep=made.bo, amount_minor=2_000_00, effective=(date(2026, 7, 1), None))
-    made.close(1)
-    made.credit(30_000_00, 2)
-    made.credit(10_000_00, 1, posted=2)
-    made.close(2)
-    return made
+    return two_paid()
 
 
 def browser(user: User) -> Client:

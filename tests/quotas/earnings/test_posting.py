@@ -11,14 +11,9 @@ from quotas.models import EarningEntry, FxRate, Measure, Quota, Rep, TeamMembers
 from quotas.selectors.earnings import balances
 from quotas.services.earning import digest_of, post_earnings
 from tests import make
-from tests.quotas.earnings.worlds import PayWorld, lines, paid, pay_world, publish
+from tests.quotas.earnings.worlds import STEEPER, PayWorld, lines, paid, pay_world, publish
 
 pytestmark = pytest.mark.django_db
-
-STEEPER = (
-    (0, 1_000_000),
-    (1_000_000, 1_500_000),
-)  # above quota one and a half per cent of target for each per cent
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,7 @@
 """A year, a few people and a plan that pays; credit straight into the ledger; closes that pay and freeze nothing else."""
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 from django.db.models import Sum
 
@@ -22,9 +22,13 @@ from quotas.models import (
 )
 from quotas.services.earning import post_earnings
 from quotas.services.marking import mark
-from tests import make
+from tests import kept, make
 
 FLAT = ((0, 1_000_000),)
+STEEPER = (
+    (0, 1_000_000),
+    (1_000_000, 1_500_000),
+)  # above quota one and a half per cent of target for each per cent
 
 
 @dataclass
@@ -117,6 +121,39 @@ def pay_world(
     *tiers: tuple[int, int], target: int = 40_000_00, quota: int | None = 100_000_00, **scale: object
 ) -> PayWorld:
     """tiers and scale: of bookings, as make.pay_scale() takes them."""
+    if (target, quota, scale) == (40_000_00, 100_000_00, {}) and tiers in ((), STEEPER):
+        return steep_pay() if tiers else flat_pay()
+    return _pay_world(*tiers, target=target, quota=quota, **scale)
+
+
+@kept.world
+def flat_pay() -> PayWorld:
+    return _pay_world(target=40_000_00, quota=100_000_00)
+
+
+@kept.world
+def steep_pay() -> PayWorld:
+    return _pay_world(*STEEPER, target=40_000_00, quota=100_000_00)
+
+
+@kept.world
+def two_paid() -> PayWorld:
+    """July and August are closed; ana is above quota with late credit, bo has a draw."""
+    made = steep_pay()
+    made.team.cost_centre = "=CC-7"  # a spreadsheet would take it for a formula
+    made.team.save()
+    Rep.objects.filter(pk=made.ana.pk).update(employee_no="E1")
+    made.credit(80_000_00, 1)
+    made.credit(5_000_00, 1, rep=made.bo)
+    make.draw(rep=made.bo, amount_minor=2_000_00, effective=(date(2026, 7, 1), None))
+    made.close(1)
+    made.credit(30_000_00, 2)
+    made.credit(10_000_00, 1, posted=2)
+    made.close(2)
+    return made
+
+
+def _pay_world(*tiers: tuple[int, int], target: int, quota: int | None, **scale: object) -> PayWorld:
     year = make.fiscal_year()
     team = make.team()
     ana, bo = make.rep(team=team, name="Ana", login=True), make.rep(team=team, name="Bo", login=True)

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -14,7 +14,6 @@ from accounts.models import Notification, Role, User
 from config import jobs
 from config.refusals import Conflict, Forbidden, Invalid, NotFound
 from marketplace.models import EligibilityDecision
-from quotas.crediting.invariants import broken
 from quotas.models import (
     CreditEntry,
     Deal,
@@ -35,6 +34,7 @@ from quotas.services.importing import Options
 from quotas.services.importing.records import do_some
 from quotas.tasks import tell_of_an_import
 from tests import make
+from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -88,6 +88,14 @@ def policy(admin: User) -> StraightThroughPolicy:
     )
 
 
+@pytest.fixture(autouse=True)
+def the_ledger_holds(db: None) -> Iterator[None]:
+    """After each test, whatever was imported."""
+    yield
+    if Deal.objects.exists():
+        assert broken() == {}
+
+
 def file_of(rows: Iterable[Mapping[str, Any] | Sequence[str]], head: Sequence[str] = HEAD) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out)
@@ -135,7 +143,6 @@ def imported(content: bytes, *, by: User, options: Options = BY_POLICY, text: st
     assert job.state == "done", job.error
     run.refresh_from_db()
     assert run.counts == expected  # the check is the import, rolled back
-    assert broken() == {}
     return run
 
 

@@ -18,7 +18,6 @@ from django.urls import reverse
 
 from accounts.models import Role, User
 from quotas.crediting.arithmetic import value_in_measure
-from quotas.crediting.invariants import broken
 from quotas.models import (
     Component,
     CreditEntry,
@@ -37,6 +36,7 @@ from quotas.services.booking import DealDraft, ShareDraft
 from tests import make
 from tests.quotas.importing import test_deals as files
 from tests.quotas.importing.test_import_pages import as_user, text
+from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
 
@@ -239,7 +239,7 @@ def expected(market: make.World, period: Any) -> tuple[Counter[Any], Counter[Any
     return said, credited
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.soak)])
 def test_the_parts_add_up_to_the_difference_of_everybody_in_any_world(seed: int) -> None:
     dice = random.Random(seed)
     base = make.measure(name="AI bookings")
@@ -438,7 +438,7 @@ def test_everything_agrees_and_it_takes_no_more_queries_for_many_reps(market: ma
     assert "$1,000.00" in said
     few, one = queries(), queries(reason="all")
     assert few < 35
-    names = [make.rep(team=market.team, name=f"Rep {n}").name for n in range(12)]
+    names = [make.rep(team=market.team, name=f"Rep {n}").name for n in range(6)]
     rows = [won(market, 100 + n, Owner=name, Amount=f"{n + 1}0.00") for n, name in enumerate(names)]
     rows += [won(market, 200 + n, Owner=name, Product="Free model") for n, name in enumerate(names)]
     rows += [won(market, 300 + n, Owner=name, Product="Half model") for n, name in enumerate(names)]
@@ -448,6 +448,6 @@ def test_everything_agrees_and_it_takes_no_more_queries_for_many_reps(market: ma
     first = queries(reason="all")
     assert first <= one + 10  # deals, records, lines, shares, decisions: each once
     brought(
-        market, *(won(market, 500 + n, Owner=name, Product="Half model") for n, name in enumerate(names[:8]))
+        market, *(won(market, 500 + n, Owner=name, Product="Half model") for n, name in enumerate(names[:4]))
     )
     assert queries(reason="all") == first

@@ -50,6 +50,12 @@ REDIS = shutil.which("redis-server")
 BROWSER_FIXTURES = {"page", "context", "new_context", "browser"}
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Three for two cores: now and then each of them waits, for a page, for a process or for a moment to come."""
+    return (os.cpu_count() or 1) * 3 // 2
+
+
 # The session's server. Whoever runs the session (not its workers) makes the place and clears it away.
 
 

@@ -9,6 +9,7 @@ from django.db.models import QuerySet
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from config.given import tidy
 from config.language import _, later
 
 MOST: Final = 50  # that a list to choose from has
@@ -61,7 +62,7 @@ class OneOf(forms.ModelChoiceField):  # type: ignore[type-arg]  # its own generi
     def to_python(self, value: Any) -> Any:
         if value in self.empty_values or not isinstance(value, str):
             return super().to_python(value)
-        text = value.replace("\x00", "").strip()[:300]
+        text = tidy(value)[:300]
         found = self.rows.filter(slug=_SLUG_BEHIND.sub(r"\1", text)).first()
         if found is None and text.isascii() and text.isdigit() and len(text) < 18:
             found = self.rows.filter(pk=int(text)).first()

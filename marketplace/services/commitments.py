@@ -9,6 +9,7 @@ from django.db.backends.postgresql.psycopg_any import DateRange
 from accounts.audit import acting
 from accounts.models import Role, User
 from config import house as formats
+from config.given import tidy
 from config.locks import one_at_a_time
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from marketplace.models import Currency, Customer, CustomerCommitment
@@ -37,7 +38,7 @@ def record_commitment(
     Raises        Forbidden; Invalid with pointers; NotFound; Conflict where one of that name runs on some of these days.
     """
     _refuse_unless_comp_admin(by)
-    called = " ".join(name.replace("\x00", "").split())
+    called = " ".join(tidy(name).split())
     problems = _reason_problems(reason)
     if not called:
         problems.append(Problem("name_needed", "Say what the contract calls it.", "/name"))

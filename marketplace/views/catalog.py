@@ -17,6 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import calls, clock, exporting, formats
+from config.given import given, tidy, written
 from config.language import _, later, spoken
 from config.paging import paged
 from config.rest.pagination import Keyset
@@ -252,7 +253,7 @@ def _evidence(share: int | None) -> str:
 
 def asked(params: QueryDict, on: date) -> tuple[Criteria, str]:
     """What an address asks for, and in which order; what makes no sense in it is left aside, because people edit addresses."""
-    search = params.get("search", "")[:LONGEST_SEARCH].replace("\x00", "").strip()
+    search = given(params, "search", LONGEST_SEARCH)
     ordering = params.get("ordering", "")
     if ordering not in ORDERINGS or (ordering == "relevance" and not search):
         ordering = "relevance" if search else "name"
@@ -261,7 +262,7 @@ def asked(params: QueryDict, on: date) -> tuple[Criteria, str]:
             on=on,
             search=search,
             chosen={
-                name: tuple(v for v in params.get(name, "").replace("\x00", "").split(",") if v)
+                name: tuple(v for v in written(params, name).split(",") if v)
                 for name in DIMENSIONS
                 if params.get(name) and _known(name, params.get(name, ""))
             },
@@ -285,8 +286,8 @@ def asked_for(params: QueryDict, user: User, on: date) -> QuerySet[Offering]:
 
 def picks(params: QueryDict) -> list[str]:
     """SKUs written together (offerings=a,b) and those chosen by their boxes (offering=c&offering=d), each once, in order."""
-    written = [*params.get("offerings", "").split(","), *params.getlist("offering")]
-    return list(dict.fromkeys(s for w in written if (s := w.replace("\x00", "").strip().lower())))
+    named = [*params.get("offerings", "").split(","), *params.getlist("offering")]
+    return list(dict.fromkeys(s for w in named if (s := tidy(w).lower())))
 
 
 def _known(name: str, written: str) -> bool:

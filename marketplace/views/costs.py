@@ -16,6 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import clock, formats
+from config.given import tidy, written
 from config.language import _, later
 from marketplace.models import Currency, Customer, Offering, TaskArea
 from marketplace.selectors.costs import CostLine, OfferingCost, Usage, costs_of
@@ -86,7 +87,7 @@ def _money(line: CostLine, currency: Currency | None) -> str:
 @login_required
 def find(request: HttpRequest) -> HttpResponse:
     """Names of offerings for a field, by a part of one. 1 query."""
-    asked = str(next(iter(request.GET.values()), "")).replace("\x00", "")[:80]
+    asked = tidy(next(iter(request.GET.values()), None))[:80]
     found = offerings_for(signed_in(request)).order_by("name", "id")
     for word in asked.split()[:6]:
         found = found.filter(Q(name__icontains=word) | Q(slug__icontains=word))
@@ -172,8 +173,8 @@ def read_number(written: str) -> int | None:
 
 
 def _chosen(request: HttpRequest, user: User) -> list[Offering]:
-    slugs = list(dict.fromkeys(s for s in request.GET.get("offerings", "").split(",") if s))[:MOST_CHOSEN]
-    if not slugs or "\x00" in "".join(slugs):
+    slugs = list(dict.fromkeys(s for s in written(request.GET, "offerings").split(",") if s))[:MOST_CHOSEN]
+    if not slugs:
         return []
     found = {o.slug: o for o in with_facts(offerings_for(user)).filter(slug__in=slugs)}
     return [found[slug] for slug in slugs if slug in found]
@@ -201,8 +202,8 @@ def _cheapest(found: list[OfferingCost]) -> list[OfferingCost]:
 
 def _added(request: HttpRequest, user: User) -> str:
     """The address with one more offering, where one was named that there is."""
-    text = request.GET.get("add", "").strip()
-    if not text or "\x00" in text:
+    text = written(request.GET, "add")
+    if not text:
         return ""
     known = offerings_for(user)
     slug = (
@@ -232,8 +233,8 @@ def _customer(request: HttpRequest, user: User) -> tuple[Customer | None, str]:
 
 def find_customer(text: str, user: User) -> tuple[Customer | None, str]:
     """By slug or whole name, and what to say where that is nobody, or several. Partners are never asked."""
-    text = text.strip()
-    if not text or "\x00" in text or not may_see_customers(user):
+    text = tidy(text)
+    if not text or not may_see_customers(user):
         return None, ""
     found = Customer.objects.filter(slug=text).first()
     if found is not None:

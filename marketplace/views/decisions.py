@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.charts import Tone
+from config.given import given, tidy, written
 from config.language import _, later, spoken, spoken_choices
 from config.ordering import Orders
 from config.refusals import Refusal
@@ -147,12 +148,12 @@ def decisions(request: HtmxRequest) -> HttpResponseBase:
 def _filtered(rows: QuerySet[EligibilityDecision], params: QueryDict) -> QuerySet[EligibilityDecision]:
     """What makes no sense in an address is left aside."""
     program, level = params.get("program", ""), params.get("level", "")
-    publisher, search = params.get("publisher", ""), params.get("search", "").replace("\x00", "").strip()[:80]
+    publisher, search = given(params, "publisher"), given(params, "search", 80)
     if program in Program.values:
         rows = rows.filter(program=program)
     if level in register.LEVELS:
         rows = rows.filter(level=register.LEVELS[level])
-    if publisher and "\x00" not in publisher:
+    if publisher:
         rows = rows.filter(
             Q(publisher__slug=publisher)
             | Q(offering__publisher__slug=publisher)
@@ -324,7 +325,7 @@ class ProposalForm(forms.Form):
         asked = data.getlist("things") if data is not None else (initial or {}).get("things", [])
         added = data.get("add", "") if data is not None else ""
         words = [*asked, *added.replace(",", " ").split()]
-        self.things = list(dict.fromkeys(w.strip().lower().replace("\x00", "") for w in words if w.strip()))[
+        self.things = list(dict.fromkeys(word for w in words if (word := tidy(w).lower())))[
             : MOST_AT_ONCE + 1
         ]
         self._user = user
@@ -558,7 +559,7 @@ def _initial(params: QueryDict, today: date) -> dict[str, Any]:
 @login_required
 def find_offerings(request: HtmxRequest) -> HttpResponse:
     """What the field for offerings offers while it is typed into."""
-    words = request.GET.get("add", "").replace("\x00", "").replace(",", " ").split()[-1:]
+    words = written(request.GET, "add").replace(",", " ").split()[-1:]
     found: QuerySet[Offering] = Offering.objects.none()
     if words and len(words[0]) <= 80:
         found = (

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts.models import User
 from config import clock, exporting, formats
+from config.given import given, written
 from config.language import _, later, marked, spoken, spoken_choices
 from config.refusals import Problem, Refusal
 from config.rest.pagination import Keyset
@@ -73,7 +74,7 @@ def offers(request: HttpRequest) -> HttpResponseBase:
     state = request.GET.get("state", "")
     if state in PrivateOfferState.values:
         found = found.filter(state=state)
-    words = request.GET.get("q", "").strip().replace("\x00", "")
+    words = written(request.GET, "q")
     inside = may_see_customers(user)
     if words:
         named = Q(plan__offering__name__icontains=words) | Q(plan__name__icontains=words)
@@ -202,9 +203,9 @@ def step(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     if name in ("send", "accept"):
         more["on"] = clock.today()
     if name in ("accept", "decline"):
-        more["decided_by"] = request.POST.get("decided_by", "").replace("\x00", "")
+        more["decided_by"] = written(request.POST, "decided_by")
     if name == "withdraw":
-        more["reason"] = request.POST.get("reason", "").replace("\x00", "")[:500]
+        more["reason"] = given(request.POST, "reason", 500)
     revision = request.POST.get("revision", "")
     if revision.isdecimal() and len(revision) < 10:
         more["expected_revision"] = int(revision)
@@ -275,7 +276,7 @@ class Form:
 def choose(request: HttpRequest) -> HttpResponse:
     """First step of a new offer: for which plan. ?offering= is a name or SKU; with it the plans are shown."""
     user = _maker(request)
-    text = request.GET.get("offering", "").strip().replace("\x00", "")
+    text = written(request.GET, "offering")
     known = offerings_for(user)
     found = (
         (known.filter(slug=text).first() or known.filter(name__iexact=text).order_by("id").first())
@@ -383,7 +384,7 @@ def _form(request: HttpRequest, plan: Plan, before: PrivateOffer | None) -> Form
         "discount": "",
     }
     if sent is not None:
-        values = {name: sent.get(name, "").replace("\x00", "").strip() for name in values}
+        values = {name: written(sent, name) for name in values}
         values["currency"] = currency
         form = Form(values, rows, currencies)
         if asked != currency:
@@ -396,7 +397,7 @@ def _form(request: HttpRequest, plan: Plan, before: PrivateOffer | None) -> Form
             )
         else:
             for row in rows:
-                row.value = sent.get(row.name, "").replace("\x00", "").strip()
+                row.value = written(sent, row.name)
         return form
     return Form(values, rows, currencies)
 

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 from django.views.decorators.http import require_safe
 
 from config import charts, clock, formats
+from config.given import given
 from config.language import _, spoken, spoken_choices
 from marketplace.models import Lifecycle, Program, TaskArea
 from marketplace.selectors.costs import Usage
@@ -206,7 +207,7 @@ def asked(params: QueryDict) -> Constraints:
         modalities_in=_among(params, "modality_in", MODALITIES),
         modalities_out=_among(params, "modality_out", MODALITIES),
         min_context=_whole(params.get("min_context", ""), None),
-        region=params.get("region", "")[:40].replace("\x00", ""),
+        region=given(params, "region", 40),
         country=country if len(country) == 2 and country.isascii() and country.isalpha() else "",
         eligible_for=_among(params, "eligible", Program.values),
         lifecycle=_among(params, "lifecycle", Lifecycle.values),

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 
 from accounts.models import Role, User
 from config import clock, formats
+from config.given import tidy
 from config.language import _, later, marked, spoken
 from config.refusals import Refusal
 from config.timelines import Stretch, timeline
@@ -90,7 +91,7 @@ class RetirementForm(forms.Form):
         return day
 
     def clean_replacement(self) -> str:
-        slug: str = self.cleaned_data["replacement"].strip().lower().replace("\x00", "")
+        slug = tidy(self.cleaned_data["replacement"]).lower()
         if not slug:
             return ""
         found = self.visible.filter(slug=slug).first()

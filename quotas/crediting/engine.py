@@ -21,7 +21,7 @@ from django.db import DEFAULT_DB_ALIAS, IntegrityError, connection, connections
 
 from accounts.models import User
 from config.refusals import Conflict, Problem
-from quotas.models import DealKind, Posting, PostingCount, SalesRole
+from quotas.models import DealKind, Posting, SalesRole
 
 SQL = Path(__file__).parent / "sql"
 A_FEW = 200  # up to so many deals, look-ups by index beat passes over whole tables
@@ -104,7 +104,7 @@ class Combinations:
 Source = ByDeal | BySpan | Unsaved | Combinations
 SINKS = {
     "return": ("return",),
-    "post": ("difference", "write", "post"),
+    "post": ("difference", "write", "post", "told"),
     "preview": ("difference", "preview"),
     "compare": ("compare",),
     "twin": ("twin",),
@@ -425,7 +425,7 @@ def post(
         return _replay(key, digest)
     with _somewhere_to_go():
         rows = _run(source, "post", {**_scenarios(None), "posting": posting_id, "look_up": _looks_up(source)})
-    return _counted(posting_id, dict(rows))
+    return Outcome(posting_id, dict(rows))
 
 
 def adjust(
@@ -443,10 +443,11 @@ def adjust(
     posting_id = _claim(key=key, digest=digest, kind="adjust", by=by, at=at, reason=reason)
     if posting_id is None:
         return _replay(key, digest)
-    text = "with " + "\n".join((SQL / f"{name}.sql").read_text() for name in ("adjusted", "write", "counted"))
+    parts = ("adjusted", "write", "counted", "told")
+    text = "with " + "\n".join((SQL / f"{name}.sql").read_text() for name in parts)
     with _somewhere_to_go():
         rows = _execute(text, {"adjustments": asked, "posting": posting_id}, prepare=False)
-    return _counted(posting_id, dict(rows))
+    return Outcome(posting_id, dict(rows))
 
 
 def lock(source: ByDeal | BySpan) -> None:
@@ -514,13 +515,6 @@ def _somewhere_to_go() -> Iterator[None]:
                 )
             ) from failure
         raise
-
-
-def _counted(posting_id: int, counts: Mapping[str, int]) -> Outcome:
-    PostingCount.objects.bulk_create(
-        [PostingCount(posting_id=posting_id, outcome=o, count=c) for o, c in counts.items()]
-    )
-    return Outcome(posting_id, counts)
 
 
 def _claim(*, key: str, digest: str, kind: str, by: User | None, at: datetime, reason: str) -> int | None:

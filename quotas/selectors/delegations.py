@@ -7,6 +7,7 @@ from datetime import date, timedelta
 from django.db.models import Q, QuerySet, TextChoices
 
 from accounts.models import AuditEvent, Role, RoleGrant, User
+from config.given import tidy
 from config.language import marked
 from quotas.models import ApprovalLimit, Delegation
 
@@ -88,7 +89,7 @@ def principals(user: User) -> QuerySet[User]:
 
 def named_people(people: QuerySet[User], text: str) -> list[User]:
     """Whom a text means: by e-mail, in brackets behind a name or alone, by number, or by the whole name. 1 query."""
-    text = text.replace("\x00", "").strip()
+    text = tidy(text)
     email = text[text.rindex("(") + 1 : -1] if text.endswith(")") and "(" in text else text
     meant = Q(email__iexact=email) | Q(name__iexact=text)
     if text.isascii() and text.isdigit() and len(text) < 18:

@@ -16,6 +16,7 @@ from accounts.handlers import NOTIFY
 from accounts.models import Role, RoleGrant, User
 from config import house as formats
 from config.clock import day_of
+from config.given import tidy
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, refuse_if_any
 from quotas.crediting import engine
@@ -332,7 +333,7 @@ def _links(draft: AdjustmentDraft, by: User, today: date) -> Iterable[Problem]:
 
 
 def _note(text: str, *, needed: bool) -> str:
-    note = text.replace("\x00", "").strip()
+    note = tidy(text)
     if (needed and not note) or len(note) > LONGEST_NOTE:
         raise Invalid.of(
             "note_too_long" if note else "note_missing",

@@ -13,6 +13,7 @@ from accounts.handlers import NOTIFY
 from accounts.models import User
 from config import mailing
 from config.clock import day_of
+from config.given import tidy
 from config.language import marked
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Problem, Stale, refuse_if_any
@@ -348,7 +349,7 @@ def _problems(draft: DisputeDraft, measure: Measure | None, *, about: bool) -> I
 
 
 def _text(text: str, *, needed: bool = True) -> str:
-    said = text.replace("\x00", "").strip()
+    said = tidy(text)
     if (needed and not said) or len(said) > LONGEST:
         raise Invalid.of(
             "text_too_long" if said else "text_missing",

@@ -10,6 +10,7 @@ from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Role, User
 from config import formats
+from config.given import given
 from quotas.models import FiscalCalendar, Measure, Period
 from quotas.selectors import periods
 
@@ -38,11 +39,6 @@ def sales_user(request: HttpRequest, *more: str) -> User:
 def wants_part(request: HtmxRequest) -> bool:
     """Whether only the changing part is asked for; a restored history entry gets the whole page."""
     return bool(request.htmx) and not request.htmx.history_restore_request and not request.htmx.boosted
-
-
-def given(asked: Mapping[str, str], name: str) -> str:
-    """One parameter as it may be looked for: trimmed, of bearable length, without what PostgreSQL cannot hold."""
-    return asked.get(name, "").replace("\x00", "").strip()[:100]
 
 
 def chosen_period(

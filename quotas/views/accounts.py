@@ -19,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.exports import Amount, Column, Table
+from config.given import given
 from config.language import _, later
 from config.ordering import Orders
 from config.refusals import NotFound, Problem, Refusal
@@ -31,7 +32,7 @@ from quotas.plan_forms import Described, next_day
 from quotas.selectors import accounts as selectors
 from quotas.selectors.accounts import Account, Narrowed
 from quotas.selectors.drawdown import DrawDown
-from quotas.views import HtmxRequest, given, sales_user, wants_part
+from quotas.views import HtmxRequest, sales_user, wants_part
 
 ORDERS: Final = Orders(
     Customer, "name", name=("name",), segment=("segment", "name"), region=("region", "name")

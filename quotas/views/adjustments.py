@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
+from config.given import given
 from config.language import _, later, spoken_choices
 from config.ordering import Orders
 from config.refusals import NotFound, Problem, Refusal
@@ -27,7 +28,7 @@ from quotas.selectors.disputes import disputes_for, may_dispute
 from quotas.selectors.visibility import SEES_EVERYTHING, deals_for
 from quotas.services import adjusting
 from quotas.services.adjusting import BY_HAND, AdjustmentDraft
-from quotas.views import HtmxRequest, given, signed_in, wants_part
+from quotas.views import HtmxRequest, signed_in, wants_part
 from quotas.views.facts import Thing
 
 PAGE: Final = 50

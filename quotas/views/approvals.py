@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
+from config.given import written
 from config.language import _, later, ngettext, spoken
 from config.paging import with_query
 from config.refusals import Problem, Refusal
@@ -255,7 +256,7 @@ def decide(request: HtmxRequest, decision: str) -> HttpResponse:
         raise Http404
     only = request.GET.get("only")  # the button of one row, whatever else is ticked
     chosen = _chosen([only] if only else request.POST.getlist("deal"))
-    reason = "" if only else request.POST.get("reason", "").replace("\x00", "").strip()
+    reason = "" if only else written(request.POST, "reason")
     back = reverse("quotas:approvals") + with_query(request.GET, only=None, choose=None)
     if not chosen:
         messages.warning(request, _("Choose at least one deal."))

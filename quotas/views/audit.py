@@ -11,6 +11,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from config import clock, exporting, formats, job_files
+from config.given import given
 from config.language import _
 from config.models import Job, JobState
 from config.refusals import NotFound, Refusal
@@ -20,7 +21,7 @@ from quotas.selectors import duties as duty_selectors
 from quotas.selectors import periods
 from quotas.selectors.verifying import known_digest
 from quotas.services import auditing
-from quotas.views import HtmxRequest, chosen_measure, given, wants_part
+from quotas.views import HtmxRequest, chosen_measure, wants_part
 from quotas.views.recredits import reviewer
 
 PACKS: Final = 10

@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.given import given, written
 from config.language import _
 from config.refusals import NotFound, Problem, Refusal
 from quotas.models import CloseState, Grain, Measure, Period, PeriodClose, PeriodState, Seal
@@ -21,7 +22,7 @@ from quotas.selectors import closing as selectors
 from quotas.selectors import closing_tables
 from quotas.selectors.closing import Item
 from quotas.services import closing, parity
-from quotas.views import HtmxRequest, given, signed_in, wants_part
+from quotas.views import HtmxRequest, signed_in, wants_part
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +282,7 @@ _ACTIONS: Final[dict[str, Callable[[HtmxRequest, User, Period], str]]] = {
 
 
 def _text(request: HtmxRequest, name: str) -> str:
-    return request.POST.get(name, "").replace("\x00", "").strip()
+    return written(request.POST, name)
 
 
 def _standing(month: Period) -> PeriodClose:

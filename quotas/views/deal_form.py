@@ -16,6 +16,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import clock
+from config.given import given, tidy
 from config.language import _, spoken
 from config.refusals import Problem, Refusal, Stale
 from marketplace.models import Customer, Offering, Publisher
@@ -42,7 +43,7 @@ from quotas.selectors.visibility import deals_for, may_log_for, rep_of
 from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
 from quotas.services.crediting import Estimate, StandingChange, document, estimate
-from quotas.views import HtmxRequest, given, sales_user, signed_in, wants_part
+from quotas.views import HtmxRequest, sales_user, signed_in, wants_part
 from quotas.views.deals import undo_of
 
 FOUND: Final = 12
@@ -180,7 +181,7 @@ def _amended(request: HtmxRequest, user: User, deal: Deal) -> HttpResponse:
             draft=draft,
             by=user,
             at=clock.now(),
-            reason=str(entered.head["reason"].value() or "").replace("\x00", "").strip(),
+            reason=tidy(entered.head["reason"].value()),
             expected_revision=int(revision) if revision.isdecimal() and len(revision) < 10 else None,
         )
     except Stale as stale:

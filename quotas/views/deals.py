@@ -17,6 +17,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import calls, clock, exporting, formats
+from config.given import given, written
 from config.language import _, later, spoken
 from config.ordering import Orders, Page
 from config.refusals import NotFound, Problem, Refusal
@@ -63,7 +64,7 @@ from quotas.selectors.visibility import (
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
-from quotas.views import HtmxRequest, given, sales_user, wants_part
+from quotas.views import HtmxRequest, sales_user, wants_part
 from quotas.views.deal_history import amendments, timeline
 
 STATES: Final = (
@@ -619,7 +620,7 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
         "at": clock.now(),
         "expected_revision": int(revision) if revision.isdecimal() and len(revision) < 10 else None,
     }
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()
+    reason = written(request.POST, "reason")
     if action not in ("submit", "take-back"):
         order["reason"] = reason
     remaining: dict[int, str] = {}

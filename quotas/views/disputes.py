@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
+from config.given import given, tidy
 from config.language import _, later, spoken_choices
 from config.ordering import Orders
 from config.refusals import NotFound, Problem, Refusal
@@ -29,7 +30,7 @@ from quotas.selectors.visibility import SEES_EVERYTHING, deals_for
 from quotas.services import discrepancies as seeing
 from quotas.services import disputes as services
 from quotas.services.disputes import DisputeDraft
-from quotas.views import HtmxRequest, given, signed_in, wants_part
+from quotas.views import HtmxRequest, signed_in, wants_part
 from quotas.views.adjustments import AdjustmentForm, of_dispute
 
 TABS: Final = (("", later("Waiting")), ("answered", later("Answered")), ("all", later("All")))
@@ -196,7 +197,7 @@ class DisputeForm(Described):
         )
         if number and cleaned["deal_id"] is None:
             self.add_error("deal", _("Enter a deal's number, such as D-000123."))
-        name = str(cleaned.get("period") or "").strip().replace("\x00", "")
+        name = tidy(cleaned.get("period"))
         cleaned["of_period"] = Period.objects.filter(name__iexact=name).first() if name else self.about.period
         if name and cleaned["of_period"] is None:
             self.add_error("period", _("There is no period of that name, such as FY27-M01."))

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Amount, Column, Table
+from config.given import given, tidy, written
 from config.language import _, later
 from config.paging import paged
 from config.refusals import NotFound, Problem, Refusal
@@ -24,7 +25,7 @@ from quotas.plan_forms import Described, next_day
 from quotas.selectors.earnings import DrawShown, draws_shown
 from quotas.selectors.visibility import SEES_EVERYTHING
 from quotas.services.draws import end_draw, set_draw
-from quotas.views import HtmxRequest, given, signed_in
+from quotas.views import HtmxRequest, signed_in
 
 TEXT: Final = {"autocomplete": "off"}
 STATES: Final = {"running": later("Running"), "coming": later("To come"), "over": later("Over")}
@@ -88,7 +89,7 @@ class DrawForm(Described):
             self.fields["currency"].initial = "USD"
 
     def clean_rep(self) -> Rep:
-        name = str(self.cleaned_data["rep"]).replace("\x00", "").strip()
+        name = tidy(self.cleaned_data["rep"])
         found = list(Rep.objects.filter(employee_no=name)) or named(Rep.objects.all(), [name])[name]
         if not found:
             raise forms.ValidationError(_("Nobody sells under this name: choose one of the list."))
@@ -147,7 +148,7 @@ def set_one(request: HtmxRequest) -> HttpResponse:
                 recoverable=entered["recoverable"],
                 starts=entered["starts"],
                 ends=next_day(entered["last"]),
-                reason=entered["reason"].replace("\x00", ""),
+                reason=tidy(entered["reason"]),
                 by=user,
                 at=clock.now(),
             )
@@ -175,7 +176,7 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
         end_draw(
             draw_id=pk,
             ends=last + timedelta(days=1),
-            reason=request.POST.get("reason", "").replace("\x00", ""),
+            reason=written(request.POST, "reason"),
             by=user,
             at=clock.now(),
         )

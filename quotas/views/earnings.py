@@ -14,13 +14,14 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.given import given
 from config.paging import paged
 from quotas.models import EarningEntry, EarningKind, Period, PeriodClose, Rep
 from quotas.selectors import earnings
 from quotas.selectors.earnings import SEES_PAY, Estimate, Sums
 from quotas.selectors.pay_words import sentences, terms_of
 from quotas.selectors.visibility import SEES_EVERYTHING, rep_of, reps_for
-from quotas.views import HtmxRequest, given, pay_curves, signed_in
+from quotas.views import HtmxRequest, pay_curves, signed_in
 
 
 @require_safe

@@ -14,13 +14,14 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock
+from config.given import given
 from config.language import _
 from marketplace.selectors.visibility import offerings_for
 from quotas.models import Deal, Team
 from quotas.selectors.accounts import found_by
 from quotas.selectors.finding import called, named, number_of, one_of
 from quotas.selectors.visibility import deals_for, publisher_of, reps_for
-from quotas.views import SALES, HtmxRequest, given, signed_in
+from quotas.views import SALES, HtmxRequest, signed_in
 
 FEW: Final = 5
 M = TypeVar("M", bound=Model)

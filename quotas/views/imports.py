@@ -22,6 +22,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, formats, jobs
 from config.exports import defused
+from config.given import given
 from config.language import _, later, spoken, spoken_choices
 from config.models import Job, JobState
 from config.paging import paged
@@ -34,7 +35,7 @@ from quotas.models import ImportKind, ImportMap, ImportOutcome, SalesImport, Sal
 from quotas.selectors import imports as selectors
 from quotas.selectors.policies import names_in_force
 from quotas.services import importing
-from quotas.views import HtmxRequest, given, signed_in, wants_part
+from quotas.views import HtmxRequest, signed_in, wants_part
 
 PAGE: Final = 30
 ROWS: Final = 50

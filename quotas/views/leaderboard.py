@@ -11,6 +11,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import User
 from config import calls, clock, exporting
+from config.given import given
 from config.language import _, later
 from config.refusals import Refusal
 from quotas.models import Team
@@ -20,7 +21,7 @@ from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.leaderboard import BYS, GROUPS, By, Leaderboard, leaderboard, whole_leaderboard
 from quotas.selectors.visibility import calendars_of, managed_teams, rep_of, reps_for
 from quotas.services import keeping
-from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in, wants_part
+from quotas.views import HtmxRequest, chosen_measure, chosen_period, signed_in, wants_part
 from quotas.views import making as being_made
 from quotas.views.versions import asked_for, chosen_version, said, versions
 

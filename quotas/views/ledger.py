@@ -12,6 +12,7 @@ from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from config import clock, exporting
+from config.given import given
 from config.ordering import PAGE, Order, Orders, Page
 from quotas.models import CreditEntry, Measure, Period, Team
 from quotas.selectors import exports, periods
@@ -28,7 +29,7 @@ from quotas.selectors.ledger import (
 )
 from quotas.selectors.visibility import entries_for
 from quotas.services.exporting import DATASETS, kept_nights
-from quotas.views import HtmxRequest, given, wants_part
+from quotas.views import HtmxRequest, wants_part
 from quotas.views.recredits import reviewer
 
 EVERY: Final = "all"

@@ -13,6 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.given import given, written
 from config.language import _
 from config.paging import paged
 from config.refusals import Invalid, NotFound, Problem, Refusal
@@ -22,7 +23,7 @@ from quotas.models import ParityException, ParityProof, ParityVerdict
 from quotas.selectors import exports, periods
 from quotas.selectors import parity as proofs
 from quotas.services import parity as services
-from quotas.views import HtmxRequest, chosen_period, given, signed_in
+from quotas.views import HtmxRequest, chosen_period, signed_in
 
 READS: Final = (Role.COMP_ADMIN, Role.AUDITOR, Role.MANAGER, Role.SOURCING_LEAD)
 READS_ALL: Final = (Role.COMP_ADMIN, Role.AUDITOR)
@@ -128,7 +129,7 @@ def ask(request: HtmxRequest) -> HttpResponseBase:
             ends=_day(request.POST, "ends") + timedelta(days=1),
             by=user,
             at=clock.now(),
-            reason=request.POST.get("reason", "").replace("\x00", "").strip(),
+            reason=written(request.POST, "reason"),
         )
     except NotFound as missing:
         raise Http404 from missing
@@ -155,7 +156,7 @@ def decide(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
             services.approve_exception(**order)
             messages.success(request, _("The exception is approved: it covers its days."))
         else:
-            reason = request.POST.get("reason", "").replace("\x00", "").strip()
+            reason = written(request.POST, "reason")
             services.withdraw_exception(**order, reason=reason)
             messages.success(request, _("The exception is withdrawn: it covers nothing any more."))
     except NotFound as missing:

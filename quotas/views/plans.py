@@ -19,6 +19,7 @@ from django.views.decorators.vary import vary_on_headers
 from accounts.models import Role, User
 from config import clock, exporting
 from config.exports import Format
+from config.given import given, written
 from config.language import _, later, spoken, spoken_choices
 from config.models import Job
 from config.paging import paged
@@ -75,7 +76,7 @@ from quotas.selectors.rules import (
 )
 from quotas.services import facts, parity, plans, simulating
 from quotas.services.simulating import Earned
-from quotas.views import HtmxRequest, given, pay_curves, sales_user, wants_part
+from quotas.views import HtmxRequest, pay_curves, sales_user, wants_part
 
 WRITES: Final = (Role.COMP_ADMIN,)
 REVIEWS: Final = (Role.COMP_ADMIN, Role.AUDITOR)
@@ -272,7 +273,7 @@ def act(request: HtmxRequest, slug: str, number: int, action: str) -> HttpRespon
     if action not in _SERVICES:
         raise Http404
     order: dict[str, Any] = {"plan_version_id": found.pk, "by": user, "at": clock.now()}
-    reason = request.POST.get("reason", "").replace("\x00", "").strip()
+    reason = written(request.POST, "reason")
     if action != "review":
         order["reason"] = reason
     if action in ("review", "publish"):
@@ -702,7 +703,7 @@ def _end(request: HtmxRequest, user: User, found: PlanVersion, ending: str) -> S
             ends=last + timedelta(days=1),
             by=user,
             at=clock.now(),
-            reason=request.POST.get("reason", "").replace("\x00", "").strip(),
+            reason=written(request.POST, "reason"),
         )
     except Refusal as refused:
         return refused.problems

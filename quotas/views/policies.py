@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts.models import Role, User
 from config import clock, formats
+from config.given import given, written
 from config.language import _, later
 from config.paging import paged
 from config.refusals import Conflict, NotFound, Problem, Refusal
@@ -23,7 +24,7 @@ from quotas.models import StraightThroughPolicy
 from quotas.plan_forms import Described
 from quotas.selectors.policies import every_policy, may_read_policies
 from quotas.services import policies
-from quotas.views import HtmxRequest, given, signed_in
+from quotas.views import HtmxRequest, signed_in
 
 TEXT: Final = {"autocomplete": "off"}
 
@@ -137,7 +138,7 @@ def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     user = _comp_admin(request)
     ways: dict[str, Callable[[], str]] = {
         "publish": lambda: _published(pk, user, request.POST.get("drafted_at", "")),
-        "withdraw": lambda: _withdrawn(pk, user, request.POST.get("reason", "").replace("\x00", "")),
+        "withdraw": lambda: _withdrawn(pk, user, written(request.POST, "reason")),
     }
     if action not in ways:
         raise Http404

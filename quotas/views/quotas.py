@@ -22,6 +22,7 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.exports import Amount, Column, Table
+from config.given import given, tidy, written
 from config.language import _, later, spoken, spoken_choices
 from config.paging import PAGE, Part, paged
 from config.refusals import NotFound, Problem, Refusal
@@ -43,7 +44,7 @@ from quotas.selectors.quota_planning import (
 from quotas.selectors.visibility import calendars_of, rep_of
 from quotas.services import quota_planning
 from quotas.services.quota_planning import BASES, Basis, Effect, Plan, ReliefStep, Target, Way, Whose
-from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, given, sales_user
+from quotas.views import HtmxRequest, Writer, chosen_measure, chosen_period, sales_user
 
 READS: Final = (Role.MANAGER, Role.COMP_ADMIN, Role.AUDITOR)
 STEPS: Final = (1, 100, 1_000, 10_000)  # units of the measure that parts are multiples of
@@ -167,9 +168,7 @@ def put(request: HtmxRequest, slug: str) -> HttpResponse:
     if not wrong:
         try:
             if request.POST.get("do") == "save":
-                done = quota_planning.set_quotas(
-                    **asked, reason=request.POST.get("reason", "").replace("\x00", "")
-                )
+                done = quota_planning.set_quotas(**asked, reason=written(request.POST, "reason"))
                 messages.success(request, _saved(len(done.changed)))
                 page = paged(request, found.lines).number
                 return redirect(f"{_address(found)}&page={page}" if page > 1 else _address(found))
@@ -405,7 +404,7 @@ def _proposal(
                     seen=data.get("seen", ""),
                     measure=found.measure,
                     period=found.period,
-                    reason=data.get("reason", "").replace("\x00", ""),
+                    reason=written(data, "reason"),
                     by=by,
                     at=clock.now(),
                 )
@@ -728,7 +727,7 @@ def end_relief(request: HtmxRequest, pk: int) -> HttpResponse:
         quota_planning.end_relief(
             relief_id=pk,
             on=on,
-            reason=request.POST.get("reason", "").replace("\x00", ""),
+            reason=written(request.POST, "reason"),
             by=user,
             at=clock.now(),
         )
@@ -972,6 +971,6 @@ def _months_later(day: date, months: int) -> date:
 def _named_rep(text: str, authority: Authority) -> Rep | None:
     """By slug, or by a name that only one has; of those whose quotas this person sees."""
     seen = Rep.objects.all() if authority.sees_everything else Rep.objects.filter(pk__in=authority.reps)
-    text = text.replace("\x00", "").strip()
+    text = tidy(text)
     found = named(seen, [text])[text]
     return found[0] if len(found) == 1 else None

@@ -12,13 +12,14 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.given import given
 from config.language import _, spoken, spoken_choices
 from config.models import Job, JobState
 from config.refusals import Refusal
 from quotas.selectors import exports
 from quotas.selectors import recredits as selectors
 from quotas.services.recredit import Cause, cancel_run
-from quotas.views import HtmxRequest, given, wants_part
+from quotas.views import HtmxRequest, wants_part
 
 PAGE: Final = 30
 

@@ -15,6 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, formats, job_files
+from config.given import given
 from config.language import _, later, ngettext
 from config.models import Job, JobState
 from config.ordering import Orders
@@ -33,7 +34,7 @@ from quotas.selectors.statements import (
 )
 from quotas.selectors.visibility import SEES_EVERYTHING
 from quotas.services import statements as services
-from quotas.views import HtmxRequest, given, sales_user, wants_part
+from quotas.views import HtmxRequest, sales_user, wants_part
 
 OF_A_CLOSE: Final = Orders(
     Statement, "rep", rep=("rep__name",), entries=("entries",), acknowledged=("acknowledged_at",)

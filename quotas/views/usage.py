@@ -14,6 +14,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
+from config.given import given
 from config.language import _
 from config.ordering import Orders
 from config.refusals import Problem, Refusal
@@ -22,7 +23,7 @@ from quotas.selectors import exports, periods
 from quotas.selectors.deals import owners_of_usage
 from quotas.selectors.visibility import deals_for
 from quotas.services.consumption import COLUMNS, may_record_usage, record_usage_file
-from quotas.views import HtmxRequest, given, sales_user, wants_part
+from quotas.views import HtmxRequest, sales_user, wants_part
 
 PAGE: Final = 50
 ORDERS: Final = Orders(Deal, ("-credited_version__close_date", "-id"))
@@ -173,7 +174,7 @@ def record(request: HtmxRequest) -> HttpResponse:
     user = _reader(request)
     if not may_record_usage(user):
         raise Http404
-    source = request.POST.get("source", "").replace("\x00", "").strip()[:20] or "metering"
+    source = given(request.POST, "source", 20) or "metering"
     file = request.FILES.get("file")
     dry_run = request.POST.get("do") == "check"
     if file is None or (file.size or 0) > LARGEST_FILE:

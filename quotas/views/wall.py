@@ -9,13 +9,14 @@ from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
 from config import clock
+from config.given import given
 from config.language import later
 from quotas.models import Team
 from quotas.selectors.kept import BeingWorkedOut
 from quotas.selectors.leaderboard import Leaderboard, leaderboard
 from quotas.selectors.visibility import calendars_of
 from quotas.services import keeping
-from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, signed_in
+from quotas.views import HtmxRequest, chosen_measure, chosen_period, signed_in
 from quotas.views import making as being_made
 
 INSIDE: Final = ("rep", "manager", "comp_admin", "auditor", "sourcing_lead")

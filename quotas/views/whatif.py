@@ -15,6 +15,7 @@ from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting
+from config.given import given
 from config.language import _, later
 from config.models import Job
 from config.refusals import Refusal
@@ -24,7 +25,7 @@ from quotas.selectors import periods, whatif_tables
 from quotas.selectors.gap import GapPlan, closing_the_gap, whose_gap
 from quotas.selectors.visibility import calendars_of, deals_for, rep_of
 from quotas.services import whatif
-from quotas.views import HtmxRequest, chosen_measure, chosen_period, given, sales_user
+from quotas.views import HtmxRequest, chosen_measure, chosen_period, sales_user
 from quotas.views.whatif_forms import AccountForm, Question, QuotaForm, SplitForm
 
 ASKS: Final = (Role.COMP_ADMIN, Role.MANAGER)

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from config.given import tidy
 from config.refusals import Problem
 
 LONGEST_REASON: Final = 300
@@ -9,7 +10,7 @@ LONGEST_REASON: Final = 300
 
 def clean(text: str) -> str:
     """On one line, without what PostgreSQL cannot hold."""
-    return " ".join(text.replace("\x00", "").split())
+    return " ".join(tidy(text).split())
 
 
 def reason_problems(reason: str, missing: str = "Say why: it stands beside the figure.") -> list[Problem]:

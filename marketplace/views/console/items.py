@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from config import clock, locales
+from config.given import written
 from config.language import _
 from config.refusals import NotFound, Refusal
 from marketplace.models import ChangeItem, ChangeSet, ChangeSetState, ModelVersion
@@ -72,7 +73,7 @@ def _task(request: HttpRequest, operation: str) -> Task:
     drafts = open_drafts(at_desk.publisher, at_desk.user)
     given = request.POST if request.method == "POST" else request.GET
     chosen = given.get("into", "")
-    named = {name: request.GET.get(name, "").replace("\x00", "") for name in NAMED}
+    named = {name: written(request.GET, name) for name in NAMED}
     into = _draft(at_desk, drafts, chosen)
     if into is not None and into not in drafts:
         drafts = [into, *drafts]

@@ -7,6 +7,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import reverse
 
 from accounts.models import User
+from config.given import written
 from marketplace.models import Publisher, PublisherMembership
 from marketplace.selectors.visibility import SEES_EVERYTHING
 
@@ -43,7 +44,7 @@ def seat(request: HttpRequest) -> Seat:
     """404 for whoever acts for no publisher; ?as= is for those who keep the catalog, and does not exist for others."""
     user = person(request)
     mine = membership(user)
-    wanted = request.GET.get("as", "").replace("\x00", "")
+    wanted = written(request.GET, "as")
     if wanted and user.has_role(*SEES_EVERYTHING) and (mine is None or mine.publisher.slug != wanted):
         return Seat(user, get_object_or_404(Publisher, slug=wanted), own=False)
     if mine is None:

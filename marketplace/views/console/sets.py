@@ -14,6 +14,7 @@ from rest_framework.exceptions import ParseError
 
 from config import clock
 from config.calls import call
+from config.given import given
 from config.language import _, ngettext
 from config.refusals import Forbidden, Invalid, NotFound, Problem, Refusal
 from config.rest.problems import TooLarge
@@ -97,7 +98,7 @@ def _carry_out(request: HttpRequest, action: str, chosen: dict[str, Any]) -> tup
             describe(**chosen, **_described(request))
             return "", "{} is saved."
         case "withdraw":
-            withdraw(**chosen, note=request.POST.get("note", "").replace("\x00", "")[:500])
+            withdraw(**chosen, note=given(request.POST, "note", 500))
             return reverse("marketplace:console"), "{} is withdrawn. Nothing was changed."
         case "remove":
             place = request.POST.get("item", "")

@@ -23,6 +23,7 @@ from config import clock, exporting, formats
 from config.charts import Tone
 from config.choosing import OneOf, suggested
 from config.exports import Column, Table
+from config.given import tidy
 from config.language import _
 from config.months import add_months
 from config.refusals import Refusal
@@ -245,7 +246,7 @@ def find(request: HttpRequest, what: str) -> HttpResponse:
     fields: dict[str, OneOf] = {"companies": CompanyChoice(""), "facts": FactChoice()}
     if what not in fields:
         raise Http404
-    asked = str(next(iter(request.GET.values()), "")).replace("\x00", "")[:100]
+    asked = tidy(next(iter(request.GET.values()), None))[:100]
     rows: QuerySet[Any] = Company.objects.all() if what == "companies" else PublicFact.objects.all()
     rows = rows.order_by("name" if what == "companies" else "paragraph", "id")
     for word in asked.split()[:6]:

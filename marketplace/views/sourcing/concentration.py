@@ -19,6 +19,7 @@ from config import charts, clock, exporting, formats, month_charts
 from config.charts import Bin, Share, Tone
 from config.exports import Amount, Column, Table
 from config.formats import rounded
+from config.given import given
 from config.language import _, later, ngettext, spoken
 from config.month_charts import Limit, Mark, Part
 from config.months import add_months, month_of
@@ -527,7 +528,7 @@ def buyers(request: HttpRequest) -> HttpResponseBase:
     first = add_months(on, -12)
     names = dict(Publisher.objects.values_list("pk", "name"))
     every = buying.rows(buyers_between(user, first, end), names)
-    words = request.GET.get("q", "").replace("\x00", "").strip()[:100]
+    words = given(request.GET, "q", 100)
     asked = request.GET.get("publishers", "")
     band = int(asked) if asked in {str(n) for n in range(1, buying.MANY + 1)} else None
     sort = request.GET.get("sort", "")

@@ -9,6 +9,7 @@ from django.http import QueryDict
 
 from config import formats
 from config.formats import day as day_text
+from config.given import tidy
 from config.language import _, later, spoken_choices
 from config.refusals import Refusal, Stale
 from marketplace.models import (
@@ -123,7 +124,7 @@ class RowForm(forms.Form):
         super().__init__(*args, **options)
         self._versions = versions
         text = self.data.get(self.add_prefix("model")) if self.is_bound else self.initial.get("model")
-        self.version = versions.named(str(text or "").replace("\x00", ""))
+        self.version = versions.named(tidy(text))
         share = self.data.get(self.add_prefix("share")) if self.is_bound else self.initial.get("share")
         self.is_blank = not str(text or "").strip() and not str(share or "").strip()
 

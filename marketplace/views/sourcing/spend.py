@@ -21,6 +21,7 @@ from accounts.models import Role, User
 from config import charts, clock, exporting, formats
 from config.charts import Landing, Tone
 from config.exports import Column, Table
+from config.given import given
 from config.language import _, later, ngettext
 from config.months import add_months, month_of, months_between
 from config.paging import paged
@@ -447,7 +448,7 @@ def lines(request: HttpRequest) -> HttpResponseBase:
     """About 22 queries, whatever the number of lines."""
     user, on = _reader(request), _day(request)
     span = _span(request.GET, on)
-    asked = {name: request.GET.get(name, "").replace("\x00", "")[:80] for name in FILTERS}
+    asked = {name: given(request.GET, name, 80) for name in FILTERS}
     rows = list(lines_in_force(**asked).filter(month__gte=span.first, month__lt=span.end).order_by(*NEWEST))
     found = priced(rows)
     only = request.GET.get("priced", "")

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from accounts.models import Role, User
 from config import clock, exporting, formats
 from config.charts import Share, Tone, legend, share_bar
+from config.given import given
 from config.language import _, later, ngettext
 from config.months import add_months, month_of
 from config.ordering import Orders
@@ -238,12 +239,12 @@ def _in_state(rows: QuerySet[Substitution], state: str) -> QuerySet[Substitution
 
 def _filtered(rows: QuerySet[Substitution], params: QueryDict) -> QuerySet[Substitution]:
     """What makes no sense in an address is left aside."""
-    given = {n: params.get(n, "").replace("\x00", "").strip()[:80] for n in ("search", "product", "supplier")}
-    if given["product"]:
-        rows = rows.filter(feature__product__slug=given["product"])
-    if given["supplier"]:
-        rows = rows.filter(replaced__model__publisher__slug=given["supplier"])
-    for word in given["search"].split():
+    asked = {n: given(params, n, 80) for n in ("search", "product", "supplier")}
+    if asked["product"]:
+        rows = rows.filter(feature__product__slug=asked["product"])
+    if asked["supplier"]:
+        rows = rows.filter(replaced__model__publisher__slug=asked["supplier"])
+    for word in asked["search"].split():
         rows = rows.filter(
             Q(feature__name__icontains=word)
             | Q(replaced__model__name__icontains=word)

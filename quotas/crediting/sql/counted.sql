@@ -1,6 +1,5 @@
--- Sink, second part for what was not worked out by the body: what the posting came to. One row per outcome.
-select outcome, count from (
+-- Sink, second part for what was not worked out by the body: how many of what there is. One row of outcomes per outcome.
+, outcomes as (
   select 'credited' outcome, count(*) filter (where reverses_id is null) count from written
   union all
-  select 'reversed', count(*) filter (where reverses_id is not null) from written) x
-where count > 0 order by outcome
+  select 'reversed', count(*) filter (where reverses_id is not null) from written)

@@ -1,4 +1,4 @@
--- Sink, second part: the reasons of lines without credit, and what the posting came to. One row per outcome.
+-- Sink, second part: the reasons of lines without credit, and how many of what there is. One row of outcomes per outcome.
 -- Cost: the lines without credit.
 , reason as materialized (select deal_id, line_no, measure_id, rep_id, reason from uncredited where scenario = 1),
 no_longer as (
@@ -9,13 +9,14 @@ no_longer as (
 because as (
   insert into quotas_uncreditedline as u (deal_id, line_no, measure_id, rep_id, reason)
   select deal_id, line_no, measure_id, rep_id, reason from reason
-  on conflict (deal_id, line_no, measure_id, rep_id) do update set reason = excluded.reason where u.reason <> excluded.reason)
-select outcome, count from (
-  select 'credited' outcome, count(*) filter (where reverses_id is null) count from written
+  on conflict (deal_id, line_no, measure_id, rep_id) do update set reason = excluded.reason where u.reason <> excluded.reason),
+tally as (
+  select count(*) filter (where reverses_id is null) credited, count(*) filter (where reverses_id is not null) reversed from written),
+outcomes as (
+  select 'credited' outcome, credited count from tally
   union all
-  select 'reversed', count(*) filter (where reverses_id is not null) from written
+  select 'reversed', reversed from tally
   union all
-  select 'unchanged', (select count(*) from desired where scenario <> 2) - count(*) filter (where reverses_id is null) from written
+  select 'unchanged', (select count(*) from desired where scenario <> 2) - credited from tally
   union all
-  select reason, count(*) from reason group by reason) x
-where count > 0 order by outcome
+  select reason, count(*) from reason group by reason)

@@ -25,7 +25,9 @@ from quotas.services import discrepancies
 
 __all__ = ["Cause", "cancel_run", "follow_eligibility", "start_run", "wait_for_postings"]
 
-LINES_A_STEP: Final = 50_000
+LINES_A_STEP: Final = 50_000  # and more where there are very many lines: a step also costs a pass over all deals
+MOST_LINES_A_STEP: Final = 200_000
+STEPS: Final = 50  # of a run as long as its steps may still grow
 DEALS_A_STEP: Final = 10_000
 
 
@@ -211,13 +213,15 @@ def _parts(asked: dict[str, Any]) -> list[dict[str, Any]]:
             for n in range(0, len(ids), DEALS_A_STEP)
         ]
     parts: list[dict[str, Any]] = []
-    lines = LINES_A_STEP  # so that the first day begins a part
-    for day, deals_of_day, lines_of_day in _days(asked["starts"], asked["ends"]):
-        if lines_of_day > LINES_A_STEP:
+    days = _days(asked["starts"], asked["ends"])
+    most = max(LINES_A_STEP, min(MOST_LINES_A_STEP, sum(lines for _, _, lines in days) // STEPS))
+    lines = most  # so that the first day begins a part
+    for day, deals_of_day, lines_of_day in days:
+        if lines_of_day > most:
             parts += _parts_of(day)
-            lines = LINES_A_STEP
+            lines = most
             continue
-        if lines + lines_of_day > LINES_A_STEP:
+        if lines + lines_of_day > most:
             parts.append({"starts": day.isoformat(), "ends": "", "count": 0})
             lines = 0
         lines += lines_of_day

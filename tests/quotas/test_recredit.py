@@ -192,6 +192,29 @@ def test_a_run_takes_as_many_days_at_a_time_as_their_lines_allow_and_a_long_day_
     assert broken() == {}
 
 
+def test_a_run_over_very_many_lines_takes_longer_steps_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recredit, "LINES_A_STEP", 2)
+    monkeypatch.setattr(recredit, "STEPS", 2)
+    world = make.world()
+    for day in range(1, 7):
+        sold(world, date(2026, 7, day), lines=2)
+
+    def days_of_steps() -> list[int]:
+        job = run(starts=JUL, ends=AUG)
+        assert jobs.step_once(job_id=job.pk, at=AT)
+        job.refresh_from_db()
+        counts = [part["count"] for part in job.cursor["parts"]]
+        finish(job)
+        return counts
+
+    assert days_of_steps() == [3, 3]
+    monkeypatch.setattr(recredit, "MOST_LINES_A_STEP", 5)
+    assert days_of_steps() == [2, 2, 2]
+    monkeypatch.setattr(recredit, "STEPS", 50)
+    assert days_of_steps() == [1] * 6
+    assert net() == wanted()
+
+
 def test_a_run_over_named_deals_leaves_the_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recredit, "DEALS_A_STEP", 2)
     world = make.world()

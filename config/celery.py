@@ -6,10 +6,13 @@ from typing import Any
 
 from celery import Celery
 
+from config import broker
+
 log = logging.getLogger(__name__)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings.base")
 
+broker.take_over()
 app = Celery("parity")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks(["config", "accounts", "quotas", "marketplace"])

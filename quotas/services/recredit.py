@@ -25,9 +25,8 @@ from quotas.services import discrepancies
 
 __all__ = ["Cause", "cancel_run", "follow_eligibility", "start_run", "wait_for_postings"]
 
-LINES_A_STEP: Final = (
-    50_000  # and more where there are very many lines: a step also costs a pass over all deals
-)
+# A step takes so many lines, and more of them in a run of very many: each step also costs a pass over all deals.
+LINES_A_STEP: Final = 50_000
 MOST_LINES_A_STEP: Final = 200_000
 STEPS: Final = 50  # of a run as long as its steps may still grow
 DEALS_A_STEP: Final = 10_000

@@ -15,7 +15,7 @@ from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
-from config.given import given, tidy
+from config.given import given
 from config.language import _, later, spoken
 from config.paging import with_query
 from quotas.models import Measure, Period, Rep, SourceRecord, SourceState
@@ -161,7 +161,7 @@ def _chosen(asked: QueryDict, reps: Sequence[int] | None) -> Chosen | None:
         rep_id = get_object_or_404(Rep, slug=slug).pk
         if reps is not None and rep_id not in reps:
             raise Http404
-    nobody = tidy(asked["owner"])[:150] if "owner" in asked and not slug else None
+    nobody = str(asked["owner"]).replace("\x00", "")[:150] if "owner" in asked and not slug else None
     return Chosen(rep_id, nobody, "" if cause == EVERY else cause)
 
 

@@ -13,7 +13,7 @@ from django.urls import NoReverseMatch, get_urlconf, reverse
 from config import clock, locales
 from config.first_steps import Step, steps_for
 from config.language import later
-from config.pages import STARTS
+from config.pages import ROLE_LABELS, STARTS
 
 THEMES: Final = ("light", "dark")
 THEME_COOKIE: Final = "theme"
@@ -23,17 +23,6 @@ CLOSE: Final = "close"
 SALES: Final = frozenset({"rep", "manager", "comp_admin", "auditor", "sourcing_lead"})
 STAFF: Final = SALES | {"catalog_manager", "engineer"}
 REVIEWERS: Final = frozenset({"comp_admin", "auditor"})
-
-ROLE_LABELS: Final = {
-    "comp_admin": later("Comp admin"),
-    "manager": later("Sales manager"),
-    "rep": later("Sales rep"),
-    "catalog_manager": later("Catalog manager"),
-    "sourcing_lead": later("Sourcing lead"),
-    "partner": later("Partner"),
-    "auditor": later("Auditor"),
-    "engineer": later("Engineer"),
-}
 
 
 @dataclass(frozen=True, slots=True)

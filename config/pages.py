@@ -1,4 +1,4 @@
-"""The start page: the home of a role where an app shows one, else the page where the role's day begins."""
+"""What roles are called, and the start page: the home of a role where an app shows one, else the page where the role's day begins."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,20 @@ from django.urls import NoReverseMatch, reverse
 from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
+from config.language import later
+
 HOME: Final = "home"
+
+ROLE_LABELS: Final = {
+    "comp_admin": later("Comp admin"),
+    "manager": later("Sales manager"),
+    "rep": later("Sales rep"),
+    "catalog_manager": later("Catalog manager"),
+    "sourcing_lead": later("Sourcing lead"),
+    "partner": later("Partner"),
+    "auditor": later("Auditor"),
+    "engineer": later("Engineer"),
+}
 
 # Where a role's day begins; the first role that one has decides. Somebody without any reads the catalog.
 STARTS: Final = (
@@ -36,8 +49,6 @@ class Homes:
     @property
     def tabs(self) -> list[tuple[str, str]]:
         """Role and what it is called; nothing where there is one home only."""
-        from config.context import ROLE_LABELS  # it knows where a day begins
-
         return [(role, ROLE_LABELS[role]) for role in self.roles] if len(self.roles) > 1 else []
 
 

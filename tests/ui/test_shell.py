@@ -11,6 +11,7 @@ from django.test.utils import override_settings
 
 from config import context, views
 from config.context import Shell, shell
+from config.pages import ROLE_LABELS
 
 pytestmark = pytest.mark.urls("tests.ui.urls")
 
@@ -45,9 +46,7 @@ def test_a_manager_is_offered_approvals_and_a_rep_is_not(person_as: Callable[...
 
 
 def test_the_audit_trail_is_for_comp_admins_and_auditors(person_as: Callable[..., Any]) -> None:
-    offered = {
-        role: "Audit trail" in texts(Shell(asked("/", person_as(role)))) for role in context.ROLE_LABELS
-    }
+    offered = {role: "Audit trail" in texts(Shell(asked("/", person_as(role)))) for role in ROLE_LABELS}
     assert {role for role, seen in offered.items() if seen} == {"comp_admin", "auditor"}
 
 

@@ -1,6 +1,5 @@
 """Importing sales data from files: deals, quotas, reps and territories. One way in for the page, for programs and for commands."""
 
-from quotas.services.importing.context import Options
 from quotas.services.importing.desk import (
     LARGEST,
     carry_out,
@@ -14,6 +13,7 @@ from quotas.services.importing.desk import (
     set_map,
     upload,
 )
+from quotas.services.importing.options import Options
 
 __all__ = [
     "LARGEST",

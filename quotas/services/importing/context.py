@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import date, datetime
 from tempfile import SpooledTemporaryFile
 from typing import Any, BinaryIO, Final
@@ -18,32 +18,12 @@ from quotas.importers.maps import ImportMapping, Wrong, bind
 from quotas.importers.tables import Cell, layout_of, rows
 from quotas.models import FiscalCalendar, ImportOutcome, ImportRow, SalesImport
 from quotas.services.importing.creating import Creator
+from quotas.services.importing.options import Options
 
 MOST_EXAMPLES: Final = 10
 SPOOLED: Final = 8 * 1024**2
 SEEN: Final = "import_seen"  # a table of the session, for as long as the transaction
 A_REPORT: Final = 5_000  # rows of the report that are written at a time
-
-
-@dataclass(frozen=True)
-class Options:
-    """What was asked for beside the map.
-
-    create_missing      Make reps, teams, accounts, offerings and publishers that the file names and Parity does not know.
-    eligibility_reason  Why offerings made so count toward quota; without it they do not.
-    all_or_nothing      One refused row keeps the whole file out.
-    cancel_gone         The file is everything that its source has: what is not in it any more is cancelled.
-    policy              The straight-through policy that approves what is won; without one it waits for its approver.
-    """
-
-    create_missing: bool = False
-    eligibility_reason: str = ""
-    all_or_nothing: bool = False
-    cancel_gone: bool = False
-    policy: str = ""
-
-    def document(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def _spool() -> Any:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import uuid4
 
 from django.db import connection
@@ -28,6 +28,7 @@ from config.refusals import Forbidden, Problem, refuse_if_any
 from marketplace.models import CommercialPath, Customer, Origin
 from marketplace.services.bringing_in import Counting, Defaults, NamedOffering, bring_in, free_slugs
 from quotas.importers.countries import UNKNOWN, country_code
+from quotas.importers.maps import ImportMapping
 from quotas.models import (
     CustomerTerritory,
     FiscalCalendar,
@@ -38,11 +39,8 @@ from quotas.models import (
     TeamPlacement,
     Territory,
 )
+from quotas.services.importing.options import Options
 from quotas.services.importing.refused import Refused
-
-if TYPE_CHECKING:
-    from quotas.importers.maps import ImportMapping
-    from quotas.services.importing.context import Options
 
 IMPORTED: Final = "Imported reps"  # the team of whom the file puts nowhere
 NO_PLACE: Final = "unknown"  # segment or region that nobody has said
@@ -124,8 +122,8 @@ class Creator:
         by: User,
         at: datetime,
         since: date,
-        mapping: "ImportMapping",
-        options: "Options",
+        mapping: ImportMapping,
+        options: Options,
         calendar: FiscalCalendar | None,
         checked_by: User | None,
         dry_run: bool,

@@ -35,8 +35,9 @@ from quotas.models import (
 )
 from quotas.selectors.imports import UNDER_WAY
 from quotas.services.importing import kinds, records
-from quotas.services.importing.context import Context, Options
+from quotas.services.importing.context import Context
 from quotas.services.importing.creating import Creator
+from quotas.services.importing.options import Options
 from quotas.services.importing.storing import store, stored_file
 from quotas.services.policies import in_force
 

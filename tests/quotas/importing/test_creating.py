@@ -23,8 +23,8 @@ from quotas.models import (
     Territory,
 )
 from quotas.selectors.hierarchy import Hierarchy
-from quotas.services.importing.context import Options
 from quotas.services.importing.creating import AccountFacts, Creator, OfferingFacts, RepFacts
+from quotas.services.importing.options import Options
 from tests import make
 
 pytestmark = pytest.mark.django_db

@@ -13,6 +13,7 @@ from accounts import guessing
 from accounts.models import AuditEvent, User
 from config import formats, locales
 from config.language import _, later
+from config.proxies import address_of
 
 WRONG: Final = later("That e-mail and password do not match an account.")
 TOO_OFTEN: Final = later("Too many wrong tries. Wait a quarter of an hour, then try again.")
@@ -39,7 +40,7 @@ class LogInForm(AuthenticationForm):
 
     def __init__(self, request: HttpRequest | None = None, *args: Any, **kwargs: Any) -> None:
         super().__init__(request, *args, **kwargs)
-        self.address = str(request.META.get("REMOTE_ADDR", "")) if request else ""
+        self.address = address_of(request) if request else ""
 
     def clean(self) -> dict[str, Any]:
         email = str(self.cleaned_data.get("username") or "")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Final, Literal
 
-from django.utils.html import conditional_escape, format_html, format_html_join
+from django.utils.html import conditional_escape, escape, format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 
 from config import formats
@@ -22,7 +22,6 @@ Tone = Literal["accent", "good", "warn", "bad", "muted", "c1", "c2", "c3", "c4",
 Point = tuple[float, float]
 
 SCALE: Final = Fraction(140, 100)  # every attainment bar ends at 140 % of quota
-_ALL: Final = Fraction(1)
 _AHEAD: Final = 100_000  # parts per million of quota
 _TOLERANCE: Final = 30_000
 _AT_RISK: Final = 72  # per cent of pace
@@ -96,10 +95,11 @@ def attainment_label(credited: int, quota: int, *, pending: int = 0, pace_ppm: i
     if pending:
         said += _(", %(pending)s pending") % {"pending": formats.percent(pending, quota)}
     if pace_ppm is not None:
-        gap = Fraction(credited, quota) - Fraction(pace_ppm, _MILLION)
+        ahead = credited * _MILLION - pace_ppm * quota
+        gap = Fraction(abs(ahead), quota * _MILLION)
         said += (
-            _(", %(points)s points behind pace") if gap < 0 else _(", %(points)s points ahead of pace")
-        ) % {"points": formats.points(abs(gap)).lstrip("+")}
+            _(", %(points)s points behind pace") if ahead < 0 else _(", %(points)s points ahead of pace")
+        ) % {"points": formats.points(gap).lstrip("+")}
     return said
 
 
@@ -111,35 +111,37 @@ def attainment_bar(
     A zero quota shows an empty track, a negative credit no fill, and more than 140 % an arrow at the end.
     """
     tone = tone or standing(credited, quota, pace_ppm).tone
-    parts = [_rect("track", _ALL)]
+    parts = [_TRACK]
     if quota > 0:
-        reached, hoped = Fraction(credited, quota), Fraction(credited + max(pending, 0), quota)
-        if pending > 0 and hoped > 0:
-            parts.append(_rect("pend", min(hoped / SCALE, _ALL)))
-        if reached > 0:
-            parts.append(_rect("fill", min(reached / SCALE, _ALL)))
-        if reached > SCALE:
-            over = '<svg class="over" x="100%" overflow="visible"><path d="M-9 7l3 3-3 3"/></svg>'
-            parts.append(mark_safe(over))  # noqa: S308 -- a constant
-        parts.append(_mark("goal", 1 / SCALE, 2, 18))
+        if pending > 0 and credited + pending > 0:
+            parts.append(_rect("pend", credited + pending, quota))
+        if credited > 0:
+            parts.append(_rect("fill", credited, quota))
+        if credited * SCALE.denominator > quota * SCALE.numerator:
+            parts.append('<svg class="over" x="100%" overflow="visible"><path d="M-9 7l3 3-3 3"/></svg>')
+        parts.append(_GOAL)
         if pace_ppm is not None:
-            parts.append(_mark("pace", min(Fraction(pace_ppm, _MILLION) / SCALE, _ALL), 1, 19))
-    return format_html(
-        '<svg class="att t-{}" role="img" aria-label="{}">{}</svg>',
-        tone,
-        attainment_label(credited, quota, pending=pending, pace_ppm=pace_ppm),
-        _join(parts),
-    )
+            parts.append(_mark("pace", pace_ppm, _MILLION, 1, 19))
+    label = escape(attainment_label(credited, quota, pending=pending, pace_ppm=pace_ppm))
+    return mark_safe(f'<svg class="att t-{tone}" role="img" aria-label="{label}">{"".join(parts)}</svg>')  # noqa: S308 -- names of ours, numbers and what is escaped
 
 
-def _rect(name: str, share: Fraction) -> SafeString:
-    width = _n(float(share * 100))
-    return mark_safe(f'<rect class="{name}" y="6" width="{width}%" height="8" rx="4"/>')  # noqa: S308 -- names of ours and numbers
+def _rect(name: str, part: int, whole: int) -> str:
+    return f'<rect class="{name}" y="6" width="{_on_scale(part, whole)}%" height="8" rx="4"/>'
 
 
-def _mark(name: str, share: Fraction, top: int, bottom: int) -> SafeString:
-    x = _n(float(share * 100))
-    return mark_safe(f'<line class="{name}" x1="{x}%" x2="{x}%" y1="{top}" y2="{bottom}"/>')  # noqa: S308 -- names of ours and numbers
+def _mark(name: str, part: int, whole: int, top: int, bottom: int) -> str:
+    x = _on_scale(part, whole)
+    return f'<line class="{name}" x1="{x}%" x2="{x}%" y1="{top}" y2="{bottom}"/>'
+
+
+def _on_scale(part: int, whole: int) -> str:
+    """Where part / whole lies on the scale, in per cent of its length; beyond it at its end."""
+    return _n(min(part * 100 * SCALE.denominator / (whole * SCALE.numerator), 100.0))
+
+
+_TRACK: Final = _rect("track", SCALE.numerator, SCALE.denominator)
+_GOAL: Final = _mark("goal", 1, 1, 2, 18)
 
 
 # --- lines ------------------------------------------------------------------------------------------------

@@ -89,6 +89,12 @@ def percent(part: int, whole: int, places: int = 1, *, signed: bool = False) -> 
     return (plus + digits + behind_sign) if signed and scaled else plain + digits + behind
 
 
+def exact_percent(ppm: int) -> str:
+    """Parts per million as per cent, with as many decimals as it has: 333_333 is "33.3333%", 500_000 is "50%"."""
+    places = next((kept for kept in range(4) if ppm % 10 ** (4 - kept) == 0), 4)
+    return percent(ppm, 1_000_000, places)
+
+
 def points(gap: Fraction, places: int = 1) -> str:
     """The difference of two ratios in percentage points, always with its sign: Fraction(1, 20) is "+5.0"."""
     scaled = rounded(gap * 100 * 10**places)

@@ -7,7 +7,9 @@ from contextvars import ContextVar
 from typing import Final
 
 from django.conf import settings
+from django.db import DataError
 from django.http import HttpRequest, HttpResponse
+from django.views.defaults import bad_request
 
 from config import locales
 
@@ -35,6 +37,24 @@ class RequestIdMiddleware:
             return response
         finally:
             _request_id.reset(token)
+
+
+class ZeroByteMiddleware:
+    """PostgreSQL keeps no zero byte and looks for none. Where a view let one through, the request was wrong, and nothing here is broken."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, failure: Exception) -> HttpResponse | None:
+        return bad_request(request, failure) if is_zero_byte(failure) else None
+
+
+def is_zero_byte(failure: Exception) -> bool:
+    """As psycopg says it before anything is sent."""
+    return isinstance(failure, DataError) and "NUL (0x00)" in str(failure)
 
 
 API: Final = "/api/"

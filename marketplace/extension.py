@@ -36,6 +36,7 @@ class Change:
     offering_ids   The offerings it touches; None is every one that a decision of a path or publisher reaches.
     first_day      From this day on.
     until          First day on which it no longer holds, where that is known; None is until further notice.
+    facts          Names of the offering's or its plan's facts that are others now, whatever the day.
     program        The program that a decision of eligibility is about, else nothing.
     publisher_id, commercial_path   Where offering_ids is None: whose, or which path's.
     key            Names the change: who is told twice hears the same key. Empty for one that is not made yet.
@@ -50,6 +51,7 @@ class Change:
     publisher_id: int | None = None
     commercial_path: str = ""
     until: date | None = None
+    facts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,20 @@ _NUMBER: Final = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,9})?")
 MOST_PER_CENT: Final = 999  # nobody means 1234 % by 1.234
 _TOKEN: Final = re.compile(r"[-_0-9A-Za-z]{1,64}")
 _SLUG_BEHIND: Final = re.compile(r"^(.*)\s\(([-\w]+)\)$")
+_NOT_ONE: Final = {  # what there is none of, and several with the same name
+    "customer": (
+        later("There is no such customer: choose one from the list."),
+        later("%(found)s customers have this name: choose one from the list."),
+    ),
+    "offering": (
+        later("There is no such offering: choose one from the list."),
+        later("%(found)s offerings have this name: choose one from the list."),
+    ),
+    "rep": (
+        later("There is no such rep: choose one from the list."),
+        later("%(found)s reps have this name: choose one from the list."),
+    ),
+}
 PLACES: Final[Mapping[str, str]] = {"plan": "plan", "price_version": "plan"}
 
 
@@ -174,8 +188,12 @@ class DealForms:
         data: QueryDict | None = None,
         draft: DealDraft | None = None,
         amends: Deal | None = None,
+        rows: Mapping[str, str] | None = None,
     ) -> None:
-        """draft: what the fields hold at first. amends: the approved deal whose facts are to change; its customer and owner stay."""
+        """draft: what the fields hold at first. amends: the approved deal whose facts are to change; its customer and owner stay.
+
+        rows  How many lines and shares an address asks for, where nothing was sent: empty ones are added, none is taken away.
+        """
         self.user = user
         self.amends = amends
         self.today = today
@@ -183,6 +201,8 @@ class DealForms:
         self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
         if data is None:
             data = self._entered(draft) if draft else self._fresh()
+            for name, most in (("lines", MOST_LINES), ("shares", MOST_SHARES)):
+                data[name] = str(max(_count(data, name, most), _count(rows or {}, name, most)))
             self.bound = False
         else:
             self.bound = True
@@ -658,9 +678,5 @@ def named(things: "QuerySet[T]", texts: Iterable[str | None]) -> dict[str, list[
 
 
 def _not_one(found: int, what: str) -> str:
-    if found:
-        return _("%(found)s %(what)ss have this name: choose one from the list.") % {
-            "found": found,
-            "what": what,
-        }
-    return _("There is no such %(what)s: choose one from the list.") % {"what": what}
+    none, several = _NOT_ONE[what]
+    return several % {"found": formats.whole(found)} if found else str(none)

@@ -15,7 +15,7 @@ from config.choosing import MOST, OneOf
 from config.language import _, later, spoken, spoken_choices
 from config.refusals import Problem
 from marketplace.models import CommercialPath, Currency, Customer, Offering, PricingForm, Publisher, TaskArea
-from quotas.forms import minor, named, ppm, sought, written_ppm
+from quotas.forms import MOST_PER_CENT, minor, named, ppm, sought, written_ppm
 from quotas.models import (
     DealKind,
     Grain,
@@ -248,9 +248,13 @@ class RuleForm(Described):
         return shown
 
     def clean_factor(self) -> int:
-        value = ppm(self.cleaned_data["factor"])
+        text = self.cleaned_data["factor"]
+        value = ppm(text)
         if value is None or value < 0:
-            raise forms.ValidationError(_("Enter a percentage, such as 110 or 5."))
+            raise forms.ValidationError(
+                formats.misread(text, most=MOST_PER_CENT)
+                or _("Enter a percentage of 0 or more, such as 110 or 5, with at most four decimals.")
+            )
         return value
 
     def clean_priority(self) -> int:
@@ -355,6 +359,7 @@ class ComponentsForm:
         self.measures = list(Measure.objects.select_related("currency").order_by("position", "pk"))
         self.currencies = {c.code: c for c in Currency.objects.order_by("code")}
         known = {c.measure_id: c for c in components_of(version)}
+        self.paid = {pk for pk, component in known.items() if terms_of(component) is not None}
         self.errors: dict[int, dict[str, str]] = {}
         self.rest: list[Problem] = []
         self.rows: list[dict[str, Any]] = []
@@ -440,6 +445,9 @@ class ComponentsForm:
         for row in self.rows:
             pk, weight, incentive = row["measure"].pk, row["weight"].strip(), row["incentive"].strip()
             pay = row["pay"]
+            rates = any(any(pair) for pair in pay["tiers"]) or pay["threshold"] or pay["cap"]
+            if rates and not pay["by"] and pk not in self.paid:
+                self._wrong(pk, "tiers", _("Choose what it pays by, or empty the rates."))
             if not weight and not incentive and not pay["by"]:
                 continue
             read = ppm(weight)
@@ -528,6 +536,12 @@ class AssignmentForm(Described):
         super().__init__(data, **kwargs)
         choices = [(EVERYBODY, _("Everybody")), *spoken_choices(SalesRole.choices), ("rep", _("One rep"))]
         self.fields["whom"].choices = choices  # type: ignore[attr-defined]
+
+    def clean(self) -> dict[str, Any]:
+        cleaned = super().clean() or self.cleaned_data
+        if cleaned.get("rep") and cleaned.get("whom") != "rep":
+            self.add_error("whom", _("A rep is named below: choose “One rep”, or empty the name."))
+        return cleaned
 
 
 class TryForm(Described):

@@ -88,6 +88,13 @@ def recredit_what_is_decided(change: Change, at: datetime) -> None:
 
 
 @listen
+def recredit_what_the_catalog_says_anew(change: Change, at: datetime) -> None:
+    """A fact of an offering that conditions of rules look at is another now, for what was credited too."""
+    if change.kind == "offering":
+        recredit.follow_catalog(change=change, at=at)
+
+
+@listen
 def tell_the_owners_of_open_deals(change: Change, at: datetime) -> None:
     """An offering has begun to end: whoever has an open deal on it hears of it, with what may still be sold and what instead."""
     if change.kind == "lifecycle" and change.offering_ids:

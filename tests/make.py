@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from quotas.services.booking import DealDraft
 
 Span = tuple[date | None, date | None]
+Facts = ParamSpec("Facts")
 
 TODAY = date(2026, 8, 14)
 AT = datetime(2026, 8, 14, 12, tzinfo=ZoneInfo("America/Los_Angeles"))
@@ -989,7 +990,7 @@ class Line:
     billed_minor: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sale:
     """What deal() and deals() write; they say what is left out.
 
@@ -1015,45 +1016,15 @@ class Sale:
     of: FiscalCalendar | None = None
 
 
-def deal(
-    *,
-    owner: Rep | None = None,
-    customer: Customer | None = None,
-    lines: Sequence[Line] | None = None,
-    shares: Mapping[Rep, int] | None = None,
-    kind: str = DealKind.NEW_BUSINESS,
-    close_date: date = TODAY,
-    code: str = "USD",
-    state: str = DealState.DRAFT,
-    title: str = "",
-    new_customer: bool = False,
-    refunds: Deal | None = None,
-    source: str = "parity",
-    external_id: str = "",
-    by: User | None = None,
-    at: datetime = AT,
-    of: FiscalCalendar | None = None,
-) -> Deal:
-    """Rows of one deal in any state, with its first version. Uncredited: let approve_deal() do it where that matters."""
-    sale = Sale(
-        owner=owner,
-        customer=customer,
-        lines=lines,
-        shares=shares,
-        kind=kind,
-        close_date=close_date,
-        code=code,
-        state=state,
-        title=title,
-        new_customer=new_customer,
-        refunds=refunds,
-        source=source,
-        external_id=external_id,
-        by=by,
-        at=at,
-        of=of,
-    )
-    return deals([sale])[0]
+def _one(sale: Callable[Facts, Sale]) -> Callable[Facts, Deal]:
+    def made(*args: Facts.args, **facts: Facts.kwargs) -> Deal:
+        """Rows of one deal in any state, with its first version. Uncredited: let approve_deal() do it where that matters."""
+        return deals([sale(*args, **facts)])[0]
+
+    return made
+
+
+deal = _one(Sale)  # takes what a Sale does
 
 
 @transaction.atomic

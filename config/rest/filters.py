@@ -6,8 +6,16 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import QueryDict
-from django_filters import BaseInFilter, CharFilter, ChoiceFilter, NumberFilter, TypedChoiceFilter
+from django_filters import (
+    BaseInFilter,
+    CharFilter,
+    ChoiceFilter,
+    DateFilter,
+    NumberFilter,
+    TypedChoiceFilter,
+)
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
@@ -18,12 +26,33 @@ class Words(BaseInFilter, CharFilter):  # type: ignore[misc]  # django-filter is
     """A comma-separated set of words: ?publisher=openai,anthropic."""
 
 
-class Choices(BaseInFilter, ChoiceFilter):  # type: ignore[misc]  # django-filter is untyped
-    """A comma-separated set out of known words; one that is not known is an error."""
+class Choice(ChoiceFilter):  # type: ignore[misc]  # django-filter is untyped
+    """One of some known words; one that is not known is an error that says which are."""
+
+    def __init__(self, *, choices: Iterable[tuple[Any, Any]], **options: Any) -> None:
+        words = list(choices)
+        known = ", ".join(str(word) for word, _label in words).replace("%", "%%")
+        said = {"invalid_choice": f"%(value)s is not known here. Known are {known}."}
+        super().__init__(choices=words, error_messages=said, **options)
+
+
+class Choices(BaseInFilter, Choice):  # type: ignore[misc]  # django-filter is untyped
+    """A comma-separated set out of known words."""
 
 
 class Numbers(BaseInFilter, NumberFilter):  # type: ignore[misc]  # django-filter is untyped
-    """A comma-separated set of numbers, such as ids."""
+    """A comma-separated set of whole numbers, such as ids."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_digits=18, decimal_places=0, **options)
+
+
+class Day(DateFilter):  # type: ignore[misc]  # django-filter is untyped
+    """A day as 2026-08-14; django-filter's own takes 04/05/2026 too, and guesses which is the month."""
+
+    def __init__(self, **options: Any) -> None:
+        said = {"invalid": "Write a day as 2026-08-14."}
+        super().__init__(input_formats=["%Y-%m-%d"], error_messages=said, **options)
 
 
 class Flag(TypedChoiceFilter):  # type: ignore[misc]  # django-filter is untyped
@@ -31,8 +60,15 @@ class Flag(TypedChoiceFilter):  # type: ignore[misc]  # django-filter is untyped
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
-            choices=[("true", "true"), ("false", "false")], coerce=_is_true, empty_value=None, **options
+            choices=[("true", "true"), ("false", "false")],
+            coerce=_is_true,
+            empty_value=None,
+            error_messages={"invalid_choice": "Either true or false."},
+            **options,
         )
+        said = options.get("help_text") or options.get("label")
+        # Told of itself: else the schema would say what the field is that it looks at, such as a moment.
+        extend_schema_field({"type": "boolean", **({"description": said} if said else {})})(self)
 
 
 def _is_true(word: str) -> bool:

@@ -22,14 +22,14 @@ from django.core.exceptions import (
     TooManyFieldsSent,
 )
 from django.core.signals import got_request_exception
-from django.db import OperationalError
+from django.db import DataError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponseBase, JsonResponse
 from django.views import defaults
 from psycopg import errors as pg
 from rest_framework import exceptions
 from rest_framework.settings import api_settings
 
-from config.middleware import current_request_id
+from config.middleware import current_request_id, is_zero_byte
 from config.refusals import Problem, Refusal
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -139,6 +139,8 @@ def problem_response(failure: Exception, context: Mapping[str, Any]) -> JsonResp
             return _plain(403, "forbidden", "You may not do that.")
         case RequestDataTooBig() | TooManyFieldsSent():
             return _of_framework(TooLarge())
+        case DataError() if is_zero_byte(failure):
+            return _plain(400, "bad_request", "A text has a zero byte in it.")
         case SuspiciousOperation() | BadRequest():
             return _plain(400, "bad_request", "The request cannot be understood.")
         case OperationalError() if isinstance(failure.__cause__, BUSY):

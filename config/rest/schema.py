@@ -32,6 +32,24 @@ PROBLEM: Final[dict[str, Any]] = {
         },
     },
 }
+RULES: Final = """
+These hold for every operation.
+
+* **Coming in**: `Authorization: Bearer KEY`. What is not yours is 404, as if it did not exist.
+* **Lists**: up to `page_size` rows (50; 200 at most) with `next` and `previous`, whole addresses to follow as they are.
+  Rows that come or go meanwhile move nobody else's. `count=true` adds `total`. Sets in filters are separated by commas.
+  A parameter or a value that is not known is 400 and named, never ignored.
+* **Values**: days as `2026-08-14`, moments with their offset, money as `{"amount": "3.00", "currency": "USD"}`. What is
+  unknown is `null`, not 0.
+* **Reading again**: send the `ETag` back as `If-None-Match`; 304 says that it still holds.
+* **Changing**: PATCH and DELETE need `If-Match` (428 without it), actions honour it; 412 says that it has changed since.
+* **Sending again**: any POST takes an `Idempotency-Key` of your choice. The same request under it gets the first answer again,
+  with `Idempotent-Replayed: true`; another one 422; one that is still at work 409.
+* **Refusals**: `application/problem+json` names everything that is wrong at once, each with a stable `code`, a sentence and a
+  `pointer` into the body or the `parameter`. 400 is the query or unreadable JSON, 422 the body, 409 the present state.
+* **Limits**: `RateLimit` says what is left; 429 and 503 say in `Retry-After` when to come again.
+* **News of the catalog**: read `/api/v1/changes/` to its end, keep `next` and ask it again; or register a webhook.
+"""
 ALWAYS: Final = (400, 401, 403, 429)
 READS: Final = ("get", "head")
 NEED_MATCH: Final = ("put", "patch", "delete")
@@ -40,6 +58,7 @@ NEED_MATCH: Final = ("put", "patch", "delete")
 def describe_mechanisms(result: dict[str, Any], generator: Any, request: Any, public: bool) -> dict[str, Any]:
     """A hook of drf-spectacular: the finished schema in, the same with what config.rest does to every operation out."""
     _drop_empty_defaults(result)
+    result["info"]["description"] = f"{result['info']['description']}\n{RULES}"
     components = result.setdefault("components", {})
     components.setdefault("schemas", {})["Problem"] = PROBLEM
     components["responses"] = {
@@ -47,7 +66,7 @@ def describe_mechanisms(result: dict[str, Any], generator: Any, request: Any, pu
             "description": KINDS[status][1],
             "content": {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
         }
-        for status in (*ALWAYS, 404, 409, 412, 422, 428)
+        for status in (*ALWAYS, 404, 409, 412, 413, 422, 428)
     }
     for path, method, operation in _operations(result):
         _add_headers(method, operation)
@@ -110,7 +129,7 @@ def _add_answers(path: str, method: str, operation: dict[str, Any]) -> None:
     if method in READS:
         answers.setdefault("304", {"description": "What If-None-Match names still holds."})
     else:
-        further |= {409, 412, 422} | ({428} if method in NEED_MATCH else set())
+        further |= {409, 412, 413, 422} | ({428} if method in NEED_MATCH else set())
     for status in sorted({*ALWAYS, *further}):
         answers.setdefault(str(status), {"$ref": f"#/components/responses/Problem{status}"})
     for status, answer in answers.items():

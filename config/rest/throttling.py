@@ -15,6 +15,8 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import BaseThrottle
 
+from config.proxies import address_of
+
 if TYPE_CHECKING:
     from rest_framework.views import APIView  # which imports the throttles that the settings name
 
@@ -77,4 +79,4 @@ class PerCallerThrottle(BaseThrottle):
             return f"key:{key}"
         if request.user.is_authenticated:
             return f"user:{request.user.pk}"
-        return f"address:{self.get_ident(request)}"
+        return f"address:{address_of(request._request)}"

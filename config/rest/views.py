@@ -39,8 +39,9 @@ from config import clock
 from config.refusals import Problem, Stale
 from config.rest import idempotency, pagination, preconditions
 from config.rest.filters import known_to, refuse_twice, refuse_unknown
-from config.rest.problems import BadQuery, PreconditionRequired, sentences
+from config.rest.problems import BadQuery, PreconditionRequired, TooLarge, sentences
 from config.rest.representation import PlainJson
+from config.uploads import too_long
 
 READS = ("GET", "HEAD")
 NEED_MATCH = ("PUT", "PATCH", "DELETE")
@@ -55,13 +56,16 @@ class Mechanisms(APIView):
     parameters: ClassVar[Collection[str]] = ()
     """Names that this endpoint reads from the query itself, with query() or by hand."""
 
+    largest_upload: ClassVar[int | None] = None
+    """Bytes of the largest file that a POST may bring; a larger one is refused before anything of it is read."""
+
     _match_was_checked = False
 
     def known_parameters(self) -> frozenset[str]:
         return frozenset(self.parameters)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        if idempotency.HEADER in request.headers:
+        if idempotency.HEADER in request.headers and not idempotency.is_form(request):
             _ = request._request.body  # kept for the digest: the check of a session's token reads the stream
         super().initial(request, *args, **kwargs)
         handler = getattr(self, (request.method or "").lower(), None)
@@ -72,6 +76,9 @@ class Mechanisms(APIView):
         refuse_twice(request.query_params, known)
         if request.method in NEED_MATCH and not preconditions.asks_for_match(request):
             raise PreconditionRequired
+        most = self.largest_upload if request.method == "POST" else None
+        if most is not None and too_long(request._request, most):
+            raise TooLarge
         if request.method == "POST" and idempotency.HEADER in request.headers:
             self.post = idempotency.idempotent(self, handler)
 

@@ -10,6 +10,8 @@ LEDGER_SEAL_KEY      what the ledger is sealed with, generated once under LOCAL_
 PARITY_DEMO          1 (demo mode, the default here) or 0
 PARITY_LOCALE        how numbers and days are written for people who chose nothing, such as en-US or de-DE; en (the default) is the house's
 PARITY_EXPORT_DIR    where every night's files are written; without it no night is
+PARITY_PROXIES       how many proxies stand before the web server, each adding to X-Forwarded-For where a request comes from: 0 in
+                     demo mode, 1 in production
 PARITY_APPROVAL_REMINDER_DAYS, PARITY_APPROVAL_ESCALATION_DAYS
                      business days after which whoever approves is reminded, and the manager above is told: 2 and 5
 EMAIL_HOST           the mail server, with EMAIL_PORT, EMAIL_HOST_USER, EMAIL_HOST_PASSWORD, EMAIL_USE_TLS (0 or 1), DEFAULT_FROM_EMAIL;
@@ -59,6 +61,7 @@ APPROVAL_ESCALATION_DAYS = int(os.environ.get("PARITY_APPROVAL_ESCALATION_DAYS")
 APPROVAL_REMINDER_HOUR = 8  # of the operator's day, from which on whoever decides is reminded
 DIGEST_HOUR = 8  # of the operator's day, from which on people hear of what they have not read
 LEDGER_SEAL_HOUR = 2  # of the operator's day, from which on what was posted is sealed
+PROXIES = int(os.environ.get("PARITY_PROXIES") or (0 if DEMO_MODE else 1))
 DEBUG = os.environ.get("DEBUG") == "1"
 ALLOWED_HOSTS = os.environ.get("ALLOWED_HOSTS", "localhost,127.0.0.1,[::1]").split(",")
 
@@ -98,6 +101,7 @@ MIDDLEWARE = [
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.sessions.LogInAgainMiddleware",
+    "config.middleware.ZeroByteMiddleware",
 ]
 
 SOURCING_THRESHOLDS = {  # from which on concentration is said to be moderate or high, and what else is warned of
@@ -330,7 +334,13 @@ DEFAULT_FROM_EMAIL = (
     os.environ.get("DEFAULT_FROM_EMAIL") or f"parity@{urlsplit(SITE_URL).hostname or 'localhost'}"
 )
 
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        # Of Django's 300, whoever makes 300 new ones drives out what counts wrong passwords.
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 CELERY_BROKER_URL = os.environ.get("CELERY_BROKER_URL", "filesystem://localhost/")
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, object] = {

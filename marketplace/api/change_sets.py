@@ -88,15 +88,18 @@ class Items(serializers.Field[list[ItemDraft], Any, Any, Any]):
         return value
 
 
+@extend_schema_field({"type": "object", "additionalProperties": True})
+class AsItWas(serializers.JSONField):
+    """Said of itself: a generated "null or anything" holds twice of null, and so not at all."""
+
+
 class ItemResource(serializers.Serializer[Any]):
     position = serializers.IntegerField()
     operation = TEXT()
     entity = TEXT(help_text="What it holds while the set is under review.")
     body = serializers.JSONField()
     expected_revision = serializers.IntegerField(allow_null=True)
-    before = serializers.JSONField(
-        allow_null=True, help_text="How its fields read when it was applied; null before."
-    )
+    before = AsItWas(allow_null=True, help_text="How its fields read when it was applied; null before.")
 
 
 class FindingResource(serializers.Serializer[Any]):

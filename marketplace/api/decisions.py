@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from django.db.models import Q, QuerySet
-from django_filters import CharFilter, ChoiceFilter, DateFilter
+from django_filters import CharFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -18,7 +18,7 @@ from rest_framework.response import Response
 from config import clock
 from config.formats import iso
 from config.refusals import Invalid, Problem, refuse_if_any
-from config.rest.filters import Choices
+from config.rest.filters import Choice, Choices, Day
 from config.rest.problems import BadQuery
 from config.rest.serializers import Strict
 from config.rest.views import Resources
@@ -210,15 +210,15 @@ class WithdrawDecisionBody(Strict):
 
 class DecisionFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     program = Choices(field_name="program", lookup_expr="in", choices=Program.choices)
-    level = ChoiceFilter(choices=[(name, name) for name in LEVELS], method="of_level")
+    level = Choice(choices=[(name, name) for name in LEVELS], method="of_level")
     publisher = CharFilter(method="of_publisher", label="Slug: decisions about it and about its offerings.")
     offering = CharFilter(method="of_offering", label="Slug: decisions about it and about its plans.")
-    state = ChoiceFilter(
+    state = Choice(
         choices=[(name, name) for name in STATES],
         method="being",
         label="On the day of as_of; ended holds what was superseded or withdrawn too.",
     )
-    as_of = DateFilter(method="unfiltered", label="The day that is looked at; today unless given.")
+    as_of = Day(method="unfiltered", label="The day that is looked at; today unless given.")
 
     class Meta:
         model = EligibilityDecision

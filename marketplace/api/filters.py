@@ -4,11 +4,11 @@ from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
-from django_filters import CharFilter, DateFilter, NumberFilter
+from django_filters import CharFilter, NumberFilter
 from django_filters.rest_framework import FilterSet
 
 from config import clock
-from config.rest.filters import Choices, Words
+from config.rest.filters import Choices, Day, Words
 from marketplace.models import AiModel, CommercialPath, Lifecycle, Offering, Origin, Program, Publisher
 from marketplace.selectors.search import (
     CAPABILITIES,
@@ -44,16 +44,22 @@ class OfferingFilters(FilterSet):  # type: ignore[misc]  # django-filter is unty
     task = Words(label="Slugs of task areas.")
     lifecycle = Choices(choices=Lifecycle.choices, label="On the day of as_of.")
     eligible = Choices(choices=Program.choices, label="Counts for one of these programs on the day of as_of.")
-    min_context = NumberFilter(min_value=0, label="Tokens.")
-    max_context = NumberFilter(min_value=0, label="Tokens.")
+    min_context = NumberFilter(min_value=0, max_digits=18, decimal_places=0, label="Tokens.")
+    max_context = NumberFilter(min_value=0, max_digits=18, decimal_places=0, label="Tokens.")
     min_input_price = NumberFilter(
-        min_value=0, label="USD for a million input tokens of the first public plan, on the day of as_of."
+        min_value=0,
+        max_digits=20,
+        decimal_places=10,
+        label="USD for a million input tokens of the first public plan, on the day of as_of.",
     )
     max_input_price = NumberFilter(
-        min_value=0, label="USD for a million input tokens of the first public plan, on the day of as_of."
+        min_value=0,
+        max_digits=20,
+        decimal_places=10,
+        label="USD for a million input tokens of the first public plan, on the day of as_of.",
     )
     region = Choices(choices=_same(REGIONS), label="Where a public plan processes data.")
-    as_of = DateFilter(label="The day that is looked at; today unless given.")
+    as_of = Day(label="The day that is looked at; today unless given.")
 
     class Meta:
         model = Offering

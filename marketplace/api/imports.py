@@ -20,7 +20,6 @@ from config.rest.problems import BadQuery, TooLarge
 from config.rest.representation import ExactJson
 from config.rest.serializers import Strict
 from config.rest.views import Resources
-from config.uploads import too_long
 from marketplace.importers.files import LARGEST
 from marketplace.models import CatalogImport, ImportSource, ImportState, RowOutcome, StagedRow
 from marketplace.selectors import imports as selectors
@@ -111,6 +110,7 @@ class Imports(Resources):
     filterset_class = ImportFilters
     keyset = ("-id",)
     parser_classes = (ExactJson, MultiPartParser)
+    largest_upload = LARGEST
 
     def get_queryset(self) -> QuerySet[CatalogImport]:
         return selectors.imports_for(self.caller).order_by()
@@ -126,8 +126,6 @@ class Imports(Resources):
         responses={201: ImportResource},
     )
     def create(self, request: Request) -> Response:
-        if too_long(request._request, LARGEST):
-            raise TooLarge
         given = self.body(ImportBody).validated_data
         upload: Any = given.get("file")
         if upload is not None and (upload.size or 0) > LARGEST:

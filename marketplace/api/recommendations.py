@@ -164,7 +164,11 @@ class Recommendations(Computed):
 
     parameters = tuple(RecommendationQuery().fields)
 
-    @extend_schema(parameters=[RecommendationQuery], responses=RecommendationResource)
+    @extend_schema(
+        summary="What to take for a task",
+        parameters=[RecommendationQuery],
+        responses=RecommendationResource,
+    )
     def get(self, request: Request) -> Response:
         asked = self.query(RecommendationQuery)
         usage = Usage(

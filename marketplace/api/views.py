@@ -7,7 +7,7 @@ from typing import Any
 from django.db.models import Count, Prefetch, Q, QuerySet
 from django.http import Http404
 from django.shortcuts import get_object_or_404
-from drf_spectacular.utils import extend_schema, inline_serializer
+from drf_spectacular.utils import extend_schema, extend_schema_view, inline_serializer
 from rest_framework import serializers
 from rest_framework.fields import empty
 from rest_framework.request import Request
@@ -15,7 +15,7 @@ from rest_framework.response import Response
 
 from accounts.models import User
 from config import clock
-from config.rest.filters import known_to
+from config.rest.filters import StrictFilters, known_to
 from config.rest.problems import BadQuery
 from config.rest.serializers import Strict
 from config.rest.views import Computed, Resources
@@ -44,6 +44,7 @@ from marketplace.selectors.substitutes import substitutes
 from marketplace.selectors.visibility import offerings_for, publishers_for
 
 
+@extend_schema_view(retrieve=extend_schema(summary="One publisher"))
 class Publishers(Resources):
     """Who makes what is sold."""
 
@@ -62,7 +63,7 @@ class Publishers(Resources):
     def represent(self, row: Any) -> dict[str, Any]:
         return _publisher(row)
 
-    @extend_schema(responses=shapes.PublisherResource(many=True))
+    @extend_schema(summary="Publishers, by name", responses=shapes.PublisherResource(many=True))
     def list(self, request: Request, *_args: Any, **_kwargs: Any) -> Response:
         rows = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response([_publisher(row) for row in rows or []])
@@ -98,6 +99,10 @@ class DayQuery(Strict):
     as_of = Day(required=False)
 
 
+@extend_schema_view(
+    list=extend_schema(summary="Offerings that you may know of"),
+    retrieve=extend_schema(summary="One offering, as of a day"),
+)
 class Offerings(Resources):
     """What is on sale. as_of says which day's lifecycle, eligibility and prices are meant."""
 
@@ -128,10 +133,17 @@ class Offerings(Resources):
 class Facets(Computed):
     """How many offerings each value of each filter would leave, under the other filters given."""
 
+    # For the schema, which says what can be filtered by.
+    queryset = Offering.objects.none()
+    filter_backends = (StrictFilters,)
+    filterset_class = OfferingFilters
+
     def known_parameters(self) -> frozenset[str]:
         return known_to(OfferingFilters)
 
-    @extend_schema(filters=True, responses=shapes.FacetsResource)
+    @extend_schema(
+        summary="Counts for each filter of the offerings", filters=True, responses=shapes.FacetsResource
+    )
     def get(self, request: Request) -> Response:
         filters = OfferingFilters(request.query_params, queryset=Offering.objects.none(), request=request)
         if not filters.is_valid():
@@ -177,7 +189,7 @@ class PartOfOffering(Computed):
 
 
 class Plans(PartOfOffering):
-    @extend_schema(responses=listed(shapes.PlanResource))
+    @extend_schema(summary="Plans of an offering", responses=listed(shapes.PlanResource))
     def get(self, request: Request, slug: str) -> Response:
         return Response({"results": [plan_body(plan) for plan in self.offering().plans.all()]})
 
@@ -193,7 +205,11 @@ class Prices(PartOfOffering):
 
     parameters = ("as_of", "plan", "market")
 
-    @extend_schema(parameters=[PricesQuery], responses=listed(shapes.PriceResource))
+    @extend_schema(
+        summary="Prices of an offering",
+        parameters=[PricesQuery],
+        responses=listed(shapes.PriceResource),
+    )
     def get(self, request: Request, slug: str) -> Response:
         asked = self.query(PricesQuery)
         offering = self.offering()
@@ -217,7 +233,11 @@ class Eligibility(PartOfOffering):
 
     parameters = ("as_of", "plan")
 
-    @extend_schema(parameters=[EligibilityQuery], responses=shapes.EligibilityResource)
+    @extend_schema(
+        summary="What an offering counts for, and by which decisions",
+        parameters=[EligibilityQuery],
+        responses=shapes.EligibilityResource,
+    )
     def get(self, request: Request, slug: str) -> Response:
         asked = self.query(EligibilityQuery)
         offering = self.offering()
@@ -253,7 +273,11 @@ class Evaluations(PartOfOffering):
 
     parameters = ("as_of",)
 
-    @extend_schema(parameters=[DayQuery], responses=listed(shapes.EvaluationResource))
+    @extend_schema(
+        summary="Evidence for an offering, by task",
+        parameters=[DayQuery],
+        responses=listed(shapes.EvaluationResource),
+    )
     def get(self, request: Request, slug: str) -> Response:
         on = self.query(DayQuery).get("as_of") or clock.today()
         return Response({"results": shapes.evaluations_body(evidence_of(self.offering(), on))})
@@ -264,7 +288,11 @@ class Substitutes(PartOfOffering):
 
     parameters = ("as_of",)
 
-    @extend_schema(parameters=[DayQuery], responses=listed(shapes.SubstituteResource))
+    @extend_schema(
+        summary="What could take its place",
+        parameters=[DayQuery],
+        responses=listed(shapes.SubstituteResource),
+    )
     def get(self, request: Request, slug: str) -> Response:
         on = self.query(DayQuery).get("as_of") or clock.today()
         found = substitutes(self.offering(), offerings_for(self.caller), on)
@@ -295,13 +323,20 @@ class TheAnswer(PartOfOffering):
 
     parameters = ("on", "as_of", "plan", "country", "region", "customer")
 
-    @extend_schema(parameters=[AnswerQuery], responses=shapes.AnswerResource)
+    @extend_schema(
+        summary="May it be sold, at which price, and does it count",
+        parameters=[AnswerQuery],
+        responses=shapes.AnswerResource,
+    )
     def get(self, request: Request, slug: str) -> Response:
         asked = self.query(AnswerQuery)
+        on, as_of = asked.get("on"), asked.get("as_of")
+        if on and as_of and on != as_of:
+            raise BadQuery(("as_of", "given_twice", "on and as_of name the same day: give one of them."))
         offering = self.offering()
         given = answer(
             offering,
-            on=asked.get("on") or asked.get("as_of") or clock.today(),
+            on=on or as_of or clock.today(),
             plan=self.plan(offering, asked["plan"]),
             country=asked["country"],
             region=asked["region"],
@@ -310,6 +345,9 @@ class TheAnswer(PartOfOffering):
         return Response(shapes.answer_body(given))
 
 
+@extend_schema_view(
+    list=extend_schema(summary="Models, by name"), retrieve=extend_schema(summary="One model")
+)
 class Models(Resources):
     """Models with their versions, and the offerings that sell them."""
 

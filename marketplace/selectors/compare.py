@@ -191,8 +191,8 @@ def _price_line(
             continue
         plan, version, row = found[offering.pk]
         amount = row.amount
-        if amount is not None and row.unit == "token":
-            amount = amount * MILLION / row.per
+        if amount is not None:
+            amount = round(amount * (MILLION if row.unit == "token" else 1) / row.per, 10)
         text = amount_text(amount, version.currency.symbol or "$", version.currency.exponent)
         cells.append(Cell(text, plan.name, known=amount is not None))
     per = (

@@ -170,7 +170,7 @@ def _findings(publisher: Publisher, lines: Iterable[OwnOffering]) -> None:
 def item_of(pointer: str) -> int | None:
     """The item that a finding is about: 3 for /items/3/body/name."""
     parts = pointer.split("/")
-    return int(parts[2]) if len(parts) > 2 and parts[1] == "items" and parts[2].isdigit() else None
+    return int(parts[2]) if len(parts) > 2 and parts[1] == "items" and parts[2].isdecimal() else None
 
 
 def own_sets(publisher: Publisher, *, most: int = 50) -> list[OwnSet]:

@@ -8,11 +8,12 @@ from typing import Final
 from django.db import connection
 
 from config import formats
-from marketplace.selectors.prices import WORLD, amount_text
+from marketplace.selectors.prices import WORLD, amount_text, units
 
 # The rows in question, an offering's best list first. In SQL because putting it together takes longer than reading it.
 FOUND: Final = """
-SELECT p.offering_id, v.id, r.meter, r.amount, r.unit, c.symbol, c.code, c.exponent
+SELECT p.offering_id, v.id, r.meter, CASE r.unit WHEN 'token' THEN round(r.amount * 1000000 / r.per, 10) ELSE r.amount END,
+  r.unit, CASE r.unit WHEN 'token' THEN 1000000 ELSE r.per END, c.symbol, c.code, c.exponent
 FROM marketplace_plan p
 JOIN marketplace_priceversion v ON v.plan_id = p.id AND v.superseded_at IS NULL AND v.private_offer_id IS NULL
   AND v.effective @> %(on)s::date
@@ -60,9 +61,9 @@ def _said(by_meter: dict[str, tuple[object, ...]]) -> Headline:
             "million tokens in / out" if len(tokens) > 1 else "million tokens in",
         )
     row = next(iter(by_meter.values()))
-    return Headline(_amount(row), f"per {str(row[1]).replace('-', ' and ')}")
+    return Headline(_amount(row), f"per {units(str(row[1]), row[2])}")  # type: ignore[arg-type]  # as they are read
 
 
 def _amount(row: tuple[object, ...]) -> str:
-    amount, _unit, symbol, code, exponent = row
+    amount, _unit, _per, symbol, code, exponent = row
     return amount_text(amount, str(symbol or f"{code} "), exponent)  # type: ignore[arg-type]  # as they are read

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from config import formats
 from marketplace.models import Offering, Plan, PriceRow, PriceVersion
-from marketplace.selectors.prices import METERS, MILLION, amount_text, row_text
+from marketplace.selectors.prices import METERS, amount_text, row_text, units
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,11 +259,8 @@ def _meter(
                     )
                 )
             before = stretch
-    count = {1: "", 1000: "thousand ", MILLION: "million "}.get(last.per, f"{formats.whole(last.per)} ")
-    per = f"per {count}{last.unit.replace('-', ' and ')}{'s' if last.per > 1 else ''}"
-    return MeterHistory(
-        *key, per, stretches, said(current) if current is not None else "no price in effect", announced
-    )
+    now = said(current) if current is not None else "no price in effect"
+    return MeterHistory(*key, f"per {units(last.unit, last.per)}", stretches, now, announced)
 
 
 def _holds(stretch: Stretch, on: date) -> bool:

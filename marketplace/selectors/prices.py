@@ -5,7 +5,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Final
 
-from django.db.models import DecimalField, ExpressionWrapper, F, OuterRef, QuerySet, Subquery
+from django.db.models import DecimalField, ExpressionWrapper, F, OuterRef, Q, QuerySet, Subquery
 
 from config import formats
 from config.language import marked
@@ -37,7 +37,8 @@ def price_versions(plan_ids: Iterable[int]) -> QuerySet[PriceVersion]:
 def prices_on(plan_ids: Iterable[int], on: date, country: str = "") -> dict[int, list[PriceVersion]]:
     """In effect on *on*, by plan id; a plan without one is absent. 2 queries.
 
-    country   Where it is bought; a list of that market takes the place of the world's in the same currency.
+    country   Where it is bought; a list of that market takes the place of the world's in the same currency. Without one
+              the world's lists stand first.
     """
     found: dict[int, list[PriceVersion]] = {}
     for version in price_versions(plan_ids).filter(effective__contains=on):
@@ -47,16 +48,20 @@ def prices_on(plan_ids: Iterable[int], on: date, country: str = "") -> dict[int,
         for plan_id, versions in found.items():
             own = {v.currency_id for v in versions if v.market != WORLD}
             found[plan_id] = [v for v in versions if v.market != WORLD or v.currency_id not in own]
+        return found
+    for versions in found.values():
+        versions.sort(key=lambda v: v.market != WORLD)
     return found
 
 
 def headline(meter: str, on: date) -> Subquery:
-    """USD for a million units of *meter* on the first public plan that has such a price, as SQL over Offering."""
+    """USD for a million units of *meter* on the first public plan that can be ordered and has such a price, as SQL over Offering."""
     amount = ExpressionWrapper(
         F("amount") * MILLION / F("per"), output_field=DecimalField(max_digits=24, decimal_places=10)
     )
     return Subquery(
         PriceRow.objects.filter(
+            Q(version__plan__withdrawn_on=None) | Q(version__plan__withdrawn_on__gt=on),
             version__plan__offering=OuterRef("pk"),
             version__plan__is_public=True,
             version__market=WORLD,
@@ -82,6 +87,12 @@ def amount_text(amount: Decimal | None, symbol: str, exponent: int) -> str:
         return "free"
     digits = max(exponent, -int(amount.normalize().as_tuple().exponent))
     return formats.price(amount, symbol, digits)
+
+
+def units(unit: str, per: int) -> str:
+    """What an amount buys: unit and hour, thousand requests, million tokens."""
+    count = {1: "", 1000: "thousand ", MILLION: "million "}.get(per, f"{formats.whole(per)} ")
+    return f"{count}{unit.replace('-', ' and ')}{'s' if per > 1 else ''}"
 
 
 def row_text(row: PriceRow, version: PriceVersion) -> str:

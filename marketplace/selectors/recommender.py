@@ -442,8 +442,7 @@ def _pick(offering: Offering, field: Field, constraints: Constraints) -> Pick | 
         _priced(plan, version, constraints.usage)
         for plan in offering.plans.all()
         if _open(plan, field.on) and _runs_in(plan, constraints.region)
-        for version in field.prices.get(plan.pk, ())
-        if version.currency_id == "USD"
+        for version in [v for v in field.prices.get(plan.pk, ()) if v.currency_id == "USD"][:1]
     ]
     return min(
         priced,

@@ -93,7 +93,7 @@ def take_out(
     )
     for finding in saved.findings.exclude(by=None).filter(resolved_at=None):
         parts = finding.pointer.split("/")
-        if len(parts) < 3 or parts[1] != "items" or not parts[2].isdigit():
+        if len(parts) < 3 or parts[1] != "items" or not parts[2].isdecimal():
             continue
         said_to = int(parts[2])
         if said_to == place:

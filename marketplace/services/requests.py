@@ -10,6 +10,7 @@ from accounts.models import RoleGrant, User
 from config.outbox import promise
 from config.refusals import Conflict, Invalid, NotFound, Problem, refuse_if_any
 from marketplace.models import Customer, Offering, OfferingRequest, RequestState
+from marketplace.selectors.requests import names_customers
 from marketplace.selectors.visibility import offerings_for
 from marketplace.services.access import must_keep_the_catalog
 
@@ -23,7 +24,7 @@ def ask_for_offering(
     """Ask the catalog's managers for an offering. Asked again by the same person while it is open, it is the same request.
 
     searched   The query string that found nothing.
-    customer   For whom: slug or whole name; partners cannot name one, because they do not learn which there are.
+    customer   For whom: slug or whole name; only who may know of customers names one, nobody learns by trying which there are.
     Raises     Invalid (wanted_missing, too_long, unknown_customer).
     """
     wanted = " ".join(wanted.split())
@@ -150,7 +151,7 @@ def _open(request_id: int) -> OfferingRequest:
 
 
 def _customer(named: str, by: User) -> Customer | None:
-    if not named.strip() or by.has_role("partner"):
+    if not named.strip() or not names_customers(by):
         return None
     return (
         Customer.objects.filter(slug=named.strip().lower()).first()

@@ -13,6 +13,7 @@ from openpyxl import load_workbook
 from openpyxl.utils import get_column_letter
 
 from accounts.models import User
+from config.house import day
 from config.refusals import Invalid, Problem
 from marketplace.models import ChangeSet, Channel, Offering, Operation, PriceVersion
 from marketplace.selectors.resources import with_facts
@@ -104,7 +105,7 @@ def upload(
     if not read.items:
         return None
     return draft_change_set(
-        title=f"Spreadsheet of {at:%-d %b %Y}: {len(read.items)} change{'s' if len(read.items) != 1 else ''}",
+        title=f"Spreadsheet of {day(at)}: {len(read.items)} change{'s' if len(read.items) != 1 else ''}",
         items=read.items,
         by=by,
         at=at,
@@ -353,7 +354,7 @@ def _decimal(value: Any) -> Decimal:
         number = Decimal(written)
     except InvalidOperation:
         raise ValueError(f"{written[:40]!r} is no number.") from None
-    if not number.is_finite() or number.adjusted() > 20 or not written.isascii() or "_" in written:
+    if not number.is_finite() or abs(number.adjusted()) > 20 or not written.isascii() or "_" in written:
         raise ValueError("Write a number.")
     return number
 

@@ -48,6 +48,7 @@ def tell_each(changes: Mapping[str, Change], *, at: datetime) -> None:
                 "program": change.program,
                 "publisher_id": change.publisher_id,
                 "commercial_path": change.commercial_path,
+                "facts": list(change.facts),
                 "key": key,
                 "at": at.isoformat(),
             }
@@ -101,6 +102,7 @@ def _read(payload: Mapping[str, Any]) -> Change:
         key=payload.get("key", ""),
         publisher_id=payload.get("publisher_id"),
         commercial_path=payload.get("commercial_path", ""),
+        facts=tuple(payload.get("facts", ())),
     )
 
 

@@ -28,6 +28,7 @@ from marketplace.selectors.eligibility import Chip, eligibility_strips
 from marketplace.selectors.facets import Counted, Facet, counted
 from marketplace.selectors.headlines import NONE, Headline, headlines
 from marketplace.selectors.public_facts import facts_about
+from marketplace.selectors.requests import names_customers
 from marketplace.selectors.search import (
     DIMENSIONS,
     LABELS,
@@ -39,7 +40,7 @@ from marketplace.selectors.search import (
 )
 from marketplace.selectors.spelling import read_as, with_a_word_less
 from marketplace.selectors.visibility import offerings_for, publishers_for
-from marketplace.views import HtmxRequest, day_asked, signed_in, wants_part
+from marketplace.views import HtmxRequest, day_asked, is_short, signed_in, wants_part
 
 PAGE: Final = 50
 COLUMNS: Final = (
@@ -182,7 +183,7 @@ def catalog(request: HtmxRequest) -> HttpResponseBase:
         "filters": parse_qsl(_kept(request.GET)),
         "query": _kept(request.GET),
         "wanted": given.search,
-        "partner": user.has_role("partner"),
+        "names_customers": names_customers(user),
     }
     if not wants_part(request):
         sets = {name: ",".join(filter(None, request.GET.getlist(name))) for name in request.GET}
@@ -304,7 +305,7 @@ def _amount(written: str) -> Decimal | None:
         amount = Decimal(written)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and 0 <= amount < Decimal(10) ** 10 else None
+    return amount if amount.is_finite() and 0 <= amount < Decimal(10) ** 10 and is_short(amount) else None
 
 
 def _group(facet: Facet, params: QueryDict) -> Group:

@@ -1,5 +1,6 @@
 """Change sets: the queue of those that wait for review, and one of them with what it would change."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +34,7 @@ from marketplace.views import signed_in
 
 ITEMS: Final = 25
 SHOWN_HOLDS: Final = 12
+FINDING: Final = re.compile(r"finding:/items/[0-9]{1,6}(/|$)")
 S = ChangeSetState
 
 
@@ -163,7 +165,7 @@ def _day(text: str) -> date | None:
 def _said(request: HttpRequest) -> Iterator[Found]:
     """The reviewer's findings: one text for each field that got one."""
     for name, text in request.POST.items():
-        if name.startswith("finding:/items/") and isinstance(text, str) and text.strip():
+        if FINDING.match(name) and isinstance(text, str) and text.strip():
             yield Found(name.removeprefix("finding:"), "reviewer", text.strip()[:500], Severity.ERROR)
 
 

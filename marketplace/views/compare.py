@@ -35,7 +35,7 @@ def comparison(request: HtmxRequest) -> HttpResponse:
     """
     user, on = signed_in(request), day_asked(request)
     chosen = picks(request.GET)
-    only = request.GET.get("only") == ONLY
+    only, left = request.GET.get("only") == ONLY, request.GET.get("left_out", "")
     day = on.isoformat() if on != clock.today() else ""
     if request.GET.getlist("offering"):
         return HttpResponseRedirect(_address(chosen[:MOST], day, only, len(chosen) - MOST))
@@ -53,7 +53,7 @@ def comparison(request: HtmxRequest) -> HttpResponse:
         "comparison": compared.differences() if only and len(offerings) > 1 else compared,
         "heads": [(o, _address([s for s in slugs if s != o.slug], day, only)) for o in offerings],
         "unknown": [slug for slug in chosen[:MOST] if slug not in found],
-        "left_out": int(request.GET["left_out"]) if request.GET.get("left_out", "").isdigit() else 0,
+        "left_out": int(left) if left.isascii() and left.isdigit() and len(left) < 5 else 0,
         "room": len(offerings) < MOST,
         "proposed": [(o, _address([*slugs, o.slug], day, only)) for o in _proposed(offerings, user, on)],
         "slugs": ",".join(slugs),

@@ -228,7 +228,7 @@ class Percent(forms.CharField):
             percent = Decimal(formats.typed(text, most=100))
         except (InvalidOperation, formats.Unreadable):
             percent = Decimal("NaN")
-        ppm = percent * 10_000 if percent.is_finite() and abs(percent) < 10_000 else None
+        ppm = percent * 10_000 if percent.is_finite() and -1 < percent < 10_000 else None
         if ppm is None or not 0 <= ppm <= ONE or ppm != int(ppm):
             raise forms.ValidationError(_("Enter a number from 0 to 100, with at most four decimals."))
         return int(ppm)

@@ -22,8 +22,9 @@ from accounts.scopes import Scope, within
 from config import clock, formats, locales
 from config.language import _
 from config.rest.preconditions import etag, not_modified
-from marketplace.models import CatalogChange, Publisher
+from marketplace.models import CatalogChange
 from marketplace.selectors.changes import KINDS, Asked, changes_for, chosen, newest_first, page_of
+from marketplace.selectors.visibility import publishers_for
 from marketplace.services.feeds import owner_of
 
 NEWEST: Final = 100
@@ -149,7 +150,8 @@ def _feed(request: HttpRequest, reader: User, asked: Asked) -> Feed:
     parts = [KINDS[kind].lower() for kind in asked.kinds]
     if changes and asked.publishers:
         parts += (
-            Publisher.objects.filter(slug__in=asked.publishers)
+            publishers_for(reader)
+            .filter(slug__in=asked.publishers)
             .order_by("name")
             .values_list("name", flat=True)
         )

@@ -338,14 +338,11 @@ def _field(name: str) -> str:
 
 
 def _difference(ppm: int | None) -> tuple[str, bool]:
-    """Signed per cent, and whether it is a tenth or more."""
+    """Signed per cent, of less than one per cent two digits, and whether it is a tenth or more."""
     if ppm is None:
         return "", False
-    sign = "+" if ppm > 0 else "\N{MINUS SIGN}"
-    amount = abs(ppm) / 10_000
-    return f"{sign}{amount:,.0f} %" if amount >= 1 else f"{sign}{amount:.2g} %", abs(
-        ppm
-    ) >= selectors.LARGE_PPM
+    places = 0 if abs(ppm) >= 10_000 else 6 - max(len(str(abs(ppm))), 2)
+    return formats.percent(ppm, 1_000_000, places, signed=True), abs(ppm) >= selectors.LARGE_PPM
 
 
 @require_POST

@@ -29,7 +29,7 @@ from marketplace.selectors.visibility import offerings_for
 from marketplace.services import private_offers as service
 from marketplace.services.pricing import RowDraft
 from marketplace.services.private_offers import OfferDraft
-from marketplace.views import signed_in
+from marketplace.views import is_short, signed_in
 from marketplace.views.costs import find_customer
 
 PAGE: Final = 50
@@ -155,7 +155,7 @@ def _offer_page(
 
 
 def _compared(found: PrivateOffer) -> list[Compared]:
-    listed = _list_rows(found.plan, found.effective.lower, found.price.currency_id)
+    listed = _list_rows(found.plan, found.effective.lower, found.price.currency_id, found.customer.country)
     shown = []
     for row in found.price.rows.all():
         theirs = listed.get((row.meter, row.tier_from, row.above_context))
@@ -169,14 +169,14 @@ def _compared(found: PrivateOffer) -> list[Compared]:
     return shown
 
 
-def _list_rows(plan: Plan, on: date, currency: str) -> dict[tuple[str, int, int], PriceRow]:
-    """Of the plan's list price in that currency, each knowing its version. 2 queries."""
+def _list_rows(plan: Plan, on: date, currency: str, country: str) -> dict[tuple[str, int, int], PriceRow]:
+    """Of the plan's list price in that currency where the customer is, each knowing its version. 2 queries."""
     found = {}
-    for version in prices_on([plan.pk], on).get(plan.pk, []):
-        if version.currency_id == currency:
-            for row in version.rows.all():
-                row.version = version
-                found[row.meter, row.tier_from, row.above_context] = row
+    in_effect = prices_on([plan.pk], on, country).get(plan.pk, [])
+    if version := next((v for v in in_effect if v.currency_id == currency), None):
+        for row in version.rows.all():
+            row.version = version
+            found[row.meter, row.tier_from, row.above_context] = row
     return found
 
 
@@ -372,7 +372,7 @@ def _form(request: HttpRequest, plan: Plan, before: PrivateOffer | None) -> Form
     usual = before.price.currency_id if before is not None else "USD"
     asked = (sent or request.GET).get("currency") or usual
     currency = asked if asked in {each.code for each in currencies} else usual
-    listed = _list_rows(plan, start, currency)
+    listed = _list_rows(plan, start, currency, before.customer.country if before is not None else "")
     rows = _rows(plan, listed, before if currency == usual else None)
     values = {
         "currency": currency,
@@ -491,7 +491,7 @@ def _number(written: str) -> Decimal | None:
         number = Decimal(formats.typed(written)) if written else None
     except (InvalidOperation, formats.Unreadable):
         return None
-    return number if number is not None and number.is_finite() else None
+    return number if number is not None and number.is_finite() and is_short(number) else None
 
 
 def _place(form: Form, problems: Sequence[Problem]) -> None:

@@ -29,7 +29,7 @@ from marketplace.selectors.recommender import (
 )
 from marketplace.selectors.search import MODALITIES
 from marketplace.selectors.visibility import offerings_for
-from marketplace.views import day_asked, signed_in
+from marketplace.views import day_asked, is_short, signed_in
 
 LARGEST: Final = 10**12
 STAGES: Final = (Lifecycle.PREVIEW, Lifecycle.GENERALLY_AVAILABLE, Lifecycle.LEGACY)
@@ -233,4 +233,4 @@ def _amount(written: str) -> Decimal | None:
         amount = Decimal(written)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and 0 <= amount < LARGEST else None
+    return amount if amount.is_finite() and 0 <= amount < LARGEST and is_short(amount) else None

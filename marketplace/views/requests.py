@@ -15,7 +15,7 @@ from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
 from marketplace.models import OfferingRequest, RequestState
-from marketplace.selectors.requests import requests_for
+from marketplace.selectors.requests import names_customers, requests_for
 from marketplace.selectors.visibility import offerings_for
 from marketplace.services.requests import answer_request, ask_for_offering, decline_request
 from marketplace.views import HtmxRequest, signed_in
@@ -105,7 +105,7 @@ def _list(request: HtmxRequest, more: dict[str, object], status: int = 200) -> H
         "state": state,
         "keeps": user.has_role("catalog_manager"),
         "sees_all": user.has_role("catalog_manager", "auditor"),
-        "partner": user.has_role("partner"),
+        "names_customers": names_customers(user),
         "previous": f"?state={state}&cursor={order.cursor(before)}" if before else "",
         "next": f"?state={state}&cursor={order.cursor(behind)}" if behind else "",
         **more,

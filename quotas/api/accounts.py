@@ -119,26 +119,22 @@ class Accounts(Internal, Resources):
         return super().get_serializer(found if kwargs.get("many") else found[0], *args[1:], **kwargs)
 
     @extend_schema(
-        summary="Record a commitment of the customer", request=CommitmentBody, responses=AccountResource
+        summary="Record a commitment of the customer",
+        request=CommitmentBody,
+        responses={201: AccountResource},
     )
     @action(detail=True, methods=["post"])
     def commitments(self, request: Request, slug: str) -> Response:
         customer = self.get_object()
+        self.matched(customer)
         sent = self.body(CommitmentBody).validated_data
         currency = Currency.objects.filter(code=sent["amount"].currency).first()
         if currency is None:
             raise Invalid.of("currency_unknown", "There is no such currency.", "/amount/currency")
-        scaled = sent["amount"].amount.scaleb(currency.exponent)
-        if scaled != scaled.to_integral_value():
-            raise Invalid.of(
-                "too_many_digits",
-                f"{currency.code} has at most {currency.exponent} digits after the point.",
-                "/amount/amount",
-            )
         record_commitment(
             customer_id=customer.pk,
             name=sent["name"],
-            amount_minor=int(scaled),
+            amount_minor=sent["amount"].minor(currency.exponent, pointer="/amount"),
             currency=currency.code,
             starts=sent["starts"],
             ends=sent["ends"],
@@ -146,7 +142,7 @@ class Accounts(Internal, Resources):
             by=self.caller,
             at=self.at,
         )
-        return Response(self.get_serializer(customer).data, status=201)
+        return self.answer(customer, status=201)
 
     @extend_schema(
         summary="Let a commitment end sooner",
@@ -157,6 +153,7 @@ class Accounts(Internal, Resources):
     @action(detail=True, methods=["post"], url_path="commitments/(?P<commitment>[0-9]{1,18})/end")
     def end_commitment(self, request: Request, slug: str, commitment: str) -> Response:
         customer = self.get_object()
+        self.matched(customer)
         sent = self.body(CommitmentEnd).validated_data
         end_commitment(
             commitment_id=int(commitment),
@@ -166,4 +163,4 @@ class Accounts(Internal, Resources):
             by=self.caller,
             at=self.at,
         )
-        return Response(self.get_serializer(customer).data)
+        return self.answer(customer)

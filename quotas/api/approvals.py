@@ -154,7 +154,8 @@ class DecisionResults(Out):
             ),
             OpenApiParameter("due", OpenApiTypes.BOOL, description="Only what waits longer than it should."),
         ],
-    )
+    ),
+    retrieve=extend_schema(summary="One deal that waits for your decision"),
 )
 class Approvals(Seen, Resources):
     """For managers, whoever stands in for them, and comp admins."""

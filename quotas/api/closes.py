@@ -15,10 +15,12 @@ from rest_framework.response import Response
 from rest_framework.reverse import reverse
 
 from accounts.models import Role
-from config.refusals import NotFound
+from config.refusals import NotFound, Stale
+from config.rest import preconditions
+from config.rest.representation import PlainJson
 from config.rest.serializers import Strict
 from config.rest.views import Computed, Resources
-from quotas.api.resources import Out
+from quotas.api.resources import Out, PeriodResource
 from quotas.api.viewer import Seen
 from quotas.models import CloseState, Grain, Period, PeriodClose, Seal
 from quotas.selectors import closing as selectors
@@ -150,6 +152,11 @@ class Reviewed(Seen):
             Period.objects.select_related("calendar"), name=self.kwargs["name"], grain=Grain.MONTH
         )
 
+    def checklist(self, month: Period) -> dict[str, Any]:
+        items = selectors.checklist(month, at=self.at)
+        shown = {"period": month.name, "closable": not selectors.blockers(items), "items": items}
+        return dict(ChecklistResource(shown).data)
+
 
 @extend_schema_view(
     list=extend_schema(summary="Closes of a month, the latest first", parameters=[NAME]),
@@ -256,12 +263,7 @@ class Checklist(Reviewed, Computed):
     )
     def get(self, request: Request, name: str) -> Response:
         month = self.month()
-        items = selectors.checklist(month, at=self.at)
-        return Response(
-            ChecklistResource(
-                {"period": month.name, "closable": not selectors.blockers(items), "items": items}
-            ).data
-        )
+        return Response(self.checklist(month))
 
 
 class Opening(Reviewed, Computed):
@@ -273,14 +275,19 @@ class Opening(Reviewed, Computed):
         responses=ChecklistResource,
     )
     def post(self, request: Request, name: str) -> Response:
-        """It takes credit from now on. Answers with its checklist."""
-        month = closing.open_month(period_id=self.month().pk, by=self.caller, at=self.at)
-        items = selectors.checklist(month, at=self.at)
-        return Response(
-            ChecklistResource(
-                {"period": month.name, "closable": not selectors.blockers(items), "items": items}
-            ).data
-        )
+        """It takes credit from now on. Answers with its checklist; If-Match takes the ETag of the period or of its checklist."""
+        month = self.month()
+        self._refuse_if_stale(month)
+        month = closing.open_month(period_id=month.pk, by=self.caller, at=self.at)
+        return Response(self.checklist(month))
+
+    def _refuse_if_stale(self, month: Period) -> None:
+        if not preconditions.asks_for_match(self.request._request):
+            return
+        known = (PeriodResource(month).data, self.checklist(month))
+        tags = [preconditions.etag(PlainJson().render(body)) for body in known]
+        if not any(preconditions.matches(self.request._request, tag) for tag in tags):
+            raise Stale.of("stale", "It has changed since you read it: read it again and decide anew.")
 
 
 class SealFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped

@@ -187,7 +187,7 @@ class Deals(Seen, Resources):
         summary="Propose new facts for an approved deal; needs a reason",
         description="Members that are sent replace those that stand; lines and shares as a whole. What stands stays credited until the amendment is approved. Another amendment takes the place of one that waits.",
         parameters=[BY_ID],
-        request=AmendmentBody,
+        request=AmendmentBody(partial=True),
         responses=DealResource,
     )
     @action(detail=True, methods=["post"])

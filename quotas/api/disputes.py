@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.db.models import Prefetch, QuerySet
-from django_filters import BooleanFilter, NumberFilter
+from django_filters import NumberFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema, extend_schema_field, extend_schema_view
 from rest_framework import serializers
@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.refusals import Invalid, NotFound, Problem
-from config.rest.filters import Choices, Words
+from config.rest.filters import Choices, Flag, Words
 from config.rest.serializers import Strict
 from config.rest.views import Resources
 from quotas.api.adjustments import MeasuredInput, NewAdjustment, amount_of, draft_of
@@ -276,7 +276,7 @@ class DiscrepancyFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
     measure = Words(field_name="measure__slug")
     period = PeriodFilter(field_name="period")
     posting = NumberFilter(field_name="posting_id", decimal_places=0, max_digits=18)
-    seen = BooleanFilter(field_name="seen_at", lookup_expr="isnull", exclude=True)
+    seen = Flag(field_name="seen_at", lookup_expr="isnull", exclude=True)
 
     class Meta:
         model = Discrepancy

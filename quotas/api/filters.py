@@ -4,17 +4,14 @@ from typing import Any
 
 from django.db.models import F, Q, QuerySet
 from django_filters import (
-    BooleanFilter,
     CharFilter,
-    ChoiceFilter,
-    DateFilter,
     ModelChoiceFilter,
     NumberFilter,
 )
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.utils import extend_schema_field
 
-from config.rest.filters import Choices, Words
+from config.rest.filters import Choice, Choices, Day, Flag, Words
 from marketplace.models import Customer
 from quotas.api.resources import COMPONENTS
 from quotas.models import CreditEntry, Deal, DealKind, DealLine, DealState, Grain, Period, PeriodState, Quota
@@ -54,7 +51,7 @@ class PartnerDealFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
 
 
 class DealFilters(PartnerDealFilters):
-    amended = BooleanFilter(
+    amended = Flag(
         field_name="amended_at", lookup_expr="isnull", exclude=True, help_text="Whether an amendment waits."
     )
     external_id = Words(field_name="external_id")
@@ -91,7 +88,7 @@ class QuotaFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     period = PeriodFilter(field_name="period")
     rep = Words(field_name="rep__slug")
     team = Words(field_name="team__slug")
-    superseded = BooleanFilter(
+    superseded = Flag(
         method="with_superseded", help_text="Whether superseded versions are listed too; no if left out."
     )
 
@@ -99,7 +96,7 @@ class QuotaFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
         model = Quota
         fields: list[str] = []
 
-    def with_superseded(self, quotas: Rows, _name: str, wanted: bool) -> Rows:
+    def with_superseded(self, quotas: Rows, _name: str, value: bool) -> Rows:
         return quotas
 
     def filter_queryset(self, queryset: Rows) -> Rows:
@@ -108,9 +105,9 @@ class QuotaFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
 
 
 class PeriodFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
-    grain = ChoiceFilter(choices=[(word, word) for word in GRAINS], method="of_grain")
+    grain = Choice(choices=[(word, word) for word in GRAINS], method="of_grain")
     state = Choices(choices=PeriodState.choices, method="in_state", help_text="Months alone have a state.")
-    on = DateFilter(method="holding", help_text="Periods that contain this day.")
+    on = Day(method="holding", help_text="Periods that contain this day.")
     calendar = CharFilter(field_name="calendar__slug", help_text="Slug of a fiscal calendar.")
 
     class Meta:
@@ -132,7 +129,7 @@ class UsageFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     offering = Words(field_name="offering__slug")
     month = PeriodFilter(method="used_in", help_text="A month; a longer period holds all of its months.")
     source = Words(field_name="version__deal__source")
-    billed = BooleanFilter(
+    billed = Flag(
         field_name="billed_minor", lookup_expr="isnull", exclude=True, help_text="Whether the bill is known."
     )
 

@@ -1,5 +1,8 @@
 """Imports of sales data for programs: upload a file with its map, check it, carry it out, read what became of each row. Jobs tell how far one is."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from django.db import transaction
@@ -17,11 +20,10 @@ from rest_framework.reverse import reverse
 from config.refusals import Forbidden, Invalid, NotFound, Problem
 from config.rest.filters import Choices
 from config.rest.pagination import PARAMETERS
-from config.rest.problems import BadQuery, TooLarge
+from config.rest.problems import BadQuery
 from config.rest.representation import ExactJson
 from config.rest.serializers import Strict
 from config.rest.views import Resources
-from config.uploads import too_long
 from quotas.api.resources import Out
 from quotas.api.viewer import Seen
 from quotas.models import ImportKind, ImportMap, ImportOutcome, ImportRow, SalesImport, SalesImportState
@@ -151,6 +153,22 @@ class SalesImportFilters(FilterSet):  # type: ignore[misc]  # django-filter is u
         fields: list[str] = []
 
 
+@contextmanager
+def _pointing(given: dict[str, Any]) -> Iterator[None]:
+    """A place in a map is none in the body: the pointer says which member the map came by, the sentence where in it."""
+    sent = next((f"/{name}" for name in ("map", "map_text") if name in given), "")
+    try:
+        yield
+    except Invalid as wrong:
+        raise Invalid(*(_in_body(problem, sent) for problem in wrong.problems)) from wrong
+
+
+def _in_body(problem: Problem, sent: str) -> Problem:
+    if not problem.pointer or problem.pointer.startswith("/"):
+        return problem
+    return replace(problem, pointer=sent, message=f"{problem.pointer}: {problem.message}")
+
+
 @extend_schema_view(
     list=extend_schema(summary="Imports of sales data, the latest first"),
     retrieve=extend_schema(summary="One import"),
@@ -162,6 +180,7 @@ class SalesImports(Seen, Resources):
     filterset_class = SalesImportFilters
     keyset = ("-id",)
     parser_classes = (ExactJson, MultiPartParser)
+    largest_upload = importing.LARGEST
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -183,8 +202,6 @@ class SalesImports(Seen, Resources):
     )
     def create(self, request: Request) -> Response:
         """It is looked at and its map guessed, or taken as sent. Nothing is imported yet."""
-        if too_long(request._request, importing.LARGEST):
-            raise TooLarge
         if not selectors.kinds_of(self.caller):
             raise Forbidden.of(
                 "may_not_import", "Comp admins import; managers import the deals of their teams."
@@ -209,7 +226,8 @@ class SalesImports(Seen, Resources):
         return self.created(run)
 
     def _set(self, run: SalesImport, text: str, given: dict[str, Any]) -> None:
-        importing.set_map(run_id=run.pk, text=text, name=given.get("map", ""), by=self.caller, at=self.at)
+        with _pointing(given):
+            importing.set_map(run_id=run.pk, text=text, name=given.get("map", ""), by=self.caller, at=self.at)
 
     @staticmethod
     def _map(given: dict[str, Any], kind: str) -> str | None:
@@ -239,7 +257,8 @@ class SalesImports(Seen, Resources):
         with transaction.atomic():
             if text is not None:
                 self._set(run, text, given)
-            importing.check(run_id=run.pk, options=options, by=self.caller, at=self.at)
+            with _pointing(given):
+                importing.check(run_id=run.pk, options=options, by=self.caller, at=self.at)
         return self.answer(self.get_queryset().get(pk=run.pk))
 
     @extend_schema(summary="Import what was checked", request=None, responses=SalesImportResource)

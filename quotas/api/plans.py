@@ -5,7 +5,7 @@ from datetime import date
 from typing import Any
 
 from django.db.models import QuerySet
-from django_filters import CharFilter, DateFilter
+from django_filters import CharFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from config.rest.fields import money
-from config.rest.filters import Choices
+from config.rest.filters import Choices, Day
 from config.rest.views import Resources
 from marketplace.models import Offering, Publisher, TaskArea
 from quotas.api.measured import MEASURED_OR_NULL, measured, percent_of_ppm
@@ -182,7 +182,7 @@ class PlanVersionResource(Out):
 class PlanVersionFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     plan = CharFilter(field_name="plan__slug")
     state = Choices(choices=PlanState.choices)
-    on = DateFilter(field_name="effective", lookup_expr="contains", help_text="Whose span holds this day.")
+    on = Day(field_name="effective", lookup_expr="contains", help_text="Whose span holds this day.")
 
     class Meta:
         model = PlanVersion

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from django.db.models import QuerySet
-from django_filters import DateFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field, extend_schema_view
@@ -18,7 +17,7 @@ from accounts.models import Role, User
 from config.formats import COUNT_EXPONENT
 from config.refusals import Forbidden, Invalid, NotFound, Problem, refuse_if_any
 from config.rest.fields import Money, MoneyField
-from config.rest.filters import Choices, Flag, Words
+from config.rest.filters import Choices, Day, Flag, Words
 from config.rest.serializers import Strict
 from config.rest.views import Resources
 from quotas.api.measured import MEASURED_SCHEMA
@@ -233,10 +232,17 @@ class EndBody(Strict):
     reason = serializers.CharField(max_length=quota_planning.LONGEST_REASON)
 
 
+MADE: Final = {
+    "type": "array",
+    "items": {"$ref": "#/components/schemas/QuotaReliefResource"},
+    "description": "One for each step.",
+}
+
+
 class ReliefFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     rep = Words(field_name="rep__slug")
     kind = Choices(choices=ReliefKind.choices)
-    on = DateFilter(field_name="effective", lookup_expr="contains", help_text="Those that hold on this day.")
+    on = Day(field_name="effective", lookup_expr="contains", help_text="Those that hold on this day.")
     superseded = Flag(
         method="with_superseded", help_text="Whether superseded ones are listed too; no if left out."
     )
@@ -280,7 +286,7 @@ class QuotaReliefs(Seen, Resources):
     @extend_schema(
         summary="Record a leave, or a ramp in steps; all steps or none",
         request=ReliefBody,
-        responses={201: QuotaReliefResource(many=True)},
+        responses={201: MADE},
     )
     def create(self, request: Request) -> Response:
         refuse_unless_planner(self.caller)

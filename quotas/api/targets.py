@@ -96,7 +96,7 @@ class Quotas(Internal, Resources):
     @extend_schema(
         summary="Set quotas of a measure and period, all or none; what is that already gets no version",
         request=QuotasBody,
-        responses=QuotasWritten,
+        responses={200: QuotasWritten},
     )
     def create(self, request: Request) -> Response:
         refuse_unless_planner(self.caller)

@@ -81,7 +81,7 @@ class Usage(Seen, Resources):
     @extend_schema(
         summary="Record usage, all rows or none; the same rows again change nothing",
         request=UsageBody,
-        responses=UsageRecorded,
+        responses={200: UsageRecorded},
     )
     def create(self, request: Request) -> Response:
         if not may_record_usage(self.caller):

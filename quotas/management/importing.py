@@ -11,6 +11,7 @@ from django.core.management.base import BaseCommand, CommandError
 from accounts.models import Role, RoleGrant, User
 from accounts.services import command_line
 from config import clock
+from config.exports import defused
 from config.refusals import Refusal
 from quotas.importers.guessing import guess
 from quotas.importers.maps import write_map
@@ -129,7 +130,10 @@ class ImportCommand(BaseCommand):
 
     def _report(self, run: SalesImport, path: Path) -> None:
         with path.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(selectors.report(run))
+            csv.writer(file).writerows(
+                [defused(cell) if isinstance(cell, str) else cell for cell in row]
+                for row in selectors.report(run)
+            )
         self.stdout.write(f"report: {path}")
 
     def user(self, email: str) -> User:

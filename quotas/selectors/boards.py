@@ -58,7 +58,7 @@ class Row:
     overlay_minor    Overlay credit of a rep: outside the total, inside his attainment.
     elsewhere_minor  Credit of a rep earned in other teams in this period: likewise.
     pending_minor    Estimated value of submitted deals: basis amount x share, before rates and rules.
-    weeks            Credit of each of the last ten weeks, oldest first.
+    weeks            Credit of each of the last ten weeks, oldest first; of a rep overlay and other teams' as well.
     member           False for a rep who earned here and is not in the team on the day.
     money            Whether the viewer may see amounts.
     """
@@ -451,6 +451,7 @@ class _Figures:
     large    Whether more people are in it than are read for each look.
     whose    Who can have entries in it; None where it is large.
     credit waiting weeks   By team on a board of teams, else by rep.
+    together Direct credit of all in each of the last ten weeks, oldest first.
     members  Of a board of people: rep, role, whether a member on the day, and credit in other teams.
     quotas   Of these, by rep.
     own      Quotas of teams themselves, by team.
@@ -465,6 +466,7 @@ class _Figures:
     deals: int
     oldest: datetime | None
     weeks: Weeks
+    together: Sequence[int]
     people: People
     own: Mapping[int, int]
     members: Sequence[Sequence[Any]]
@@ -488,6 +490,8 @@ class _Figures:
             if name in cls.__dataclass_fields__
         }
         oldest = told["oldest"]
+        if "together" not in given:  # kept before it was told apart
+            given["together"] = [sum(each) for each in zip(*given["weeks"].values(), strict=True)]
         return cls(**given | {"oldest": datetime.fromisoformat(oldest) if oldest else None})
 
     def subjects(self, team: Team) -> list[int]:
@@ -567,7 +571,7 @@ def _ordered(
         elsewhere_minor=sum(row.elsewhere_minor for row in rows),
         pending_minor=sum(row.pending_minor for row in rows),
         quota_minor=sum(quotas) if quotas else None,
-        weeks=[sum(each) for each in zip(*figures.weeks.values(), strict=True)],
+        weeks=figures.together,
     )
     return order, {row.id: row for row in rows}
 
@@ -592,6 +596,7 @@ def _figures(asked: _Asked, tree: Mapping[int, int | None], measure: Measure, *,
         )
         quotas = reading.quotas_of_reps([row[0] for row in members], measure)
     year_ago, year_ago_minor = _year_ago(asked, period, so_far)
+    weeks, together = _weeks(asked, by_team=of_teams, members=[row[0] for row in members])
     return _Figures(
         tree=tree,
         large=large,
@@ -600,7 +605,8 @@ def _figures(asked: _Asked, tree: Mapping[int, int | None], measure: Measure, *,
         waiting=waiting,
         deals=deals,
         oldest=oldest,
-        weeks=_weeks(asked, by_team=of_teams),
+        weeks=weeks,
+        together=together,
         people=_people(asked),
         own=reading.quotas_of_teams(tree, measure),
         members=members,
@@ -811,16 +817,21 @@ _VALUES: Final[Mapping[str, sql.Composable]] = {
     ValueBasis.ANNUALISED_VALUE: _IN_CURRENCY.format(
         amount=sql.SQL("round(l.amount_minor * 12 / coalesce(l.term_months, 12)::numeric)::bigint")
     ),
-    ValueBasis.UNITS: sql.SQL("SELECT (l.quantity * 1000000)::bigint AS value"),
+    ValueBasis.UNITS: sql.SQL(
+        "SELECT (l.quantity * CASE v.kind WHEN 'refund' THEN -1000000 ELSE 1000000 END)::bigint AS value"
+    ),
     ValueBasis.NEW_CUSTOMERS: sql.SQL(
-        "SELECT CASE WHEN v.new_customer AND l.line_no = 1 THEN 1000000 END::bigint AS value"
+        """SELECT CASE WHEN v.new_customer AND l.line_no = (SELECT min(line_no) FROM quotas_dealline WHERE version_id = v.id)
+                THEN CASE v.kind WHEN 'refund' THEN -1000000 ELSE 1000000 END END::bigint AS value"""
     ),
 }
+# Of members, who stand on a board of people, all that they have; of the teams what is direct.
 _WEEKS: Final = sql.SQL(
     """
-    SELECT {key}, (%(on)s::date - credit_date) / 7, sum(amount_minor)::bigint FROM quotas_creditentry
+    SELECT {key}, (%(on)s::date - credit_date) / 7, sum(amount_minor)::bigint,
+           coalesce(sum(amount_minor) FILTER (WHERE team_id = ANY(%(teams)s) AND receiver_class = 1), 0)::bigint FROM quotas_creditentry
      WHERE posting_period_id IN (SELECT id FROM quotas_period WHERE calendar_id = %(calendar)s AND grain = 'M' AND ends > %(since)s::date)
-       AND measure_id = %(measure)s AND team_id = ANY(%(teams)s) AND receiver_class = 1 AND {whose}
+       AND measure_id = %(measure)s AND (team_id = ANY(%(teams)s) AND receiver_class = 1 OR rep_id = ANY(%(members)s)) AND {whose}
        AND credit_date > %(since)s AND credit_date <= %(on)s GROUP BY 1, 2
     """
 )
@@ -984,12 +995,15 @@ def pending_of(
     return {each.pk: _pending(asked, each, by_team=False)[0].get(rep_id, 0) for each in measures}
 
 
-def _weeks(asked: _Asked, *, by_team: bool) -> dict[int, list[int]]:
-    """Credit of each of the last ten weeks, oldest first, by rep or team."""
+def _weeks(asked: _Asked, *, by_team: bool, members: list[int]) -> tuple[dict[int, list[int]], list[int]]:
+    """Credit of each of the last ten weeks, oldest first: by team the direct, by rep all of it; and the direct together."""
     weeks: dict[int, list[int]] = defaultdict(lambda: [0] * WEEKS)
-    for key, ago, amount in asked.read(_WEEKS.format(key=_key(by_team), whose=_by_reps(asked))):
+    together = [0] * WEEKS
+    statement = _WEEKS.format(key=_key(by_team), whose=_by_reps(asked))
+    for key, ago, amount, direct in asked.read(statement, members=members):
         weeks[key][WEEKS - 1 - ago] = amount
-    return dict(weeks)
+        together[WEEKS - 1 - ago] += direct
+    return dict(weeks), together
 
 
 def _people(asked: _Asked) -> People:

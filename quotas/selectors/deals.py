@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from django.db import connection
 from django.db.models import (
@@ -155,10 +155,10 @@ def narrowed(
     """
     if criteria.own_rep is not None:
         shared = DealShare.objects.filter(rep=criteria.own_rep).values("version")
-        deals = deals.filter(Q(owner=criteria.own_rep) | Q(latest_version__in=shared))
+        deals = deals.filter(Q(owner=criteria.own_rep) | _takes_part(shared))
     if criteria.rep:
         shared = DealShare.objects.filter(rep__slug=criteria.rep).values("version")
-        deals = deals.filter(Q(owner__slug=criteria.rep) | Q(latest_version__in=shared))
+        deals = deals.filter(Q(owner__slug=criteria.rep) | _takes_part(shared))
     if criteria.source and names:
         deals = deals.filter(source=criteria.source)
     if criteria.period is not None:
@@ -175,6 +175,11 @@ def narrowed(
         elif criteria.state:
             deals = deals.filter(state=criteria.state)
     return deals
+
+
+def _takes_part(versions: QuerySet[DealShare, Any]) -> Q:
+    """In what is entered now; and while an amendment waits, in what stands and is credited."""
+    return Q(latest_version__in=versions) | Q(credited_version__in=versions, amended_at__isnull=False)
 
 
 def latest_versions(deals: QuerySet[Deal]) -> QuerySet[DealVersion]:

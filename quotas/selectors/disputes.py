@@ -1,6 +1,5 @@
 """Disputes as their two sides may see them: the rep, and those who answer for the rep's numbers."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
@@ -37,6 +36,7 @@ from quotas.selectors.visibility import (
 
 READERS: Final = (Role.REP, Role.MANAGER, *SEES_EVERYTHING)
 OPEN: Final = (DisputeState.OPEN, DisputeState.IN_REVIEW)
+MOST_NAMED: Final = 500  # people to choose from in a form
 
 
 def disputes_for(user: User, on: date) -> QuerySet[Dispute]:
@@ -217,14 +217,11 @@ def subject(
         )
     if quota_id is not None:
         return _of_quota(user, on, quota_id)
-    mine = _disputable(user, on)
-    if rep is not None:
-        mine = [each for each in mine if each.pk == rep.pk]
     if deal_id is not None:
         deal = deals_for(user, on).filter(pk=deal_id).select_related("customer", "latest_version").first()
-        if deal is None or not mine:
-            return None
-        return Subject(_likely_first(mine, deal), deal=deal)
+        mine = _disputable(user, on, rep=rep, deal=deal) if deal is not None else []
+        return Subject(_likely_first(mine, deal), deal=deal) if deal is not None and mine else None
+    mine = _disputable(user, on, rep=rep)
     return Subject(mine, period=period) if mine else None
 
 
@@ -243,17 +240,30 @@ def _of_quota(user: User, on: date, quota_id: int) -> Subject | None:
     return Subject([whose], quota=quota, period=quota.period, measure=quota.measure)
 
 
-def _disputable(user: User, on: date) -> list[Rep]:
-    """Oneself first. A comp admin opens one in somebody's name from a row of theirs, or names the rep."""
+def _disputable(user: User, on: date, *, rep: Rep | None = None, deal: Deal | None = None) -> list[Rep]:
+    """Oneself first. A comp admin opens one in somebody's name from a row of theirs, or names the rep.
+
+    Only *rep*, if one is named. Of more people than can be chosen from, who has to do with the deal is never left out.
+    """
     own = rep_of(user) if user.has_role(Role.REP, Role.MANAGER) else None
-    others: Iterable[Rep] = ()
+    others = Rep.objects.none()
     if user.has_role(Role.MANAGER, Role.COMP_ADMIN):
-        others = reps_for(user, on).order_by("name", "pk")[:500]
-    return [*([own] if own is not None else []), *(rep for rep in others if own is None or rep.pk != own.pk)]
+        others = reps_for(user, on).order_by("name", "pk")
+    if rep is not None:
+        return [own] if own is not None and own.pk == rep.pk else list(others.filter(pk=rep.pk))
+    listed = list(others[:MOST_NAMED])
+    if deal is not None and len(listed) == MOST_NAMED:
+        involved = {*_sharers(deal), deal.owner_id}
+        listed += others.filter(pk__in=involved - {each.pk for each in listed})
+    return [*([own] if own is not None else []), *(each for each in listed if own is None or each != own)]
+
+
+def _sharers(deal: Deal) -> set[int]:
+    version = deal.latest_version
+    return set(version.shares.values_list("rep_id", flat=True)) if version is not None else set()
 
 
 def _likely_first(reps: list[Rep], deal: Deal) -> list[Rep]:
     """Who has a share in the deal, or owns it, before the others."""
-    version = deal.latest_version
-    shares = set(version.shares.values_list("rep_id", flat=True)) if version is not None else set()
+    shares = _sharers(deal)
     return sorted(reps, key=lambda rep: (rep.pk not in shares, rep.pk != deal.owner_id))

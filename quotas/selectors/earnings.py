@@ -8,7 +8,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Final
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 
 from accounts.models import Role, User
@@ -20,6 +20,7 @@ from marketplace.models import Currency
 from quotas.crediting.earning import Ahead, Band, Scale, ahead, bands, earned, scale_of
 from quotas.models import (
     CloseState,
+    CreditEntry,
     CreditTotal,
     Draw,
     EarningEntry,
@@ -28,6 +29,7 @@ from quotas.models import (
     PayBy,
     Period,
     PeriodClose,
+    PeriodState,
     Rep,
 )
 from quotas.selectors import periods
@@ -379,9 +381,10 @@ def draws_shown(reps: QuerySet[Rep], on: date) -> list[DrawShown]:
 class Estimate:
     """A component of a rep's plan over the window that is running, by the function that pays, on today's restated credit.
 
-    credit   Of the window so far; quota as it stands; None without one.
-    earned   What that earns; paid: what closes have paid of the window.
-    why      Why nothing can be said; empty otherwise.
+    credit     Of the window so far; quota as it stands; None without one.
+    earned     What that earns; paid: what closes have paid of the window.
+    elsewhere  What had been credited in months before the first close earns: it was paid elsewhere.
+    why        Why nothing can be said; empty otherwise.
     """
 
     pay: Pay
@@ -392,6 +395,7 @@ class Estimate:
     paid: int
     scale: Scale | None
     why: str = ""
+    elsewhere: int = 0
 
     @property
     def earned(self) -> int:
@@ -399,7 +403,7 @@ class Estimate:
 
     @property
     def still_to_come(self) -> int:
-        return self.earned - self.paid
+        return self.earned - self.paid - self.elsewhere
 
     @property
     def next(self) -> Ahead | None:
@@ -429,7 +433,7 @@ class Estimate:
 
 
 def estimates(rep: Rep, *, on: date) -> list[Estimate]:
-    """Each component that pays the rep on a day, in its running window. About 14 queries."""
+    """Each component that pays the rep on a day, in its running window. About 16 queries."""
     calendar = periods.calendar_of_rep(rep.pk, on)
     if calendar is None:
         return []
@@ -452,6 +456,7 @@ def estimates(rep: Rep, *, on: date) -> list[Estimate]:
         .annotate(together=Sum("amount_minor"))
     ):
         paid[plan or 0, measure or 0, currency][origin] = int(amount)
+    before = _credited_before(rep, _opening(months) & {pk for pay in pays for pk in pay.months})
     currencies = {c.code: c for c in Currency.objects.all()}
     found = []
     for pay in sorted(pays, key=lambda p: (-p.component.weight_ppm, p.component.pk)):
@@ -467,9 +472,36 @@ def estimates(rep: Rep, *, on: date) -> list[Estimate]:
                 paid=sum(of_window.get(pk, 0) for pk in pay.months),
                 scale=None if isinstance(scale, str) else scale,
                 why=WHY[scale] if isinstance(scale, str) else "",
+                elsewhere=0
+                if isinstance(scale, str)
+                else earned(sum(before.get((pay.measure_id, pk), 0) for pk in pay.months), scale),
             )
         )
     return found
+
+
+def _opening(months: Months) -> set[int]:
+    """The months that were over before the first close here, or are if it is still to come. RULES 16.8. 1 query."""
+    closed = PeriodClose.objects.filter(
+        period__in=[month.pk for month in months.months], state__in=[CloseState.CLOSING, *PAID]
+    )
+    first = closed.aggregate(first=Min("period__starts"))["first"] or next(
+        (month.starts for month in months.months if month.state != PeriodState.CLOSED), None
+    )
+    return {month.pk for month in months.months if first is None or month.starts < first}
+
+
+def _credited_before(rep: Rep, opening: Collection[int]) -> dict[tuple[int, int], int]:
+    """(Measure, month of origin) to what was credited in those months. 1 query, none without any."""
+    if not opening:
+        return {}
+    rows = CreditEntry.objects.filter(rep=rep, posting_period__in=opening, origin_period__in=opening)
+    return {
+        (measure, month): int(together)
+        for measure, month, together in rows.order_by()
+        .values_list("measure_id", "origin_period_id")
+        .annotate(together=Sum("amount_minor"))
+    }
 
 
 def _restated(rep: Rep, months: Collection[int]) -> dict[tuple[int, int], int]:

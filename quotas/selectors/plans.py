@@ -219,16 +219,35 @@ def _preview_step(version: PlanVersion, preview: Job | None) -> Step:
         last = date.fromisoformat(preview.parameters["ends"]) - timedelta(days=1)
         span = f"{long_day(starts)} to {long_day(last)}"
         return Step("preview", True, title, f"Previewed on the deals from {span}.")
-    earlier = Job.objects.filter(kind=SIMULATE, parameters__plan_version_id=version.pk).exists()
-    return Step(
-        "preview",
-        False,
-        title,
-        "The version, or what is published beside it, changed since it was previewed."
-        if earlier
-        else "Nobody has looked yet at what this version does to the deals of the past.",
-        "Run the impact preview.",
+    says, todo = _why_no_preview(version)
+    return Step("preview", False, title, says, todo)
+
+
+def _why_no_preview(version: PlanVersion) -> tuple[str, str]:
+    """Of the newest preview, why it does not count, and what to do."""
+    newest = (
+        Job.objects.filter(kind=SIMULATE, parameters__plan_version_id=version.pk)
+        .order_by("-pk")
+        .values_list("state", "parameters__digest", "result__outdated")
+        .first()
     )
+    todo = "Run the impact preview."
+    if newest is None:
+        return "Nobody has looked yet at what this version does to the deals of the past.", todo
+    state, digest, outdated = newest
+    if outdated or digest != history_digest(version):
+        return "The version, or what is published beside it, changed since it was previewed.", todo
+    if state in (JobState.WAITING, JobState.RUNNING):
+        return (
+            "The preview is under way.",
+            "Wait until it is done: “Impact on history” says how far it is.",
+        )
+    if state == JobState.DONE:
+        return (
+            "The newest preview does not look at every day that publishing works out again.",
+            "Run the impact preview over all of them.",
+        )
+    return "The newest preview did not come to its end.", todo
 
 
 def _parity_step(version: PlanVersion, proof: ParityProof | None) -> Step:
@@ -238,7 +257,7 @@ def _parity_step(version: PlanVersion, proof: ParityProof | None) -> Step:
             "parity",
             False,
             title,
-            "There is no parity proof of these rules as they stand.",
+            "There is no parity proof of these rules, and of the exceptions that pass, as they stand.",
             "Run the parity proof.",
         )
     verdicts = (("rules", proof.rules_verdict), ("eligibility", proof.eligibility_verdict))
@@ -258,14 +277,14 @@ def _parity_step(version: PlanVersion, proof: ParityProof | None) -> Step:
             title,
             f"The proof refuses it: {' and '.join(named[:2])}{more} would not credit a first-party and a third-party offering"
             " alike.",
-            "Take that condition out, or ask for an exception with a reason.",
+            "Take that condition out; or ask for an exception with a reason, and prove it again once it is approved.",
         )
     return Step(
         "parity",
         False,
         title,
         "The proof refuses it: offerings of one origin are eligible at another rate than those of the other.",
-        "Decide on their eligibility, or ask for an exception with a reason.",
+        "Decide on their eligibility; or ask for an exception with a reason, and prove it again once it is approved.",
     )
 
 

@@ -37,10 +37,16 @@ from quotas.models import (
     TeamMembership,
     Territory,
     TerritoryAssignment,
+    UncreditedLine,
 )
 
 KIND: Final = "quotas.recredit"  # of the jobs that are runs
 MOST_NAMED: Final = 10_000  # beyond so many deals a run takes the span of days instead of naming them
+
+
+def run_of_plan(plan_version_id: int) -> Job | None:
+    """The run that the publication of a version started; None where nothing had been sold on its days. 1 query."""
+    return Job.objects.filter(kind=KIND, parameters__once=f"plan:{plan_version_id}").order_by("pk").first()
 
 
 def credited(starts: date, ends: date | None) -> QuerySet[Deal]:
@@ -139,6 +145,16 @@ def overlay_by_role(roles: Iterable[str]) -> bool:
     ).exists()
 
 
+def waiting_for_a_month(calendar_id: int) -> QuerySet[Deal]:
+    """Approved deals of a calendar without credit for want of an open month, where there is one now."""
+    months = Period.objects.filter(calendar=calendar_id, grain=Grain.MONTH, state=PeriodState.OPEN)
+    ends = months.aggregate(last=Max("ends"))["last"]
+    if ends is None:
+        return Deal.objects.none()
+    waiting = UncreditedLine.objects.filter(deal=OuterRef("pk"), reason=Reason.NO_PERIOD)
+    return credited(date.min, ends).filter(Exists(waiting), calendar=calendar_id)
+
+
 # What a run came to.
 
 
@@ -151,6 +167,8 @@ class Cause(models.TextChoices):
     TEAM = "team", marked("Team")
     TERRITORY = "territory", marked("Territory")
     OWNER = "owner", marked("Account owner")
+    CATALOG = "catalog", marked("Catalog")
+    PERIOD = "period", marked("Month opened")
     MANUAL = "manual", marked("By hand")
 
 

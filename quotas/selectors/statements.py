@@ -536,7 +536,7 @@ def _teams(reps: Collection[int], on: date) -> dict[int, Team]:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A measure's closing balance or quota, or the pay of a currency, in one version and in the next."""
+    """A measure's closing balance or quota, or what a month's closes paid in a currency, in one version and in the next."""
 
     what: str
     measure: Measure | None
@@ -593,7 +593,7 @@ def version_after(statement: Statement) -> Statement | None:
 
 
 def change_of(content: Content) -> Change | None:
-    """None for a first version. As many queries as a statement, and one."""
+    """None for a first version. As many queries as a statement, and two; a later version pays the difference to those before it."""
     before = version_before(content.statement)
     if before is None:
         return None
@@ -623,10 +623,36 @@ def change_of(content: Content) -> Change | None:
             )
             for each in account.to_date
         ]
+    paid = _paid_before(content.statement)
+    moved += [
+        Moved(
+            f"Paid with the closes of {content.statement.close.period.name}",
+            None,
+            pay.currency,
+            paid.get(pay.currency.code, 0),
+            paid.get(pay.currency.code, 0) + pay.amount_minor,
+        )
+        for pay in content.pay
+    ]
     return Change(
         before,
         [line for line in content.lines if line.entry_id not in known],
         [each for each in moved if each.by_minor],
+    )
+
+
+def _paid_before(statement: Statement) -> dict[str, int]:
+    """By currency, what earlier closes of the month paid the rep. 1 query."""
+    return dict(
+        EarningEntry.objects.filter(
+            rep=statement.rep_id,
+            close__period=statement.close.period_id,
+            close__version__lt=statement.close.version,
+            close__state__in=DONE,
+        )
+        .order_by()
+        .values_list("currency_id")
+        .annotate(together=Sum("amount_minor"))
     )
 
 

@@ -107,6 +107,7 @@ def approve_deal(
 
     Above the limit the first approval is only noted: the deal goes on waiting, for somebody outside the first one's chain.
     """
+    _refuse_too_long(reason)
     engine.lock(engine.ByDeal([deal_id]))
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     _refuse_unless_waiting([deal])
@@ -201,8 +202,9 @@ def decide_deals(
         raise Conflict.of("nothing_chosen", "Choose at least one deal.", "/deals")
     if len(wanted) > MOST_AT_ONCE:
         raise Conflict.of("too_many_at_once", f"Decide on at most {MOST_AT_ONCE} deals at once.", "/deals")
-    if kind is not Decision.APPROVE or len(reason) > 500:
+    if kind is not Decision.APPROVE:
         refuse_without_reason(reason)
+    _refuse_too_long(reason)
     engine.lock(engine.ByDeal(wanted))
     refused: dict[int, Problem] = {}
     deals = _to_decide(wanted, by=by, at=at, revisions=revisions or {}, refused=refused)
@@ -323,6 +325,7 @@ def withdraw_amendment(
     *, deal_id: int, by: User, at: datetime, reason: str = "", expected_revision: int | None = None
 ) -> Deal:
     """Take back an amendment that waits. For whoever proposed it."""
+    _refuse_too_long(reason)
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     if deal.amended_at is None:
         raise Conflict.of("no_amendment", f"No amendment of {deal.reference} waits.")
@@ -778,6 +781,7 @@ def _turn_down_all(
 def _hold(
     deal_id: int, held: bool, *, by: User, at: datetime, reason: str, expected_revision: int | None
 ) -> Deal:
+    _refuse_too_long(reason)
     engine.lock(engine.ByDeal([deal_id]))
     deal = deal_for_change(deal_id=deal_id, by=by, at=at, expected_revision=expected_revision)
     if not by.has_role(Role.COMP_ADMIN):
@@ -815,6 +819,12 @@ def _move(deal: Deal, state: DealState, action: DealAction, *, by: User, at: dat
     deal.revision += 1
     deal.save(update_fields=["state", "decided_by", "decided_at", "revision"])
     DealEvent.objects.create(deal=deal, version=deal.latest, action=action, by=by, at=at, reason=reason)
+
+
+def _refuse_too_long(reason: str) -> None:
+    """Where a reason may be left out, one that is given is as long as any."""
+    if reason.strip():
+        refuse_without_reason(reason)
 
 
 def _drop_amendment(deal: Deal, *, by: User, at: datetime, reason: str) -> None:

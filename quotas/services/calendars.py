@@ -35,7 +35,7 @@ from quotas.models import (
     TeamPlacement,
 )
 from quotas.selectors import periods
-from quotas.services import facts, parity, plans, simulating
+from quotas.services import facts, parity, plans, recredit, simulating
 
 FIRST_YEAR, LAST_YEAR = 2000, 2099  # a name has two digits for its year
 MOST_YEARS: Final = 10
@@ -132,6 +132,9 @@ def set_up(
     written = None
     if plan:
         written = _plan_for(calendar, opened, by=by, checked_by=checked_by, at=at)
+    if new is None and state == PeriodState.OPEN:
+        what = f"{calendar.name}: {', '.join(map(str, wanted))} opened"
+        recredit.follow_opening(calendar_id=calendar.pk, what=what, by=by, at=at)
     return Opened(calendar, opened, unit, written)
 
 

@@ -37,7 +37,7 @@ from quotas.selectors import closing as selectors
 from quotas.selectors import snapshots
 from quotas.selectors.closing import ACKNOWLEDGE, KIND, Item, checklist
 from quotas.selectors.targets import EFFECTIVE
-from quotas.services import earning, marking, sealing, statements
+from quotas.services import earning, marking, recredit, sealing, statements
 
 LONGEST_NOTE: Final = 500
 STEPS: Final = ("freeze", "earnings", "statements", "seal", "close")
@@ -408,7 +408,7 @@ def reopen(*, close_id: int, by: User, at: datetime) -> PeriodClose:
 
 @transaction.atomic
 def open_month(*, period_id: int, by: User, at: datetime) -> Period:
-    """Let a future month take credit; those before it come first. Raises Forbidden, NotFound, Conflict."""
+    """Let a future month take credit; those before it come first. What waited for it is credited by a run. Raises Forbidden, NotFound, Conflict."""
     _refuse_unless_comp_admin(by)
     engine.lock_periods_exclusively()
     month = _month(period_id)
@@ -425,6 +425,7 @@ def open_month(*, period_id: int, by: User, at: datetime) -> Period:
     if earlier is not None:
         raise Conflict.of("earlier_month_future", f"Open {earlier.name} first: it comes before {month.name}.")
     _become(month, PeriodState.OPEN)
+    recredit.follow_opening(calendar_id=month.calendar_id, what=f"{month.name} opened", by=by, at=at)
     return month
 
 

@@ -282,7 +282,10 @@ def _read(text: str) -> tuple[list[NamedUsage], list[int], list[Problem]]:
     rows: list[NamedUsage] = []
     lines: list[int] = []
     reader = csv.DictReader(StringIO(text.lstrip("\ufeff").replace("\x00", "")), restkey="", restval="")
-    head = [name.strip().lower() for name in reader.fieldnames or ()]
+    try:
+        head = [name.strip().lower() for name in reader.fieldnames or ()]
+    except csv.Error as broken:
+        return [], [], [Problem("not_csv", f"This is not CSV: {broken}.", "/1")]
     reader.fieldnames = head
     missing = [name for name in NEEDED if name not in head]
     unknown = [name for name in head if name not in COLUMNS]

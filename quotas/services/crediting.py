@@ -1,9 +1,9 @@
 """Crediting that is not posted: what a deal would earn, before it is saved."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -13,7 +13,7 @@ from accounts.models import User
 from config.clock import day_of
 from marketplace.models import Customer
 from quotas.crediting import engine
-from quotas.models import CreditEntry, Deal, Grain, KeptGroup, Measure, Period, ReceiverClass
+from quotas.models import CreditEntry, Deal, Grain, KeptGroup, Measure, Period, PeriodState, ReceiverClass
 from quotas.selectors import asof, kept
 from quotas.selectors.kept import Look
 from quotas.selectors.leaderboard import day_of as day_read
@@ -29,7 +29,7 @@ EstimatedGap = engine.Uncredited
 
 @dataclass(frozen=True)
 class StandingChange:
-    """What a deal would do to a rep's standing in a measure, in the quarter of its credit date; minor units of the measure.
+    """What a deal would do to a rep's standing in a measure, in the quarter in which it would be posted; minor units of the measure.
 
     Ranks are among all reps by credited amount, competition ranks; None before the first credit. Among very many reps they are
     those of the leaderboard as it is kept, and None until it is.
@@ -43,6 +43,10 @@ class StandingChange:
     quota_minor: int | None
     rank_before: int | None
     rank_after: int | None
+
+    @property
+    def gained(self) -> int:
+        return self.credited_after - self.credited_before
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def estimate(
     )
     touched = {credit.measure_id for credit in credits} | stands.keys()
     measures = Measure.objects.select_related("currency").in_bulk(touched)
-    standings = _standings(credits, draft.close_date, amends, asked["calendar_id"], measures, at)
+    standings = _standings(credits, amends, measures, at)
     return Estimate(credits, uncredited, standings, measures, stands)
 
 
@@ -147,28 +151,22 @@ def _calendar_id(draft: DealDraft, amends: Deal | None) -> int | None:
 
 
 def _standings(
-    credits: list[EstimatedCredit],
-    close_date: date,
-    amends: Deal | None,
-    calendar_id: int | None,
-    known: Mapping[int, Measure],
-    at: datetime,
+    credits: list[EstimatedCredit], amends: Deal | None, known: Mapping[int, Measure], at: datetime
 ) -> list[StandingChange]:
+    """As reported: credit of a month that is closed counts in the quarter that takes its posting."""
+    months = Period.objects.filter(pk__in={credit.posting_period_id for credit in credits})
     quarter = (
-        Period.objects.select_related("calendar")
-        .filter(calendar=calendar_id, grain=Grain.QUARTER, starts__lte=close_date, ends__gt=close_date)
-        .first()
+        Period.objects.select_related("calendar").filter(pk__in=months.values("quarter")).first()
+        if credits
+        else None
     )
-    if quarter is None or not credits:
+    if quarter is None:
         return []
     gained: dict[tuple[int, int], int] = defaultdict(int)
     for credit in credits:
         gained[credit.measure_id, credit.rep_id] += credit.amount
     if amends is not None:
-        standing = CreditEntry.objects.filter(deal=amends, posting_period__quarter=quarter).order_by()
-        for measure_id, rep_id, amount in standing.values_list("measure_id", "rep_id").annotate(
-            Sum("amount_minor")
-        ):
+        for measure_id, rep_id, amount in _reversed_in(quarter, amends):
             gained[measure_id, rep_id] -= amount
     measures = [measure for pk, measure in known.items() if pk in {m for m, _ in gained}]
     quotas = quotas_by_measure({r for _, r in gained}, measures=[m.pk for m in measures], period=quarter)
@@ -196,6 +194,21 @@ def _standings(
         )
         for measure_id, rep_id, before, rank_before, rank_after in before_and_ranks
     ]
+
+
+def _reversed_in(quarter: Period, deal: Deal) -> Iterator[tuple[int, int, int]]:
+    """Measure, rep and amount of what stands for a deal and would be reversed in a quarter: where it was posted, or in the next open month. 2 queries."""
+    opened = list(
+        Period.objects.filter(calendar=quarter.calendar_id, grain=Grain.MONTH, state=PeriodState.OPEN)
+        .order_by("starts")
+        .values_list("starts", "quarter")
+    )
+    standing = CreditEntry.objects.filter(deal=deal).order_by()
+    for measure_id, rep_id, starts, amount in standing.values_list(
+        "measure_id", "rep_id", "posting_period__starts"
+    ).annotate(Sum("amount_minor")):
+        if next((pk for first, pk in opened if first >= starts), None) == quarter.pk:
+            yield measure_id, rep_id, amount
 
 
 Ranked = tuple[int, int, int, int | None, int | None]

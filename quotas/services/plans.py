@@ -4,7 +4,7 @@ Whoever edits says what they read: a fingerprint of the rule, or of the version.
 refused as stale, and nothing is half written.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any, Final
@@ -17,6 +17,7 @@ from django.utils.text import slugify
 from accounts.audit import acting
 from accounts.models import Role, User
 from config.clock import day_of
+from config.locks import one_at_a_time
 from config.outbox import promise
 from config.refusals import Conflict, Forbidden, NotFound, Problem, Stale, refuse_if_any
 from marketplace.models import Currency, Customer
@@ -107,20 +108,21 @@ def start_plan(
 ) -> PlanVersion:
     """A new plan with an empty first draft. Raises Forbidden, Invalid."""
     _refuse_unless_comp_admin(by)
+    one_at_a_time("quotas.plans", "names")
     title = name.strip()
-    slug = slugify(title)[:60]
     problems = _span_problems(starts, ends)
     if not title:
         problems.append(Problem("name_missing", "Give the plan a name.", "/name"))
     elif len(title) > 120:
         problems.append(Problem("name_too_long", "A name has at most 120 characters.", "/name"))
-    elif not slug:
+    elif not any(sign.isalnum() for sign in title):
         problems.append(Problem("name_without_letters", "Use letters or digits in the name.", "/name"))
-    elif CompPlan.objects.filter(slug=slug).exists():
+    elif _alike(title) in {_alike(known) for known in CompPlan.objects.values_list("name", flat=True)}:
         problems.append(Problem("name_taken", "There is a plan of this name already.", "/name"))
     refuse_if_any([*problems, *_note_problems(note)])
     acting(by=by, at=at, reason=note)
-    plan = CompPlan.objects.create(slug=slug, name=title)
+    taken = set(CompPlan.objects.values_list("slug", flat=True))
+    plan = CompPlan.objects.create(slug=_free(slugify(title)[:56] or "plan", taken), name=title)
     return _draft_of(plan, 1, starts, ends, note, by, at)
 
 
@@ -190,7 +192,14 @@ def save_rule(
         _refuse_stale(expected, rule_fingerprint(rule))
     refuse_if_any(rule_problems(draft))
     acting(by=by, at=at)
-    rule = rule or RuleVersion(plan_version=version, rule=_identity(version, draft.name))
+    if rule is None:
+        said = _says(unsaved_rule(version, draft))
+        if any(_says(known) == said for known in version.rules.all()):
+            raise Conflict.of(
+                "rule_twice",
+                f"“{draft.name.strip()}” is in the draft already, and is not added a second time.",
+            )
+        rule = RuleVersion(plan_version=version, rule=_identity(version, draft.name))
     _fill(rule, draft)
     rule.save()
     return rule
@@ -349,7 +358,7 @@ def publish_plan(
     problems = [
         Problem(f"{step.code}_open", f"{step.says} {step.todo}".strip()) for step in gate(version, on=on).open
     ]
-    problems += _outranked(version)
+    problems += outranked(version)
     if problems:
         raise Conflict(*problems)
     acting(by=by, at=at, reason=reason)
@@ -362,7 +371,8 @@ def publish_plan(
     return version
 
 
-def _outranked(version: PlanVersion) -> list[Problem]:
+def outranked(version: PlanVersion) -> list[Problem]:
+    """That a newer version is published for days of this one, which therefore never is. 1 query."""
     newer = (
         PlanVersion.objects.filter(
             plan=version.plan_id,
@@ -693,11 +703,28 @@ def _identity(version: PlanVersion, name: str) -> CreditingRule:
     """A new rule of the plan, by a slug of its name that no other rule of the plan has."""
     base = slugify(name)[:70] or "rule"
     taken = set(version.plan.rules.filter(slug__startswith=base).values_list("slug", flat=True))
+    return CreditingRule.objects.create(plan=version.plan, slug=_free(base, taken))
+
+
+def _free(base: str, taken: Container[str]) -> str:
     slug, nth = base, 1
     while slug in taken:
         nth += 1
         slug = f"{base}-{nth}"
-    return CreditingRule.objects.create(plan=version.plan, slug=slug)
+    return slug
+
+
+def _alike(name: str) -> str:
+    """What two names have in common that nobody tells apart."""
+    return slugify(name) or name.casefold()
+
+
+def _says(rule: RuleVersion) -> list[Any]:
+    return [
+        *(rule.name, rule.measure_id, rule.receivers, rule.exclusive, rule.factor_ppm, rule.cap_minor),
+        *(rule.priority, rule.effective),
+        *(getattr(rule, name) for name in RuleVersion.CONDITIONS),
+    ]
 
 
 def _fill(rule: RuleVersion, draft: RuleDraft) -> None:

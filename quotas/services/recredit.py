@@ -5,11 +5,11 @@ that is killed loses nothing, and a step that is delivered twice finds nothing l
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any, Final
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import F, Max, Min
 
 from accounts.models import Role, User
 from config import jobs, outbox
@@ -17,13 +17,24 @@ from config.locks import one_at_a_time
 from config.models import Job
 from config.refusals import Conflict, Forbidden, NotFound, Problem, refuse_if_any
 from marketplace.extension import Change
+from marketplace.models import Offering
 from quotas.crediting import engine
 from quotas.models import CreditEntry, Period, PeriodState
 from quotas.selectors import recredits
 from quotas.selectors.recredits import KIND, POSTED_LATER, Cause, written
 from quotas.services import discrepancies
 
-__all__ = ["Cause", "cancel_run", "follow_eligibility", "start_run", "wait_for_postings"]
+__all__ = [
+    "Cause",
+    "cancel_run",
+    "follow_catalog",
+    "follow_eligibility",
+    "follow_opening",
+    "start_run",
+    "wait_for_postings",
+]
+
+RULES_LOOK_AT: Final = frozenset({"family", "commercial_path", "task_areas", "pricing_form"})
 
 # A step takes so many lines, and more of them in a run of very many: each step also costs a pass over all deals.
 LINES_A_STEP: Final = 50_000
@@ -95,8 +106,53 @@ def cancel_run(*, job_id: int, by: User, at: datetime) -> Job:
 @transaction.atomic
 def follow_eligibility(*, change: Change, at: datetime) -> Job | None:
     """Start the run that a decision with credit dates behind it asks for, once however often it is told; None where nothing is credited."""
+    return _follow(
+        change, change.what, change.first_day, cause=Cause.ELIGIBILITY, reason="Follows the decision", at=at
+    )
+
+
+@transaction.atomic
+def follow_catalog(*, change: Change, at: datetime) -> Job | None:
+    """Start the run over whatever was sold of an offering when a fact of it that rules look at is another now, once however often it is told.
+
+    Such facts have no dates: the engine reads them as they are. None where nothing is credited, or rules look at no fact that changed.
+    """
+    if not RULES_LOOK_AT.intersection(change.facts) or not change.offering_ids:
+        return None
+    about = Offering.objects.filter(pk__in=change.offering_ids).order_by("pk").first()
+    others = len(change.offering_ids) - 1
+    name = f"{about}" if not others else f"{about} (and {others:,} more)"
+    what = change.what.replace("{offering}", name)
+    return _follow(change, what, date.min, cause=Cause.CATALOG, reason="Follows the catalog", at=at)
+
+
+@transaction.atomic
+def follow_opening(*, calendar_id: int, what: str, by: User, at: datetime) -> Job | None:
+    """Start the run that credits what waited for a month to be opened; None where nothing did."""
     wait_for_postings()
-    starts, ends = recredits.first_day(change.first_day), recredits.day_after_the_last(change.first_day)
+    waiting = recredits.waiting_for_a_month(calendar_id)
+    days = waiting.aggregate(
+        first=Min("credited_version__close_date"), last=Max("credited_version__close_date")
+    )
+    if days["first"] is None:
+        return None
+    return start_run(
+        starts=days["first"],
+        ends=days["last"] + timedelta(days=1),
+        cause=Cause.PERIOD,
+        what=what,
+        reason="Follows the opening",
+        by=by,
+        at=at,
+        deals=recredits.named(waiting),
+    )
+
+
+def _follow(
+    change: Change, what: str, first_day: date, *, cause: str, reason: str, at: datetime
+) -> Job | None:
+    wait_for_postings()
+    starts, ends = recredits.first_day(first_day), recredits.day_after_the_last(first_day)
     if starts is None or ends is None:
         return None
     deals = None
@@ -105,11 +161,11 @@ def follow_eligibility(*, change: Change, at: datetime) -> Job | None:
         if deals == []:
             return None
     return start_run(
-        starts=max(starts, change.first_day),
+        starts=max(starts, first_day),
         ends=ends,
-        cause=Cause.ELIGIBILITY,
-        what=change.what,
-        reason="Follows the decision",
+        cause=cause,
+        what=what,
+        reason=reason,
         by=None,
         at=at,
         deals=deals,

@@ -16,6 +16,7 @@ from accounts.models import Notification, Role, User
 from config import job_files, jobs, outbox
 from config.clock import day_of
 from config.exports import Export, Format, Table, format_named, write
+from config.house import day
 from config.models import Job
 from config.refusals import Conflict, Forbidden, Invalid, NotFound
 from quotas.models import (
@@ -147,9 +148,7 @@ def acknowledge(*, statement_id: int, by: User, at: datetime) -> Statement:
     if statement.rep.user_id != by.pk:
         raise Forbidden.of("not_your_statement", "Only the rep acknowledges a statement.")
     if statement.acknowledged_at is not None:
-        raise Conflict.of(
-            "already_acknowledged", f"You acknowledged it on {statement.acknowledged_at:%-d %b %Y}."
-        )
+        raise Conflict.of("already_acknowledged", f"You acknowledged it on {day(statement.acknowledged_at)}.")
     if statement.close.state != CloseState.CLOSED:
         raise Conflict.of(
             "reopened", f"{name} was reopened: its next close issues a new statement, which you acknowledge."
@@ -300,7 +299,7 @@ def accept_plan(*, version_id: int, digest: str, by: User, at: datetime) -> Plan
     Rep.objects.select_for_update(no_key=True).get(pk=rep.pk)
     done = PlanAcceptance.objects.filter(plan_version=version, rep=rep).first()
     if done is not None:
-        raise Conflict.of("already_accepted", f"You accepted it on {done.at:%-d %b %Y}.")
+        raise Conflict.of("already_accepted", f"You accepted it on {day(done.at)}.")
     on = day_of(at)
     if version.state != PlanState.PUBLISHED or plan_documents.day_of(version, on) is None:
         raise Conflict.of("plan_is_over", f"{version} is no longer in force: accept the version that is.")

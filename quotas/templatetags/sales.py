@@ -1,6 +1,5 @@
 """Amounts of a measure, and explanations of a credit, as the sales pages write them."""
 
-from decimal import Decimal
 from fractions import Fraction
 from typing import Final
 
@@ -41,7 +40,7 @@ def component(number: int) -> str:
 @register.filter
 def exact_percent(ppm: int) -> str:
     """Parts per million as per cent, with as many decimals as it has and no sign: 333333 is "33.3333%"."""
-    return f"{Decimal(abs(ppm)).scaleb(-4).normalize():f}%"
+    return formats.exact_percent(abs(ppm))
 
 
 @register.filter

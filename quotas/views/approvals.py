@@ -10,7 +10,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
@@ -42,12 +42,12 @@ from quotas.services.approving import (
     count_waiting_for,
     decide_deals,
 )
-from quotas.views import HtmxRequest, sales_user
+from quotas.views import HtmxRequest, posted_from, sales_user
 from quotas.views.deal_history import Amendment, amendments
 
 PAGE: Final = 50
 SIZES: Final = (PAGE, MOST_AT_ONCE)
-REFUSED: Final = "approvals_refused"  # in the session, until the queue has shown them once
+REFUSED: Final = "approvals_not_decided"  # in the session, until the queue has shown them once, with whether others were decided on
 FILTERS: Final = ("team", "due", "why", "least")
 ORDERED: Final = {
     "-waits": later("Oldest first"),
@@ -115,7 +115,8 @@ def approvals(request: HtmxRequest) -> HttpResponseBase:
         return exporting.answer(
             request, form, name="approvals", title="Approvals", table=table, total=queue.found
         )
-    return _page(request, user, refused=request.session.pop(REFUSED, []))
+    refused, others = request.session.pop(REFUSED, ([], False))
+    return _page(request, user, refused=refused, others=others)
 
 
 def _measure() -> Measure | None:
@@ -168,6 +169,7 @@ def _page(
     user: User,
     *,
     refused: list[tuple[int, str, str]],
+    others: bool = False,
     wrong: tuple[Problem, ...] = (),
     reason: str = "",
     chosen: frozenset[int] = frozenset(),
@@ -204,6 +206,7 @@ def _page(
         "under": under,
         "approved": under + by_people,
         "refused": refused,
+        "others": others,
         "wrong": wrong,
         "reason": reason,
         "due_after": settings.APPROVAL_REMINDER_DAYS,
@@ -247,7 +250,7 @@ def _new_credit(row: Row, measure: Measure | None) -> int:
     return sum(change.difference for change in row.amendment.credit if change.measure == measure)
 
 
-@require_POST
+@posted_from("quotas:approvals")
 @login_required
 def decide(request: HtmxRequest, decision: str) -> HttpResponse:
     """Approve, return or reject what was chosen, each deal by itself: what cannot be decided says why."""
@@ -320,7 +323,7 @@ def _say(request: HttpRequest, done: list[Decided]) -> None:
             )
             % {"count": formats.whole(count)},
         )
-        request.session[REFUSED] = refused
+        request.session[REFUSED] = refused, count < len(done)
 
 
 def waiting_count(request: HttpRequest) -> int:

@@ -222,11 +222,6 @@ def _landing_of(row: Row, shown: Board) -> str:
     return formats.NO_VALUE if lands is None else formats.percent(lands.numerator, lands.denominator, 0)
 
 
-def _landing_ppm(row: Row, shown: Board) -> int:
-    lands = _lands(row, shown)
-    return -1 if lands is None else formats.rounded(lands * 10**6)
-
-
 def _filtered(shown: Board, words: str, show: str) -> Sequence[Row]:
     wanted, pace_ppm = words.split(), shown.pace_ppm
     rows = shown.rows.matching(wanted) if wanted else shown.rows
@@ -246,7 +241,7 @@ def _sorted(rows: Sequence[Row], sort: str, shown: Board) -> Sequence[Row]:
         "name": lambda row: row.name.casefold(),
         "credited": lambda row: row.credited_minor if row.money else -1,
         "quota": lambda row: (row.quota_minor or 0) if row.money else -1,
-        "landing": lambda row: _landing_ppm(row, shown),
+        "landing": lambda row: (_lands(row, shown) is not None, _lands(row, shown) or 0),
     }
     return sorted(rows, key=keys[name], reverse=down) if name in keys else rows
 
@@ -283,7 +278,7 @@ def _table(found: Sequence[Row], shown: Board) -> Table:
 
     def rows() -> Iterator[Sequence[Any]]:
         for row in found:
-            quota, landing_ppm = row.quota_minor or 0, _landing_ppm(row, shown)
+            quota = row.quota_minor or 0
             amounts = (
                 *(row.attained_minor, row.credited_minor, row.overlay_minor, row.elsewhere_minor),
                 *(row.pending_minor, row.last_week_minor, row.quota_minor),
@@ -294,7 +289,7 @@ def _table(found: Sequence[Row], shown: Board) -> Table:
                 *(row.rank, row.movement, row.name, row.slug, row.detail, attained),
                 *(write(minor) if row.money else None for minor in amounts),
                 exports.against_pace(attained, shown.pace_ppm),
-                Fraction(landing_ppm, ONE) if landing_ppm >= 0 else None,
+                _lands(row, shown),
                 stands.word,
             )
 
@@ -521,12 +516,10 @@ def _landing(shown: Board, write: Writer) -> dict[str, Any]:
     if landing.low_minor is None or landing.high_minor is None or not quota:
         kpi["sub"] = _("too early for a range")
     elif shown.progress.left == 0:
-        kpi["sub"] = "final"
+        kpi["sub"] = _("final")
     else:
-        low, high = (
-            formats.percent(end, quota, 0).rstrip("%") for end in (landing.low_minor, landing.high_minor)
-        )
-        kpi["sub"] = _("80%% range %(low)s–%(high)s%%") % {"low": low, "high": high}
+        low, high = (formats.percent(end, quota, 0) for end in (landing.low_minor, landing.high_minor))
+        kpi["sub"] = _("80%% range %(low)s to %(high)s") % {"low": low, "high": high}
     return kpi | {
         "note": _("Linear run-rate of %(elapsed)s of %(days)s days")
         % {"elapsed": shown.progress.elapsed, "days": shown.progress.days},
@@ -554,7 +547,8 @@ def _pending(shown: Board, write: Writer, waiting: int) -> dict[str, Any]:
     kpi: dict[str, Any] = {"label": _("Pending approval"), "value": value, "sub": sub}
     if waiting:
         return kpi | {
-            "delta": f"{waiting} {'deal' if waiting == 1 else 'deals'}",
+            "delta": ngettext("%(count)s deal", "%(count)s deals", waiting)
+            % {"count": formats.whole(waiting)},
             "note": _("waiting on you"),
             "tone": "warn",
             "icon": "clock",
@@ -599,7 +593,7 @@ def _credit_chart(shown: Board, write: Writer) -> SafeString:
         plan=(0, scaled(quota)) if quota else (),
         landing=cone,
         ticks=ticks(period, so_far.elapsed),
-        write=write.axis if shown.money else (lambda percent: f"{percent}%"),
+        write=write.axis if shown.money else (lambda share: formats.percent(share, 100, 0)),
     )
 
 

@@ -18,6 +18,7 @@ from accounts.models import User
 from config import clock
 from config.given import given, tidy
 from config.language import _, spoken
+from config.paging import with_query
 from config.refusals import Problem, Refusal, Stale
 from marketplace.models import Customer, Offering, Publisher
 from marketplace.selectors.eligibility import Chip, eligibility_strips
@@ -44,7 +45,7 @@ from quotas.services import booking
 from quotas.services.booking import EDITABLE, DealDraft
 from quotas.services.crediting import Estimate, StandingChange, document, estimate
 from quotas.views import HtmxRequest, sales_user, signed_in, wants_part
-from quotas.views.deals import undo_of
+from quotas.views.deals import may_open, remark_of, undo_of
 
 FOUND: Final = 12
 OFFERED: Final = 50  # before anything is typed
@@ -62,7 +63,8 @@ def new(request: HtmxRequest) -> HttpResponse:
         return _sent(request, user, None)
     ending = _ending(request, user)
     draft = _renewal(ending, user) if ending else _refund_asked_for(request, user)
-    return _page(request, DealForms(user=user, today=clock.today(), draft=draft), None, renews=ending)
+    entered = DealForms(user=user, today=clock.today(), draft=draft, rows=request.GET)
+    return _page(request, entered, None, renews=ending)
 
 
 def _refund_asked_for(request: HtmxRequest, user: User) -> DealDraft | None:
@@ -127,7 +129,8 @@ def edit(request: HtmxRequest, pk: int) -> HttpResponse:
             % {"deal_reference": deal.reference, "deal": spoken(deal.get_state_display()).lower()},
         )
         return redirect("quotas:deal", deal.pk)
-    return _page(request, DealForms(user=user, today=clock.today(), draft=booking.draft_of(deal)), deal)
+    entered = DealForms(user=user, today=clock.today(), draft=booking.draft_of(deal), rows=request.GET)
+    return _page(request, entered, deal)
 
 
 @require_http_methods(["GET", "POST"])
@@ -150,7 +153,9 @@ def amend(request: HtmxRequest, pk: int) -> HttpResponse:
         return redirect("quotas:deal", deal.pk)
     return _page(
         request,
-        DealForms(user=user, today=clock.today(), draft=booking.draft_of(deal), amends=deal),
+        DealForms(
+            user=user, today=clock.today(), draft=booking.draft_of(deal), amends=deal, rows=request.GET
+        ),
         deal,
     )
 
@@ -219,7 +224,7 @@ def _sent(request: HtmxRequest, user: User, deal: Deal | None) -> HttpResponse:
         return _page(request, entered, deal, wrong=list(stale.problems), stale=True)
     except Refusal as refused:
         if any(problem.code == "external_id_taken" for problem in refused.problems):
-            return _already(request, user, draft, refused)
+            return _already(request, user, draft, refused, submits=do == "submit")
         return _page(request, entered, deal, wrong=entered.place(refused.problems))
     messages.success(
         request,
@@ -252,16 +257,34 @@ def _save(user: User, deal: Deal | None, draft: DealDraft, revision: str, *, sub
     return booking.submit_deal(deal_id=saved.pk, by=user, at=at) if submit else saved
 
 
-def _already(request: HtmxRequest, user: User, draft: DealDraft, refused: Refusal) -> HttpResponse:
-    """The same form sent twice is one deal: show it."""
-    first = deals_for(user, clock.today()).filter(source=draft.source, external_id=draft.external_id).first()
+def _already(
+    request: HtmxRequest, user: User, draft: DealDraft, refused: Refusal, *, submits: bool
+) -> HttpResponse:
+    """The same form sent twice is one deal: show it, and say so if what was sent now is not what it has."""
+    first = (
+        deals_for(user, clock.today())
+        .select_related("latest_version")
+        .filter(source=draft.source, external_id=draft.external_id)
+        .first()
+    )
     if first is None:
         raise refused
-    messages.info(
-        request,
-        _("This deal is logged already: it is %(first_reference)s.") % {"first_reference": first.reference},
-    )
+    named = {"first_reference": first.reference}
+    if _facts_of(draft) != _facts_of(booking.draft_of(first)):
+        said = _("This form logged %(first_reference)s before: what you changed in it since is not saved.")
+        messages.warning(request, said % named)
+    elif submits and first.state in EDITABLE:
+        said = _("This deal is logged already: it is %(first_reference)s, and it is not submitted yet.")
+        messages.warning(request, said % named)
+    else:
+        messages.info(request, _("This deal is logged already: it is %(first_reference)s.") % named)
     return redirect("quotas:deal", first.pk)
+
+
+def _facts_of(draft: DealDraft) -> DealDraft:
+    """What somebody enters of it, without what is told by where it is kept."""
+    lines = tuple(replace(line, line_no=None, price_version_id=None) for line in draft.lines)
+    return replace(draft, lines=lines)
 
 
 def _page(
@@ -274,24 +297,33 @@ def _page(
     renews: Deal | None = None,
 ) -> HttpResponse:
     refused = bool(wrong) or any(form.errors for form in entered.parts)
+    # The address keeps how many rows there are: whoever has to log in meanwhile finds as many, for what was typed.
+    rows = with_query(request.GET, lines=str(len(entered.lines)), shares=str(len(entered.shares)))
     _start_at(request, entered, refused=refused)
     context = {
         "entered": entered,
         "deal": deal,
         "amends": entered.amends,
         "renews": renews,
+        "remark": remark_of(deal) if deal else None,
         "usual": _usual(entered),
         "revision": request.POST.get("revision") or (deal.revision if deal else ""),
         "lines": _lines(entered),
         "shares": _shares(entered),
+        "rows": rows,
         "wrong": wrong,
         "stale": stale,
         "refused": refused,
         "panel": _panel(entered, deal, signed_in(request)),
         **_choices(entered),
     }
-    template = "quotas/deal_form.html#form" if wants_part(request) else "quotas/deal_form.html"
-    return render(request, template, context, status=422 if refused else 200)
+    part, status = wants_part(request), 422 if refused else 200
+    page = render(
+        request, "quotas/deal_form.html#form" if part else "quotas/deal_form.html", context, status=status
+    )
+    if part:
+        page["HX-Replace-Url"] = request.path + rows
+    return page
 
 
 def _start_at(request: HtmxRequest, entered: DealForms, *, refused: bool) -> None:
@@ -485,6 +517,7 @@ class Panel:
     measures: list[MeasureShown] = field(default_factory=list)
     nothing: list[str] = field(default_factory=list)
     duplicates: list[tuple[int, Duplicate]] = field(default_factory=list)
+    readable: frozenset[int] = frozenset()
     hint: str = ""
     remainder_ppm: int = 0
 
@@ -496,6 +529,7 @@ def _panel(entered: DealForms, deal: Deal | None, user: User) -> Panel:
         panel.hint = _("Enter an offering and an amount: the credit appears here as you type.")
         return panel
     panel.duplicates = _duplicates(draft, deal)
+    panel.readable = may_open(user, (same for _line, same in panel.duplicates))
     if panel.remainder_ppm:
         panel.hint = _("The credit appears once the split adds up to 100%.")
         return panel

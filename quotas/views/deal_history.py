@@ -130,7 +130,7 @@ def changes(old: DealVersion, new: DealVersion) -> list[Change]:
         Change(_("Kind"), spoken(old.get_kind_display()), spoken(new.get_kind_display())),
         Change(_("Close date"), formats.day(old.close_date), formats.day(new.close_date)),
         Change(_("Currency"), old.currency_id, new.currency_id),
-        Change(_("New customer"), "yes" if old.new_customer else "no", "yes" if new.new_customer else "no"),
+        Change(_("New customer"), _yes_or_no(old.new_customer), _yes_or_no(new.new_customer)),
     ]
     lines_before, lines_after = _by_number(old), _by_number(new)
     for number in sorted({*lines_before, *lines_after}):
@@ -159,6 +159,10 @@ def changes(old: DealVersion, new: DealVersion) -> list[Change]:
     return [change for change in found if change.before != change.after]
 
 
+def _yes_or_no(fact: bool) -> str:
+    return _("Yes") if fact else _("No")
+
+
 def _by_number(version: DealVersion) -> dict[int, DealLine]:
     return {line.line_no: line for line in version.lines.all()}
 
@@ -173,7 +177,7 @@ def _line(line: DealLine, version: DealVersion) -> str:
 
 
 def _percent(ppm: int | None) -> str:
-    return "" if ppm is None else f"{formats.percent(ppm, 1_000_000, 4).rstrip('%').rstrip('0').rstrip('.')}%"
+    return "" if ppm is None else formats.exact_percent(ppm)
 
 
 # --- the timeline ------------------------------------------------------------------------------------------

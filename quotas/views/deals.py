@@ -1,6 +1,6 @@
 """Deals: the list, one deal with its history and credit, and what may be done with it."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
@@ -12,7 +12,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
@@ -28,18 +28,21 @@ from quotas.models import (
     ENDED,
     CreditEntry,
     Deal,
+    DealEvent,
     DealKind,
     DealLine,
     DealState,
     DealVersion,
     Measure,
     Period,
+    Rep,
     UncreditedLine,
 )
 from quotas.selectors import adjustments, exports, periods
 from quotas.selectors.deals import (
     Counted,
     Criteria,
+    Duplicate,
     complete,
     counted,
     credit_of,
@@ -64,7 +67,7 @@ from quotas.selectors.visibility import (
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
-from quotas.views import HtmxRequest, sales_user, wants_part
+from quotas.views import HtmxRequest, posted_from, sales_user, wants_part
 from quotas.views.deal_history import amendments, timeline
 
 STATES: Final = (
@@ -114,7 +117,11 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
     publisher = _only_publisher(user)
     names = publisher is None
     me = rep_of(user)
-    criteria = _criteria(request.GET, me.pk if me else None)
+    criteria = _criteria(request.GET, me.pk if me else None, names=names)
+    whose = Rep.objects.filter(slug=criteria.rep).first() if criteria.rep else None
+    entries = entries_for(user, today)
+    if whose is not None:
+        entries = entries.filter(rep=whose)
     visible = deals_for(user, today)
     order = ORDERS.of(request.GET, free=names)
     words, read_as = _meant(visible, criteria, publisher)
@@ -125,9 +132,7 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
             form,
             name=" ".join(filter(None, ["deals", str(criteria.period or ""), request.GET.get("state", "")])),
             title="Deals",
-            table=exports.deals(
-                found, entries=entries_for(user, today), publisher=publisher, order=order.fields
-            ),
+            table=exports.deals(found, entries=entries, publisher=publisher, order=order.fields),
             total=found.count(),
         )
     # What nearly every deal meets is not counted, and what is searched for only to a bound.
@@ -146,7 +151,7 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
         else order.page_of(found, with_facts_of())
     )
     complete(page.rows)
-    credit = credit_of([deal.pk for deal in page.rows], entries_for(user, today)) if names else {}
+    credit = credit_of([deal.pk for deal in page.rows], entries) if names else {}
     context: dict[str, Any] = {
         "rows": [_row(deal, publisher, credit.get(deal.pk, ())) for deal in page.rows],
         "total": _total(counts, criteria)
@@ -158,6 +163,7 @@ def deals(request: HtmxRequest) -> HttpResponseBase:
         "read_as": read_as,
         "chosen": "held" if criteria.held else "amended" if criteria.amended else criteria.state,
         "criteria": criteria,
+        "whose": whose,
         "choices": _periods(user, criteria.period),
         "names": names,
         "me": me,
@@ -222,9 +228,10 @@ def _chips(counts: Counted | None, criteria: Criteria, *, names: bool) -> list[t
     return chips
 
 
-def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
+def _criteria(asked: Mapping[str, str], me: int | None, *, names: bool) -> Criteria:
+    """What the address narrows the list to. Without names nothing that would let a partner find one out by trying."""
     state, period = asked.get("state", ""), None
-    if state and state not in ("held", "amended", *DealState.values):
+    if state and state not in (*DealState.values, *(("held", "amended") if names else ())):
         raise Http404
     if name := given(asked, "period"):
         period = periods.period_named(name)
@@ -237,8 +244,8 @@ def _criteria(asked: Mapping[str, str], me: int | None) -> Criteria:
         amended=state == "amended",
         period=period,
         words=given(asked, "q"),
-        rep=given(asked, "rep"),
-        source=given(asked, "source"),
+        rep=given(asked, "rep") if names else "",
+        source=given(asked, "source") if names else "",
         own_rep=own,
     )
 
@@ -440,7 +447,7 @@ def _deal_page(
         given = list(found.approvals.exclude(on_behalf_of=None).select_related("on_behalf_of"))
         steps = timeline(found, events, [entry for measured in credit for entry in measured.entries], given)
         context |= {
-            "events": events,
+            "remark": remark_of(found, events),
             "timeline": steps,
             "held_by": next((step for step in reversed(steps) if step.action == "held"), None)
             if found.held
@@ -454,12 +461,14 @@ def _deal_page(
             "may_dispute": user.has_role(Role.REP, Role.MANAGER, Role.COMP_ADMIN)
             and found.state in (DealState.APPROVED, DealState.CANCELLED),
             "partial": not user.has_role(*SEES_EVERYTHING),
-            "duplicates": duplicates_of([found]).get(found.pk, [])
-            if found.state in (*EDITABLE, DealState.SUBMITTED)
-            else [],
         }
         if found.state in (*EDITABLE, DealState.SUBMITTED):
-            context |= {"expected": _expected(user, found)}
+            same = duplicates_of([found]).get(found.pk, [])
+            context |= {
+                "expected": _expected(user, found),
+                "duplicates": same,
+                "readable": may_open(user, same),
+            }
         if found.amended_at is not None:
             measures = Measure.objects.select_related("currency").in_bulk()
             context["amendment"] = amendments([found], measures, people=reps_for(user, today))[found.pk]
@@ -490,6 +499,26 @@ def _credit(user: User, found: Deal) -> list[Entries]:
     for entry in entries:
         shown.setdefault(entry.measure_id, Entries(entry.measure, reversed_by=undone)).entries.append(entry)
     return sorted(shown.values(), key=lambda each: (each.measure.position, each.measure.pk))
+
+
+def remark_of(found: Deal, events: Sequence[DealEvent] | None = None) -> DealEvent | None:
+    """With what it came back or was turned down: it stands until the deal is handed in again, however often it is edited. 1 query without events."""
+    if found.state not in (DealState.RETURNED, DealState.REJECTED):
+        return None
+    if events is None:
+        events = list(found.events.filter(action=found.state).select_related("by").order_by("id"))
+    last = next((event for event in reversed(events) if event.action == found.state), None)
+    return last if last is not None and last.reason else None
+
+
+def may_open(user: User, same: Iterable[Duplicate]) -> frozenset[int]:
+    """Those of them that this person may open. 1 query, none without any."""
+    found = {each.deal_id for each in same}
+    return (
+        frozenset(deals_for(user, clock.today()).filter(pk__in=found).values_list("pk", flat=True))
+        if found
+        else frozenset()
+    )
 
 
 def _gaps(user: User, found: Deal) -> list[UncreditedLine]:
@@ -606,7 +635,7 @@ def _remaining(
     return entered, amounts, wrong
 
 
-@require_POST
+@posted_from("quotas:deal")
 @login_required
 def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     """Do one thing with one deal, as it was when the page was read; then back to where one was."""

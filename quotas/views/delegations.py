@@ -1,7 +1,7 @@
 """Who stands in for whom, and above which amount two people approve. Managers delegate their own; comp admins see to the rest; auditors read."""
 
 from collections.abc import Iterable
-from datetime import date, timedelta
+from datetime import date
 from typing import Any
 
 from django import forms
@@ -20,11 +20,11 @@ from config.paging import paged
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor, sought
-from quotas.plan_forms import Described
+from quotas.plan_forms import Described, next_day
 from quotas.selectors import delegations as read
 from quotas.selectors.delegations import Standing, named_people
 from quotas.services import delegating
-from quotas.views import HtmxRequest, signed_in
+from quotas.views import HtmxRequest, posted_from, signed_in
 
 
 def _day(label: str, *, help_text: str = "") -> forms.DateField:
@@ -158,7 +158,7 @@ def delegations(request: HtmxRequest) -> HttpResponseBase:
     return _page(request, user)
 
 
-@require_POST
+@posted_from("quotas:delegations")
 @login_required
 def new(request: HtmxRequest) -> HttpResponse:
     user = _writer(request)
@@ -170,7 +170,7 @@ def new(request: HtmxRequest) -> HttpResponse:
                 of_id=read_["of"].pk,
                 to_id=read_["to"].pk,
                 starts=read_["starts"],
-                ends=read_["ends"] + timedelta(days=1),
+                ends=next_day(read_["ends"]) or read_["ends"],  # the last of all days is too late anyway
                 reason=read_["reason"],
                 by=user,
                 at=clock.now(),
@@ -207,7 +207,7 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
     return redirect("quotas:delegations")
 
 
-@require_POST
+@posted_from("quotas:delegations")
 @login_required
 def limit(request: HtmxRequest) -> HttpResponse:
     user = _writer(request)

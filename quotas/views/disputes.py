@@ -30,7 +30,7 @@ from quotas.selectors.visibility import SEES_EVERYTHING, deals_for
 from quotas.services import discrepancies as seeing
 from quotas.services import disputes as services
 from quotas.services.disputes import DisputeDraft
-from quotas.views import HtmxRequest, signed_in, wants_part
+from quotas.views import HtmxRequest, posted_from, signed_in, wants_part
 from quotas.views.adjustments import AdjustmentForm, of_dispute
 
 TABS: Final = (("", later("Waiting")), ("answered", later("Answered")), ("all", later("All")))
@@ -389,7 +389,7 @@ def _shown(kept: dict[str, Any], measures: dict[str, Measure], people: dict[int,
     )
 
 
-@require_POST
+@posted_from("quotas:dispute")
 @login_required
 def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     """Say something, take it, accept or reject it, or withdraw it."""

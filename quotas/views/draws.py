@@ -1,7 +1,6 @@
 """Draws: who has one, what is owed of it; a comp admin sets and ends them with a reason, auditors read."""
 
 from collections.abc import Iterable
-from datetime import timedelta
 from typing import Any, Final
 
 from django import forms
@@ -167,15 +166,17 @@ def end(request: HtmxRequest, pk: int) -> HttpResponse:
     """Let a draw end on the day that is entered, that day included."""
     user = _writer(request)
     try:
-        last = forms.DateField().clean(request.POST.get("last"))
+        ends = next_day(forms.DateField().clean(request.POST.get("last")))
     except forms.ValidationError:
+        ends = None
+    if ends is None:
         return _refused(
             request, user, pk, [Problem("last_day_missing", _("Choose the last day of the draw."))]
         )
     try:
         end_draw(
             draw_id=pk,
-            ends=last + timedelta(days=1),
+            ends=ends,
             reason=written(request.POST, "reason"),
             by=user,
             at=clock.now(),

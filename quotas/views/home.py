@@ -178,7 +178,7 @@ def _to_do(me: Rep, user: User, plan: GapPlan, *, at: datetime, today: date) -> 
             else _("Mend it and hand it in again."),
             reverse("quotas:deal-edit", args=[back.deal.pk]),
         )
-    late = [each.open for each in _opened(plan) if each.open.late and each.open.state == "draft"]
+    late = [each.open for each in _opened(plan) if each.open.late and _to_hand_in(each.open, me)]
     if late:
         yield _not_handed_in(late)
     for waits in pending_for(user, today):
@@ -226,6 +226,11 @@ def _to_do(me: Rep, user: User, plan: GapPlan, *, at: datetime, today: date) -> 
         )
 
 
+def _to_hand_in(deal: OpenDeal, me: Rep) -> bool:
+    """A draft of one's own: what a colleague shares is theirs to hand in."""
+    return deal.state == "draft" and deal.deal.owner_id == me.pk
+
+
 def _not_handed_in(late: Sequence[OpenDeal]) -> ToDo:
     """Drafts whose close date has passed: one by its name, several together."""
     first = min(late, key=lambda deal: (deal.close_date, deal.deal.pk))
@@ -242,21 +247,30 @@ def _not_handed_in(late: Sequence[OpenDeal]) -> ToDo:
         ngettext("%(n)s deal is not handed in", "%(n)s deals are not handed in", len(late))
         % {"n": formats.whole(len(late))},
         _("Their close dates have passed, the first on %(day)s.") % {"day": formats.day(first.close_date)},
-        reverse("quotas:deals") + "?state=draft",
+        reverse("quotas:deals") + "?state=draft&sort=closed",
     )
 
 
 def _towards_the_gap(plan: GapPlan) -> Iterator[ToDo]:
-    """The draft that adds most, as long as there is a gap; without an open deal, that one is missing."""
+    """The draft that adds most, as long as there is a gap: handed in once it is won. Without an open deal, that one is missing."""
     if not plan.gap_minor:
         return
     write = Writer.of(plan.measure)
-    step = next((s for s in plan.steps if s.open.state == "draft" and not s.open.late), None)
+    step = next((s for s in plan.steps if _to_hand_in(s.open, plan.rep) and not s.open.late), None)
     if step is not None:
+        title = (
+            _("%(deal)s closes on %(day)s: %(customer)s")
+            if step.open.close_date > plan.on
+            else _("Hand in %(deal)s: %(customer)s")
+        )
         yield ToDo(
             *("target", "good"),
-            _("Hand in %(deal)s: %(customer)s")
-            % {"deal": step.open.reference, "customer": step.open.deal.customer.name},
+            title
+            % {
+                "deal": step.open.reference,
+                "customer": step.open.deal.customer.name,
+                "day": formats.day(step.open.close_date),
+            },
             _("It would add %(credit)s to %(measure)s.")
             % {"credit": write.compact(step.open.credit_minor), "measure": plan.measure.name},
             reverse("quotas:deal", args=[step.open.deal.pk]),

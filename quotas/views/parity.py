@@ -22,6 +22,7 @@ from marketplace.selectors.visibility import publishers_for
 from quotas.models import ParityException, ParityProof, ParityVerdict
 from quotas.selectors import exports, periods
 from quotas.selectors import parity as proofs
+from quotas.selectors.plans import OPEN_STATES
 from quotas.services import parity as services
 from quotas.views import HtmxRequest, chosen_period, signed_in
 
@@ -50,12 +51,17 @@ def _page(
     proof: ParityProof | None
     if number:
         proof = _proof(number)
+        if _unpublished(proof) and not user.has_role(*READS_ALL):
+            raise Http404
         report, then = proofs.report_kept(proof), True
         period = proof.period or chosen_period({}, today)
     else:
         period, then = chosen_period(asked, today), False
         report, proof = proofs.current_report(period, between=_between(asked), on=today)
     sees_all = user.has_role(*READS_ALL)
+    mends = not then or (
+        proof is not None and proof.plan_version is not None and proof.plan_version.state in OPEN_STATES
+    )
     if form := exporting.asked(request):
         table, title = (
             exports.parity(report.findings, lines=sees_all),
@@ -78,7 +84,9 @@ def _page(
         "proof": proof,
         "proof_is_current": not then and proofs.is_of(proof, report),
         "sees_all": sees_all,
-        "may_ask": user.has_role(Role.COMP_ADMIN) and not then,
+        "mends": mends,
+        "settled": not mends,
+        "may_ask": user.has_role(Role.COMP_ADMIN) and mends,
         "may_prove": sees_all and not then,
         "publishers": _choices(user, report.between),
         "summary": _summary(report),
@@ -126,7 +134,7 @@ def ask(request: HtmxRequest) -> HttpResponseBase:
             rule_id=int(number) if what == "rule" else None,
             decision_id=int(number) if what == "decision" else None,
             starts=_day(request.POST, "starts"),
-            ends=_day(request.POST, "ends") + timedelta(days=1),
+            ends=_day(request.POST, "ends", before=date.max) + timedelta(days=1),
             by=user,
             at=clock.now(),
             reason=written(request.POST, "reason"),
@@ -248,6 +256,11 @@ def _summary(report: proofs.Report) -> str:
     return f"{one}, {'and' if same else 'but'} {other}."
 
 
+def _unpublished(proof: ParityProof) -> bool:
+    """Of a version that is for comp admins and auditors alone."""
+    return proof.plan_version is not None and proof.plan_version.published_at is None
+
+
 def _standing(exception: ParityException, today: date) -> str:
     if exception.withdrawn_at is not None:
         return "withdrawn"
@@ -258,10 +271,13 @@ def _standing(exception: ParityException, today: date) -> str:
     return "approved"
 
 
-def _day(posted: Mapping[str, str], name: str) -> date:
+def _day(posted: Mapping[str, str], name: str, *, before: date | None = None) -> date:
     """A day of the form. Raises Invalid with its place."""
     try:
-        return date.fromisoformat(given(posted, name))
+        day = date.fromisoformat(given(posted, name))
+        if before is not None and day >= before:
+            raise ValueError(name)
+        return day
     except ValueError:
         raise Invalid.of("not_a_day", _("Give a day, such as 2026-12-31."), f"/{name}") from None
 

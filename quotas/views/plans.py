@@ -17,7 +17,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
-from config import clock, exporting
+from config import clock, exporting, formats
 from config.exports import Format
 from config.given import given, written
 from config.language import _, later, spoken, spoken_choices
@@ -67,6 +67,7 @@ from quotas.selectors.plans import (
     in_force,
     rule_fingerprint,
 )
+from quotas.selectors.recredits import run_of_plan
 from quotas.selectors.rules import (
     difference,
     names_in,
@@ -188,19 +189,23 @@ def _version_page(
     }
     if context["is_open"]:
         checked = gate(found, on=clock.today())
+        outranked = plans.outranked(found)
         told = [each for each in checked.findings if each.weight == Weight.TELLS]
         context |= {
             "gate": checked,
             "findings": [each for each in checked.findings if each.weight != Weight.TELLS],
             "overlaps": told,
             "difference": difference(found, base),
-            "actions": _actions(user, found, ready=not checked.open),
+            "outranked": outranked,
+            "actions": _actions(user, found, ready=not checked.open and not outranked),
             "retroactive": begins_in_the_past(found, clock.today()),
             "may_publish": plans.may_publish(user, found),
             "usual": _usual(found),
         }
     elif base is not None:
         context["difference"] = difference(found, base)
+    if context["reviews"] and found.published_at is not None:
+        context["recredit"] = run_of_plan(found.pk)
     return render(request, "quotas/plan_version.html", context, status=status)
 
 
@@ -284,11 +289,19 @@ def act(request: HtmxRequest, slug: str, number: int, action: str) -> HttpRespon
         raise Http404 from missing
     except Refusal as refused:
         found.refresh_from_db()
+        if _did_already(user, found, action):  # the button was pressed twice, and the first was heard
+            return redirect(_address(found))
         return _version_page(
             request, found, asked=action, wrong=refused.problems, reason=reason, status=refused.status
         )
     messages.success(request, _DONE[action].format(done))
     return redirect(_address(done))
+
+
+def _did_already(user: User, found: PlanVersion, action: str) -> bool:
+    if action == "publish":
+        return found.state == PlanState.PUBLISHED and found.published_by_id == user.pk
+    return action == "review" and found.state == PlanState.IN_REVIEW and found.review_asked_by_id == user.pk
 
 
 @require_POST
@@ -450,12 +463,25 @@ def rule_edit(request: HtmxRequest, slug: str, number: int, pk: int) -> HttpResp
     found = _version(request, slug, number, writing=True)
     rule = found.rules.select_related("measure__currency").filter(pk=pk).first()
     if rule is None:
-        raise Http404
+        return _gone(request, found)
     return _rule_page(request, found, rule)
 
 
+def _gone(request: HtmxRequest, found: PlanVersion) -> HttpResponse:
+    """A rule that somebody took out: what was typed comes back as a new rule, which can be saved or let go."""
+    text = _("This rule is not in the draft any more: somebody took it out.")
+    if request.method != "POST" or found.state != PlanState.DRAFT:
+        messages.warning(request, text)
+        return redirect(_address(found))
+    again = Problem(
+        "rule_not_found", f"{text} " + _("What you entered is still here: saved, it is a new rule.")
+    )
+    form = RuleForm(request.POST)
+    return _rule_form(request, found, None, form, wrong=[again], fresh=True, status=409)
+
+
 def _rule_page(request: HtmxRequest, found: PlanVersion, rule: RuleVersion | None) -> HttpResponse:
-    if found.state != PlanState.DRAFT:
+    if found.state != PlanState.DRAFT and request.method != "POST":
         messages.warning(
             request,
             _("%(version)s is %(state)s: its rules do not change.")
@@ -479,9 +505,12 @@ def _rule_page(request: HtmxRequest, found: PlanVersion, rule: RuleVersion | Non
         )
     except Stale as stale:
         return _rule_form(request, found, rule, form, wrong=stale.problems, stale=True, status=412)
-    except NotFound as missing:
-        raise Http404 from missing
+    except NotFound:
+        return _gone(request, found)
     except Refusal as refused:
+        if refused.problems[0].code == "rule_twice":
+            messages.info(request, refused.problems[0].message)
+            return redirect(_address(found))
         rest = form.place(refused.problems)
         return _rule_form(request, found, rule, form, wrong=rest, status=refused.status)
     messages.success(
@@ -498,15 +527,18 @@ def _rule_form(
     *,
     wrong: Sequence[Problem] = (),
     stale: bool = False,
+    fresh: bool = False,
     status: int = 200,
 ) -> HttpResponse:
+    """fresh: it is saved as a new rule, wherever the form was sent to."""
     context = _frame(request, found, "rules") | {
         "form": form,
         "two": [form["receivers"], form["exclusive"]],
         "rule": rule,
         "wrong": wrong,
         "stale": stale,
-        "revision": request.POST.get("revision") or (rule_fingerprint(rule) if rule else ""),
+        "fresh": fresh,
+        "revision": "" if fresh else request.POST.get("revision") or (rule_fingerprint(rule) if rule else ""),
         **_live(found, form, rule),
     }
     return render(request, "quotas/plan_rule.html", context, status=status)
@@ -518,7 +550,9 @@ def rule_live(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
     """The sentence of what is being typed, and what it reaches."""
     _writer(request)
     found = _version(request, slug, number, writing=True)
-    form = RuleForm(request.POST)
+    pk = request.POST.get("rule", "")
+    rule = found.rules.filter(pk=int(pk)).first() if pk.isdecimal() and len(pk) < 16 else None
+    form = RuleForm(request.POST, rule=rule)
     form.is_valid()
     return render(request, "quotas/plan_rule.html#live", _live(found, form, None))
 
@@ -526,8 +560,11 @@ def rule_live(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
 def _live(found: PlanVersion, form: RuleForm, rule: RuleVersion | None) -> dict[str, Any]:
     """Of what was entered as far as it can be read; of the stored rule where nothing was entered yet."""
     if form.is_bound:
-        if form.errors.keys() - {"name"}:
-            return {"sentence": "", "reached": None}
+        wrong = [name for name in form.errors if name != "name"]
+        if wrong:
+            typed = next((name for name in wrong if form[name].value()), "")
+            unclear = f"{form[typed].label}: {form.errors[typed][0]}" if typed else ""
+            return {"sentence": "", "reached": None, "unclear": unclear}
         form.cleaned_data.setdefault("name", _("This rule"))
         problems = [p for p in plans.rule_problems(form.draft()) if p.pointer != "/name"]
         if problems:
@@ -555,8 +592,8 @@ def rule_remove(request: HtmxRequest, slug: str, number: int, pk: int) -> HttpRe
             at=clock.now(),
             expected=request.POST.get("revision") or None,
         )
-    except NotFound as missing:
-        raise Http404 from missing
+    except NotFound:
+        messages.info(request, _("The rule is not in the draft any more."))
     except Refusal as refused:
         for problem in refused.problems:
             messages.error(request, problem.message)
@@ -619,13 +656,15 @@ def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
     if request.method == "POST":
         user = _writer(request)
         ending = request.POST.get("end", "")
+        made: facts.FactChange | Sequence[Problem] = ()
         if ending:
-            wrong = _end(request, user, found, ending)
+            made = _end(request, user, found, ending)
         else:
             form = AssignmentForm(request.POST)
-            wrong = _assign(request, user, found, form) if form.is_valid() else ()
-        if not wrong and not form.errors:
-            return redirect(_address(found, "plan-assignments"))
+            made = _assign(user, found, form) if form.is_valid() else ()
+        if isinstance(made, facts.FactChange):
+            return _after(request, found, made)
+        wrong = made
     every = paged(
         request,
         PlanAssignment.objects.filter(plan=found.plan_id, superseded_at=None)
@@ -642,6 +681,9 @@ def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
                 if each.rep
                 else spoken(dict(SalesRole.choices).get(each.role, "")) or _("Everybody"),
                 "last": last_day(each.effective.upper),
+                "ends": last_day(each.effective.lower)
+                if each.effective.lower is not None and each.effective.lower > today
+                else today,
                 "now": today in each.effective,
                 "over": each.effective.upper is not None and each.effective.upper <= today,
             }
@@ -649,13 +691,14 @@ def assignments(request: HtmxRequest, slug: str, number: int) -> HttpResponse:
         ],
         "form": form,
         "wrong": wrong,
+        "ending": {name: request.POST.get(name, "") for name in ("end", "last", "reason")},
     }
     return render(
         request, "quotas/plan_assignments.html", context, status=422 if wrong or form.errors else 200
     )
 
 
-def _assign(request: HtmxRequest, user: User, found: PlanVersion, form: AssignmentForm) -> Sequence[Problem]:
+def _assign(user: User, found: PlanVersion, form: AssignmentForm) -> facts.FactChange | Sequence[Problem]:
     entered = form.cleaned_data
     rep = None
     if entered["whom"] == "rep":
@@ -668,7 +711,7 @@ def _assign(request: HtmxRequest, user: User, found: PlanVersion, form: Assignme
             return ()
         rep = found_reps[0]
     try:
-        change = facts.assign_plan(
+        return facts.assign_plan(
             plan_id=found.plan_id,
             role="" if entered["whom"] in (EVERYBODY, "rep") else entered["whom"],
             rep_id=rep.pk if rep else None,
@@ -683,37 +726,52 @@ def _assign(request: HtmxRequest, user: User, found: PlanVersion, form: Assignme
             Problem(p.code, p.message, {"/ends": "/last", "/role": "/whom"}.get(p.pointer, p.pointer))
             for p in refused.problems
         )
-    _say_change(request, change)
-    return ()
 
 
-def _end(request: HtmxRequest, user: User, found: PlanVersion, ending: str) -> Sequence[Problem]:
+def _end(
+    request: HtmxRequest, user: User, found: PlanVersion, ending: str
+) -> facts.FactChange | Sequence[Problem]:
     own = PlanAssignment.objects.filter(
         plan=found.plan_id, pk=int(ending) if ending.isdecimal() and len(ending) < 16 else 0
     ).first()
     if own is None:
         raise Http404
     try:
-        last = date.fromisoformat(request.POST.get("last", ""))
+        ends = next_day(date.fromisoformat(request.POST.get("last", "")))
     except ValueError:
+        ends = None
+    if ends is None:
         return [Problem("last_day_missing", _("Choose the last day of the assignment."))]
+    first = own.effective.lower
+    if first is not None and ends < first:
+        return [
+            Problem(
+                "ends_before_it_starts",
+                _("It begins on %(first)s: to take it back altogether, choose %(before)s as its last day.")
+                % {"first": formats.day(first), "before": formats.day(first - timedelta(days=1))},
+            )
+        ]
     try:
-        change = facts.end_assignment(
+        return facts.end_assignment(
             assignment_id=own.pk,
-            ends=last + timedelta(days=1),
+            ends=ends,
             by=user,
             at=clock.now(),
             reason=written(request.POST, "reason"),
         )
     except Refusal as refused:
         return refused.problems
-    _say_change(request, change)
-    return ()
 
 
-def _say_change(request: HtmxRequest, change: facts.FactChange) -> None:
+def _after(request: HtmxRequest, found: PlanVersion, change: facts.FactChange) -> HttpResponse:
+    """Where it started a run, there: what moves is seen on its page."""
     run = _(" What was credited on those days is being worked out again.") if change.job else ""
     messages.success(request, f"{change.what}.{run}")
+    return (
+        redirect("quotas:recredit", change.job.pk)
+        if change.job
+        else redirect(_address(found, "plan-assignments"))
+    )
 
 
 # --- a deal to try ----------------------------------------------------------------------------------------

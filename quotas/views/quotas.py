@@ -223,7 +223,7 @@ class _Entered:
 
     def _take(self, line: PlanLine, amount: int, data: QueryDict) -> None:
         version = data.get(f"version-{line.key}", "")
-        self.versions[line.whose] = int(version) if version.isdigit() and len(version) < 9 else line.version
+        self.versions[line.whose] = int(version) if version.isdecimal() and len(version) < 9 else line.version
         if amount != line.quota_minor:
             rep_id, team_id = line.whose
             self.targets.append(Target(amount, rep_id=rep_id or None, team_id=team_id or None))
@@ -459,7 +459,7 @@ class _Asked:
                 Problem("over_assignment_out_of_range", _("Over-assignment is 0 to 100 per cent."), "/over")
             )
         step = given(data, "step") or "1"
-        self.step = int(step) if step.isdigit() and int(step) in STEPS else 1
+        self.step = int(step) if step.isdecimal() and int(step) in STEPS else 1
         self.carry = "carry" in data
         write = Writer.of(found.measure)
         self.way = Way(

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Final
 from urllib.parse import urlencode
 
@@ -17,7 +18,7 @@ from accounts.models import Role, User
 from config import clock, exporting
 from config.given import given
 from config.language import _, later, spoken
-from config.paging import with_query
+from config.paging import paged, with_query
 from quotas.models import Measure, Period, Rep, SourceRecord, SourceState
 from quotas.selectors import periods, reconciliation_tables
 from quotas.selectors import reconciliation as selectors
@@ -28,6 +29,7 @@ from quotas.views import HtmxRequest, chosen_period, signed_in, wants_part
 
 PAGE: Final = 50
 EVERY: Final = "all"
+CURSOR: Final = "cursor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,10 @@ class Person:
 @login_required
 @vary_on_headers("HX-Request")
 def reconciliation(request: HtmxRequest) -> HttpResponseBase:
-    """By rep; of a rep, a cause or all=reason the differences themselves. A fixed number of queries."""
+    """By rep; of a rep, a cause or all=reason the differences themselves. A fixed number of queries.
+
+    Behind the last page is the last page: it is no answer that nothing differs.
+    """
     user = signed_in(request)
     if not selectors.may_reconcile(user):
         raise Http404
@@ -71,15 +76,12 @@ def reconciliation(request: HtmxRequest) -> HttpResponseBase:
     chosen = _chosen(asked, reps)
     page = _page(asked)
     form = exporting.asked(request)
-    found = selectors.reconcile(
-        source=source,
-        period=period,
-        measure=measure,
-        reps=reps,
-        chosen=chosen,
-        most=None if form else PAGE,
-        after=0 if form else (page - 1) * PAGE,
+    read = partial(
+        selectors.reconcile, source=source, period=period, measure=measure, reps=reps, chosen=chosen
     )
+    found = read() if form else read(most=PAGE, after=(page - 1) * PAGE)
+    if chosen is not None and not form and page > (last := max(1, -(-found.found.differ // PAGE))):
+        page, found = last, read(most=PAGE, after=(last - 1) * PAGE)
     only = bool(found.total.differ) and asked.get("show") != EVERY
     if form:
         return exporting.answer(
@@ -105,7 +107,7 @@ def reconciliation(request: HtmxRequest) -> HttpResponseBase:
         "switch": periods.switch(period, today, calendars_of(user, today)),
         "at": clock.now(),
         **(
-            _people(found, asked, only, page)
+            _people(request, found, asked, only)
             if chosen is None
             else _differences(found, chosen, asked, user, reps, page)
         ),
@@ -166,16 +168,16 @@ def _chosen(asked: QueryDict, reps: Sequence[int] | None) -> Chosen | None:
 
 
 def _page(asked: QueryDict) -> int:
-    number = given(asked, "cursor")
+    number = given(asked, CURSOR)
     return max(1, int(number)) if number.isascii() and number.isdecimal() and len(number) < 7 else 1
 
 
 # --- what the page shows ------------------------------------------------------------------------------------------
 
 
-def _people(found: Reconciliation, asked: QueryDict, only: bool, page: int) -> dict[str, object]:
+def _people(request: HtmxRequest, found: Reconciliation, asked: QueryDict, only: bool) -> dict[str, object]:
     every = [each for each in found.standings if each.sums.differ or not only]
-    first = (page - 1) * PAGE
+    page = paged(request, every, by=CURSOR, size=PAGE)
     return {
         "people": [
             Person(
@@ -186,10 +188,10 @@ def _people(found: Reconciliation, asked: QueryDict, only: bool, page: int) -> d
                 + "&"
                 + urlencode({"owner": each.who.name}),
             )
-            for each in every[first : first + PAGE]
+            for each in page
         ],
         "count": len(every),
-        **_pages(asked, page, len(every)),
+        **_pages(asked, page.number, len(every)),
     }
 
 

@@ -36,7 +36,7 @@ def plans(request: HtmxRequest) -> HttpResponseBase:
         "plans": [
             {
                 "plan": group[0].version.plan,
-                "whom": whom.get(plan_id, "nobody yet"),
+                "whom": whom.get(plan_id, _("nobody yet")),
                 "current": next((shown for shown in group if shown.version.pk in current), None),
                 "last": next(
                     (last_day(shown.version) for shown in group if shown.version.pk in current), None

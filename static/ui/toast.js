@@ -16,7 +16,7 @@ function expire(toast) {
 export const said = template?.dataset ?? {};
 
 export function say(text, tone = "accent") {
-  if (!region || !template) return;
+  if (!region || !template || region.textContent.includes(text)) return; // a page that asks again and again says it once
   const toast = template.content.firstElementChild.cloneNode(true);
   toast.classList.add(`t-${tone}`);
   const words = document.createElement("p");

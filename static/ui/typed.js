@@ -13,7 +13,9 @@ function keep() {
 }
 document.addEventListener("submit", event => { if (event.target.method === "post") keep(); });
 document.addEventListener("htmx:beforeOnLoad", ({ detail }) => {
-  if (detail.xhr.getResponseHeader("HX-Redirect")?.startsWith(DOOR)) keep();
+  if (!detail.xhr.getResponseHeader("HX-Redirect")?.startsWith(DOOR)) return;
+  keep();
+  addEventListener("pagehide", keep); // until the page has gone, somebody types on
 });
 
 const typed = JSON.parse(sessionStorage.getItem(KEY));

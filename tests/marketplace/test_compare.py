@@ -45,6 +45,13 @@ def test_prices_stand_per_million_of_the_same_meter_and_tier() -> None:
     ]
 
 
+def test_what_is_no_token_stands_for_one_unit() -> None:
+    for slug, amount, per in (("one", "5", 1000), ("other", "0.007", 1)):
+        version = make.price(plan=make.plan(offering=make.offering(slug=slug)), rows={"requests": amount})
+        version.rows.update(per=per, unit="request")
+    assert [c.text for c in line(compared("one", "other"), "Prices", "Requests")] == ["$0.005", "$0.007"]
+
+
 def test_prices_and_stage_are_those_of_the_day() -> None:
     plan = make.plan(offering=make.offering(slug="one", retires_on=date(2026, 7, 1)))
     make.price(plan=plan, rows={"input-tokens": "2"}, effective=(date(2026, 1, 1), date(2026, 6, 1)))

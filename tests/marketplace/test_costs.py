@@ -181,6 +181,15 @@ def test_several_offerings_stand_in_order_of_cost_with_the_unknown_last() -> Non
     assert found[-1].refusal == "Retired has been retired since 14 Aug 2026."
 
 
+@pytest.mark.parametrize(("country", "amount"), [("", "3.00"), ("IN", "1.00"), ("DE", "3.00")])
+def test_another_markets_list_is_the_price_only_there(country: str, amount: str) -> None:
+    plan = make.plan()
+    make.price(plan=plan, rows={"input-tokens": "1"}, market="IN")
+    make.price(plan=plan, rows={"input-tokens": "3"})
+    (found,) = costs_of(_read([plan.offering]), Usage(input_tokens=1_000_000), on=ON, country=country)
+    assert plain(found.cost.total) == amount
+
+
 def test_publishers_play_no_part_in_the_order(django_assert_num_queries: Any) -> None:
     offerings = [make.offering(name=f"Same {n}") for n in range(4)]
     for offering in offerings:

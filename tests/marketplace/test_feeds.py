@@ -191,6 +191,8 @@ def test_a_title_names_no_publisher_that_its_reader_sees_nothing_of(told: Any, r
     assert json.loads(Client().get(personal(reader, "json", "publisher=b")).content)["title"] == (
         "Changes of the catalog"
     )
+    both = json.loads(Client().get(personal(reader, "json", "publisher=a,b")).content)["title"]
+    assert both == "Changes of the catalog: A & Sons"
     own = make.user(role=Role.PARTNER, publisher=told["draft"].publisher)
     assert json.loads(Client().get(personal(own, "json", "publisher=b")).content)["title"].endswith(": B")
 

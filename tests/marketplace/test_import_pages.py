@@ -16,10 +16,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from config import jobs
+from config import jobs, locales
 from marketplace.importers.files import LARGEST
 from marketplace.models import CatalogImport, ChangeSet, Discrepancy, StagedRow
 from marketplace.services import importing
+from marketplace.views.imports import _difference
 from tests import make
 from tests.marketplace.conftest import Catalog
 
@@ -228,7 +229,7 @@ def test_a_disagreement_is_decided_on_the_page(run: CatalogImport, keeper: User,
     client = browser_of(keeper)
     page = words(client.get("/catalog/imports/discrepancies/").content)
     assert "Claude Haiku 4.5" in page
-    assert "\N{MINUS SIGN}20 %" in page
+    assert "\N{MINUS SIGN}20%" in page
     assert "Imports 1" in page  # beside the entry of the navigation
     dispute = Discrepancy.objects.get()
     client.post(f"/catalog/imports/discrepancies/{dispute.pk}/", {"take": "1", "reason": ""})
@@ -315,3 +316,19 @@ def test_pages_keep_the_security_policy(run: CatalogImport, keeper: User, browse
         html = client.get(path).content.decode()
         assert not re.search(r"<[^>]+\s(style|on[a-z]+)=", html), path
         assert "<style" not in html, path
+
+
+@pytest.mark.parametrize(
+    ("ppm", "said", "large"),
+    [
+        (-200_000, "\N{MINUS SIGN}20", True),
+        (1_234_560_000, "+123.456", True),
+        (12_345, "+1", False),
+        (1_234, "+0,12", False),
+        (-123, "\N{MINUS SIGN}0,012", False),
+        (5, "+0,0005", False),
+    ],
+)
+def test_a_difference_is_written_as_its_reader_writes_per_cent(ppm: int, said: str, large: bool) -> None:
+    with locales.using(locales.style("de-DE")):
+        assert _difference(ppm) == (f"{said}{locales.GAP}%", large)

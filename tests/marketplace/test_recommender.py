@@ -287,6 +287,18 @@ def test_the_cheapest_public_plan_of_the_standard_tier_is_reckoned_with() -> Non
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize(("country", "cost"), [("", 4), ("IN", 2)])
+def test_another_markets_list_is_reckoned_with_only_there(country: str, cost: int) -> None:
+    offering = sold(task(), price="2.00")
+    result(offering, "50")
+    result(None, "40", subject="x")
+    (plan,) = offering.plans.all()
+    make.price(plan=plan, market="IN", rows={"input-tokens": "1", "output-tokens": "1"})
+    found = ask(usage=Usage(input_tokens=1_000_000, output_tokens=1_000_000), country=country)
+    assert found.ranked[0].cost == cost
+
+
+@pytest.mark.django_db
 def test_an_unknown_price_is_unknown_and_not_on_the_frontier() -> None:
     area = task()
     known, unknown = sold(area), make.offering()

@@ -66,14 +66,19 @@ def test_no_is_said_with_a_reason_by_a_catalog_manager() -> None:
     assert told(rep)[0][0] == "Your request for vision was declined: Nobody makes one."
 
 
-def test_a_partner_names_no_customer_and_learns_of_none() -> None:
+@pytest.mark.parametrize("role", ["partner", "engineer", None])
+def test_who_may_not_know_of_customers_names_none_and_learns_of_none(
+    browser_of: SignIn, role: str | None
+) -> None:
     customer = make.customer(name="Helvetia")
-    rep, partner = make.user(role="rep"), make.user(role="partner")
+    rep, outsider = make.user(role="rep"), make.user(role=role)
     assert ask_for_offering(wanted="x", by=rep, at=AT, customer="helvetia").customer == customer
     for name in ("Helvetia", "Nobody"):
         with pytest.raises(Invalid) as refused:
-            ask_for_offering(wanted="x", by=partner, at=AT, customer=name)
+            ask_for_offering(wanted="x", by=outsider, at=AT, customer=name)
         assert refused.value.problems[0].code == "unknown_customer"
+    for who, asked in ((rep, True), (outsider, False)):
+        assert ('name="customer"' in browser_of(who).get("/catalog/requests/").content.decode()) is asked
 
 
 def test_a_search_without_a_hit_leads_to_the_queue_and_back(browser_of: SignIn) -> None:

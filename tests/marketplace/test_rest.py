@@ -92,6 +92,7 @@ WRONG_PARAMETERS = [
     ("offerings/?min_context=-1", "min_context", "min_value"),
     ("offerings/?max_input_price=NaN", "max_input_price", "invalid"),
     ("offerings/o3/answer/?on=2026-13-01", "on", "invalid"),
+    ("offerings/o3/answer/?on=2026-08-14&as_of=2026-08-15", "as_of", "given_twice"),
     ("offerings/o3/answer/?country=DEU", "country", "invalid"),
     ("offerings/o3/answer/?plan=gold", "plan", "unknown_plan"),
     ("offerings/?cursor=abc", "cursor", "invalid_cursor"),

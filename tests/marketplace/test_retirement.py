@@ -74,6 +74,15 @@ def test_substitutes_say_how_much_more_or_less_they_cost_that_day(coding: list[O
     assert (cheaper, dearer, untold) == tuple(found[o.name].offering for o in (cheaper, dearer, untold))
 
 
+def test_a_substitutes_price_is_that_of_a_plan_that_can_be_ordered(coding: list[Offering]) -> None:
+    old, cheaper, *_rest = coding
+    cheaper.plans.update(withdrawn_on=TODAY)
+    make.price(plan=make.plan(offering=cheaper), rows={"input-tokens": "1.80"})
+    for on, price in ((TODAY - timedelta(days=1), "1.50"), (TODAY, "1.80")):
+        found = {s.offering.name: s.input_price for s in substitutes(old, Offering.objects.all(), on)}
+        assert found["Cheaper"] == Decimal(price)
+
+
 def test_beside_a_free_or_unpriced_offering_no_difference_is_made_up(coding: list[Offering]) -> None:
     old = coding[0]
     old.plans.get().price_versions.get().rows.update(amount=0)

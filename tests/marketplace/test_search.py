@@ -10,6 +10,7 @@ from django.db.models import Case, Value, When
 
 from marketplace.models import AiModel, Alias, Evaluation, Offering, Publisher, TaskArea
 from marketplace.selectors.facets import facets
+from marketplace.selectors.headlines import headlines
 from marketplace.selectors.search import DIMENSIONS, ORDERINGS, Criteria, find, ordered, stage_on
 from marketplace.selectors.spelling import distance, read_as, with_a_word_less
 from marketplace.selectors.visibility import offerings_for
@@ -288,6 +289,24 @@ def test_a_price_is_compared_per_million_whatever_it_is_written_per() -> None:
     reindex()
     assert names(Criteria(TODAY, max_input_price=Decimal(2))) == {plan.offering.name}
     assert names(Criteria(TODAY, max_input_price=Decimal("1.99"))) == set()
+
+
+@pytest.mark.parametrize(
+    ("rows", "per", "unit", "said"),
+    [
+        ({"input-tokens": "0.002", "output-tokens": "0.0125"}, 1000, "token", "USD 2.00 / USD 12.50 million tokens in / out"),
+        ({"output-tokens": "0.015"}, 1000, "token", "USD 15.00 per million tokens"),
+        ({"requests": "5"}, 1000, "request", "USD 5.00 per thousand requests"),
+        ({"provisioned-units": "1"}, 1, "unit-hour", "USD 1.00 per unit and hour"),
+    ],
+)  # fmt: skip
+def test_the_price_of_a_row_says_for_how_many_units_it_is(
+    rows: dict[str, str | None], per: int, unit: str, said: str
+) -> None:
+    plan = make.plan()
+    make.price(plan=plan, rows=rows).rows.update(per=per, unit=unit)
+    found = headlines([plan.offering_id], TODAY)[plan.offering_id]
+    assert f"{found.text} {found.per}".replace("\N{NO-BREAK SPACE}", " ") == said
 
 
 def test_eligible_follows_the_day_and_the_most_specific_decision() -> None:

@@ -115,7 +115,7 @@ def approved(world: make.World, owner: Rep, by: Rep, **changes: Any) -> Deal:
 
 
 @transaction.atomic
-def credited(*sales: make.Sale) -> list[Deal]:
+def credited_at_once(*sales: make.Sale) -> list[Deal]:
     """Approved deals as make.deals() writes them, and what the engine posts for all of them at once."""
     deals = make.deals(replace(sale, state=DealState.APPROVED) for sale in sales)
     pks = [deal.pk for deal in deals]

@@ -395,8 +395,10 @@ def test_commitments_are_recorded_and_ended_on_the_page_and_over_rest(customer: 
     assert api(auditor).post(to, body).status_code == 403
     finer = {**body, "amount": {"amount": "1.005", "currency": "USD"}}
     assert problems(api(admin).post(to, finer)) == [("too_many_digits", "/amount/amount")]
+    assert api(admin).post(to, body, HTTP_IF_MATCH='"what it was before"').status_code == 412
     answer = api(admin).post(to, body)
     assert answer.status_code == 201, answer.content
+    assert answer["ETag"] == api(admin).get(f"/api/v1/accounts/{customer.slug}/")["ETag"]
     second = next(c for c in answer.json()["commitments"] if c["name"] == "Second")
     ended = api(admin).post(f"{to}{second['id']}/end/", {"ends": "2026-07-01", "reason": "A mistake"})
     assert [c["name"] for c in ended.json()["commitments"]] == ["Frame"]

@@ -13,7 +13,7 @@ from accounts.models import Role
 from marketplace.models import Origin
 from quotas.models import Deal, DealVersion
 from tests import make
-from tests.quotas.api import approved, client, credited, logged, problems, usd
+from tests.quotas.api import approved, client, credited_at_once, logged, problems, usd
 
 pytestmark = pytest.mark.django_db
 DEALS, USAGE = "/api/v1/deals/", "/api/v1/usage/"
@@ -142,7 +142,7 @@ def test_a_list_with_amendments_takes_as_many_queries_as_it_has_kinds_of_rows(wo
     sale = make.Sale(owner=world.ana, customer=world.customer, lines=[make.Line(world.third)])
     asking, costs = client(world.ana), []
     for n in (1, 2):
-        for deal in credited(*[sale] * n):
+        for deal in credited_at_once(*[sale] * n):
             asking.post(f"{DEALS}{deal.pk}/amend/", {"title": f"T{deal.pk}", "reason": "y"})
         assert len(asking.get(f"{DEALS}?amended=true").json()["results"]) == n * 2 - 1
         with CaptureQueriesContext(connection) as captured:
@@ -234,6 +234,7 @@ def test_usage_is_filtered_and_seen_by_those_alone_whose_account_it_is(metered: 
     assert seen(metered.admin, "?month=FY26-M12") == [(mine, "2026-06-30")]
     assert seen(metered.admin, "?billed=true") == [(theirs, "2026-07-31")]
     assert client(metered.admin).get(f"{USAGE}?nonsense=1").status_code == 400
+    assert client(metered.admin).get(f"{USAGE}?billed=yes").status_code == 400
     for role in (Role.PARTNER, Role.ENGINEER, Role.CATALOG_MANAGER):
         assert client(make.user(role=role)).get(USAGE).status_code == 404
         assert client(make.user(role=role)).post(USAGE, {"rows": rows}).status_code == 404

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from quotas.models import CreditEntry, Deal, Posting, Receivers
 from tests import make
-from tests.quotas.api import approved, client, credited, deal_body, ids, problems, usd
+from tests.quotas.api import approved, client, credited_at_once, deal_body, ids, problems, usd
 
 pytestmark = pytest.mark.django_db
 CREDITS, ESTIMATES = "/api/v1/credits/", "/api/v1/credit-estimates/"
@@ -201,7 +201,7 @@ def test_a_list_of_credits_costs_the_same_queries_whatever_its_length(world: mak
     )
     counted: list[list[int]] = []
     for more in (1, 5):
-        credited(*[sale] * more)
+        credited_at_once(*[sale] * more)
         counted.append([])
         for who in (world.ana, world.mia, world.admin):
             asking = client(who)

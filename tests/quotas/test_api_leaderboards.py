@@ -11,7 +11,7 @@ from django.test.utils import CaptureQueriesContext
 from config.sealed import seal, unseal
 from quotas.models import Rep
 from tests import make
-from tests.quotas.api import client, credited, problems, usd
+from tests.quotas.api import client, credited_at_once, problems, usd
 
 pytestmark = pytest.mark.django_db
 BOARDS = "/api/v1/leaderboards/"
@@ -214,7 +214,7 @@ def test_a_partner_sees_own_offerings_alone_and_their_value_once_enough_people_s
     partner = make.user(role="partner", publisher=own.publisher)
     sellers = [world.ana, world.bo, *(make.rep(team=world.team, login=True) for _ in range(3))]
     each = make.Sale(customer=world.customer, lines=[make.Line(own, 1000_00)])
-    credited(
+    credited_at_once(
         *(replace(each, owner=seller) for seller in sellers[:4]),
         replace(each, owner=world.cy, lines=[make.Line(world.house, 5000_00)]),
     )
@@ -224,7 +224,7 @@ def test_a_partner_sees_own_offerings_alone_and_their_value_once_enough_people_s
         assert few["suppressed"] is True
         staff = board(world, world.ana, f"group={group}")
         assert [e["value"] for e in staff["results"]] == [usd("5000.00"), usd("4000.00")]
-    credited(replace(each, owner=sellers[4]))
+    credited_at_once(replace(each, owner=sellers[4]))
     for group in ("offering", "publisher"):
         enough = board(world, partner, f"group={group}")
         assert [(e["rank"], e["value"]) for e in enough["results"]] == [(1, usd("5000.00"))]

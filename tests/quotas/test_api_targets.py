@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
 from tests import make
-from tests.quotas.api import approved, client, credited, ids, problems, usd
+from tests.quotas.api import approved, client, credited_at_once, ids, problems, usd
 
 pytestmark = pytest.mark.django_db
 ATTAINMENTS, QUOTAS, PERIODS, CUSTOMERS = (
@@ -133,7 +133,7 @@ def test_attainment_is_credit_against_quota_and_pace(world: make.World) -> None:
 
 
 def test_a_managers_number_is_the_direct_credit_of_the_teams_below(world: make.World) -> None:
-    credited(
+    credited_at_once(
         *(
             make.Sale(owner=owner, customer=world.customer, lines=[make.Line(world.third, minor)])
             for owner, minor in ((world.ana, 10_00), (world.bo, 20_00), (world.cy, 5_00))

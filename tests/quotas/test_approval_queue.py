@@ -257,6 +257,9 @@ def test_the_queue_narrows_decides_and_says_what_was_refused(world: World) -> No
     assert silent.status_code == 422
     assert "Say why" in text(silent)
     assert f'value="{small.pk}:{small.revision}" checked' in silent.content.decode()
+    # The links of the refused page are relative to where it was sent: they lead to the queue.
+    narrowing = mia.get(reverse("quotas:approvals-decide", args=["return"]), {"why": "large"})
+    assert (narrowing.status_code, narrowing.headers["Location"]) == (302, f"{page}?why=large")
     done = mia.post(
         reverse("quotas:approve") + "?why=large",
         {
@@ -275,9 +278,13 @@ def test_the_queue_narrows_decides_and_says_what_was_refused(world: World) -> No
     said = text(done)
     assert "1 deal is approved and its credit is posted." in said
     assert "2 deals were not decided on" in said
+    assert "2 deals, the others are done" in said
     assert f"{large.reference} changed since you read it" in said
     assert f"{foreign.reference}: there is no such deal" in said
     assert "Not decided on" not in text(mia.get(page))  # told once
+    alone = mia.post(reverse("quotas:approve"), {"deal": f"{foreign.pk}:{foreign.revision}"}, follow=True)
+    assert "Not decided on 1 deal" in text(alone)
+    assert "the others are done" not in text(alone)
     first = mia.post(reverse("quotas:approve") + f"?only={large.pk}:{large.revision}", follow=True)
     assert "waits for its second approver now: nothing is credited yet" in text(first)
     assert "Nothing waits for you" in text(first)
@@ -307,7 +314,9 @@ def test_who_stands_in_is_set_and_ended_in_the_browser(world: World) -> None:
     }
     wrong = mia.post(reverse("quotas:delegation-new"), {**entered, "ends": "2020-01-01"})
     assert (wrong.status_code, "It ends on its first day or later" in text(wrong)) == (422, True)
-    for not_hers in ({"of": world.rex.user_id}, {"to": world.ana.user_id}):
+    assert mia.get(reverse("quotas:delegation-new"), {"over": "2"}).headers["Location"] == f"{page}?over=2"
+    assert admin.get(reverse("quotas:approval-limit")).headers["Location"] == page
+    for not_hers in ({"of": world.rex.user_id}, {"to": world.ana.user_id}, {"ends": "9999-12-31"}):
         assert mia.post(reverse("quotas:delegation-new"), {**entered, **not_hers}).status_code == 422
     assert not Delegation.objects.exists()
     assert mia.post(reverse("quotas:delegation-new"), entered).status_code == 302

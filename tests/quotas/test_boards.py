@@ -1,14 +1,17 @@
 """The board's numbers: they reconcile, they respect who looks, and they cost the same for few and for many."""
 
+import json
 from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import User
-from quotas.models import ONE, DealState, Measure, Period, SalesRole, Team
+from quotas.models import ONE, Deal, DealKind, DealState, Measure, Period, Receivers, SalesRole, Team
 from quotas.selectors import pace
 from quotas.selectors.boards import Board, team_board
 from tests import make
@@ -241,6 +244,61 @@ def test_two_weeks_are_too_few_for_a_range_and_the_end_is_certain() -> None:
     assert over is not None
     assert (over.low_minor, over.middle_minor, over.high_minor) == (500, 500, 500)
     assert pace.forecast(0, [], pace.Progress(0, 92)) is None
+
+
+def test_a_refund_that_waits_takes_back_in_units_and_new_customers_too(world: World) -> None:
+    lines = [make.Line(world.house, -900_00, quantity=Decimal("1.5"))]
+    sold = make.deal(owner=world.ana, customer=world.customer, lines=[Line(world.house, 900_00)])
+    for number, kind in enumerate((DealKind.NEW_BUSINESS, DealKind.REFUND)):
+        make.deal(
+            owner=world.ana,
+            customer=world.customer,
+            state=DealState.SUBMITTED,
+            kind=kind,
+            refunds=sold if number else None,
+            new_customer=True,
+            lines=lines if number else [make.Line(world.house, 900_00, quantity=Decimal(4))],
+        )
+    pending = {
+        basis: board(world, world.team, measure=make.measure(basis=basis)).pending_minor
+        for basis in ("units", "new_customers", "contract_value")
+    }
+    assert pending == {"units": 2_500_000, "new_customers": 0, "contract_value": 0}
+
+
+def test_the_week_of_a_rep_has_overlay_in_it_and_that_of_the_team_its_own_credit_alone(world: World) -> None:
+    here = make.territory()
+    make.covers(rep=world.ana, territory=here)
+    make.lies_in(customer=world.customer, territory=here)
+    rule = make.Rule(world.bookings, receivers=Receivers.TERRITORY, factor_ppm=200_000)
+    make.plan_version(plan=make.comp_plan(), rules=[rule])
+    sell(world, {world.cy: ONE}, 1_000_00, by=world.zed)
+
+    shown = board(world, world.team)
+
+    ana = next(row for row in shown.rows if row.name == "Ana")
+    assert (ana.credited_minor, ana.attained_minor, ana.last_week_minor, ana.trend[-1]) == (0, *[200_00] * 3)
+    assert (ana.rank, ana.previous_rank) == (1, None)
+    assert shown.trend[-1] == shown.credited_minor == 0
+
+
+def test_the_file_has_a_landing_below_nothing_as_the_page_has_it(world: World, client: Client) -> None:
+    sold = sell(world, {world.ana: ONE}, 90_000_00, on=date(2026, 6, 1))
+    selling.credited(
+        owner=world.ana,
+        leader=world.mia,
+        customer=world.customer,
+        lines=[Line(world.house, -45_000_00)],
+        kind=DealKind.REFUND,
+        refunds=Deal.objects.get(pk=sold),
+    )
+    client.force_login(world.admin)
+    asked = f"/quotas/board/{world.team.slug}/?period={world.year.quarters[0].name}&format="
+    rows = [json.loads(line) for line in client.get(asked + "jsonl").getvalue().splitlines()]
+    assert [(row["name"], row["attainment_percent"], row["landing_percent"]) for row in rows] == [
+        ("Bo", "0.0000", "0.0000"),
+        ("Ana", "-45.0000", "-92.0000"),
+    ]
 
 
 def test_the_measure_decides_what_waits(world: World) -> None:

@@ -1,5 +1,6 @@
 """The pages of amendments, partial cancellation, refunds and usage; what is shown to whom, and what a click does."""
 
+import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -179,6 +180,29 @@ def test_the_list_finds_amendments_and_the_queue_costs_the_same_for_many(world: 
 # --- a part, a refund, a hold -----------------------------------------------------------------------------
 
 
+def test_a_reps_deals_are_those_that_credit_them_with_their_own_part_of_it(world: make.World) -> None:
+    deal = approved(world)
+    was = booking.draft_of(deal)
+    booking.amend_deal(
+        deal_id=deal.pk,
+        draft=replace(was, shares=(replace(was.shares[0], ppm=1_000_000),)),
+        by=make.login(world.ana),
+        at=AT,
+        reason="It was hers alone",
+    )
+    mia, bo = page_of(make.login(world.mia)), page_of(make.login(world.bo))
+    shown = " ".join(mia.get("/quotas/deals/", {"rep": world.bo.slug}).content.decode().split())
+    assert deal.reference in shown
+    assert "Credit of Bo alone" in shown
+    assert re.findall(r'<td class="r p2 k5">(.*?)</td>', shown) == ["$45"]
+    assert "$150<" in shown  # what it was sold for
+    file = mia.get("/quotas/deals/", {"rep": world.bo.slug, "format": "csv"}).getvalue().decode()
+    assert ("45.00" in file, file.count("150.00")) == (True, 1)
+    assert deal.reference in bo.get("/quotas/deals/", {"whose": "mine"}).content.decode()
+    empty = mia.get("/quotas/deals/", {"rep": world.cy.slug}).content.decode()
+    assert "Let go of a filter" in empty
+
+
 def test_a_part_is_cancelled_from_the_deals_page(world: make.World) -> None:
     deal = approved(world)
     mia, at = page_of(make.login(world.mia)), f"/quotas/deals/{deal.pk}/"
@@ -251,6 +275,45 @@ def test_a_refund_starts_from_its_original_and_is_shown_there(world: make.World)
     shown = ana.get(f"/quotas/deals/{deal.pk}/").content.decode()
     assert back.reference in shown
     assert "−$10.00" in shown
+
+
+def test_the_remark_stands_beside_a_returned_deal_until_it_is_handed_in_again(world: make.World) -> None:
+    deal = selling.handed_in(owner=world.ana, customer=world.customer, lines=[make.Line(world.house, 100_00)])
+    mia, ana = page_of(make.login(world.mia)), page_of(make.login(world.ana))
+    act = f"/quotas/deals/{deal.pk}/return/"
+    silent = mia.post(act, {"reason": " "})
+    assert silent.status_code == 422
+    assert mia.get(act, {"do": "reject"}).headers["Location"] == f"/quotas/deals/{deal.pk}/?do=reject"
+    mia.post(act, {"reason": "Whose order is it?"})
+    remark = "Mia: </b>Whose order is it?"
+    page, form = f"/quotas/deals/{deal.pk}/", f"/quotas/deals/{deal.pk}/edit/"
+    assert remark in ana.get(form).content.decode()
+    deal.refresh_from_db()
+    booking.edit_deal(deal_id=deal.pk, draft=booking.draft_of(deal), by=make.login(world.ana), at=AT)
+    assert remark in ana.get(page).content.decode()
+    assert remark in ana.get(form).content.decode()
+    ana.post(f"/quotas/deals/{deal.pk}/submit/", {})
+    assert remark not in ana.get(page).content.decode()
+
+
+def test_a_colleagues_deal_that_looks_the_same_is_named_and_nothing_leads_to_it(world: make.World) -> None:
+    sold: dict[str, Any] = {"customer": world.customer, "lines": [make.Line(world.house, 100_00)]}
+    first = selling.handed_in(owner=world.bo, **sold)
+    same = selling.handed_in(owner=world.ana, **sold)
+    ana, mia = page_of(make.login(world.ana)), page_of(make.login(world.mia))
+    path, link = f"/quotas/deals/{same.pk}/", f'href="/quotas/deals/{first.pk}/"'
+    entered = form_of(world, same, lines="1", shares="1", customer=world.customer.name)
+    entered |= {"lines-0-amount": "100.00", "shares-0-percent": "100"}
+    typed: dict[str, Any] = {
+        "path": "/quotas/deals/estimate/",
+        "data": entered,
+        "headers": {"HX-Request": "true"},
+    }
+    for shown in (ana.get(path), ana.post(**typed)):
+        assert f"{first.reference}, which is not yours to open, has the same" in shown.content.decode()
+        assert link not in shown.content.decode()
+    for shown in (mia.get(path), mia.post(**{**typed, "data": entered | {"owner": world.ana.name}})):
+        assert link in shown.content.decode()
 
 
 def test_a_held_deal_says_who_holds_it_and_why(world: make.World) -> None:

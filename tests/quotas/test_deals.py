@@ -5,13 +5,14 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.db.models import Sum
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import AuditEvent, Role
 from config.models import OutboxMessage
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Stale
+from quotas.crediting import engine
 from quotas.crediting.explain import explain_deal
 from quotas.models import (
     CreditEntry,
@@ -28,6 +29,7 @@ from quotas.services.booking import DealDraft
 from quotas.services.crediting import estimate
 from tests import make
 from tests.quotas import selling
+from tests.quotas.closing.months import months
 from tests.quotas.ledger import broken
 
 pytestmark = pytest.mark.django_db
@@ -72,6 +74,24 @@ def test_a_deal_goes_from_draft_to_credit_and_its_cancellation_reverses_it_exact
         "cancelled",
     ]
     assert broken() == {}
+
+
+def test_the_standing_that_is_foreseen_is_that_of_the_quarter_that_takes_the_posting() -> None:
+    here = months()
+    ana, house, june = here.world.ana, here.world.house, date(2026, 6, 20)
+    here.sold(amount=30_00)
+
+    def foreseen(amount: int, amends: Deal | None = None) -> tuple[str, int, int, int]:
+        draft = make.draft(owner=ana, close_date=june, lines=[make.Line(house, amount)])
+        (moved,) = estimate(draft=draft, at=AT, amends=amends).standings
+        quarter = Period.objects.get(pk=moved.period_id)
+        return quarter.name, moved.credited_before, moved.credited_after, moved.gained
+
+    assert foreseen(40_00) == ("FY27-Q1", 30_00, 70_00, 40_00)
+    late = make.deal(owner=ana, lines=[make.Line(house, 40_00)], close_date=june, state=DealState.APPROVED)
+    with transaction.atomic():
+        engine.post(engine.ByDeal([late.pk]), key="late", kind="load", by=None, at=AT)
+    assert foreseen(50_00, amends=late) == ("FY27-Q1", 70_00, 80_00, 10_00)
 
 
 def test_an_edit_is_a_new_version_and_the_old_one_stays(world: make.World) -> None:

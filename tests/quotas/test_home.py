@@ -112,16 +112,26 @@ def test_what_to_do_next_is_made_of_facts_in_the_order_of_their_urgency(world: W
     approving.return_deal(deal_id=back, by=make.login(world.mia), at=make.AT, reason="Which customer?")
     late = saved(world, world.ana, 2_000_00, on=make.TODAY - timedelta(days=3))
     best = saved(world, world.ana, 3_000_00, on=make.TODAY + timedelta(days=3))
+    for on in (make.TODAY - timedelta(days=4), make.TODAY):  # what a colleague shares is theirs to hand in
+        make.deal(
+            owner=world.bo,
+            customer=world.customer,
+            lines=[Line(world.house, 20_000_00)],
+            shares={world.bo: 500_000, world.ana: 500_000},
+            close_date=on,
+        )
     customer = world.customer.name
     assert to_do(client) == [
         f"D-{back:06d} came back: {customer}",
         f"D-{late:06d} is not handed in: {customer}",
         plan,
-        f"Hand in D-{best:06d}: {customer}",
+        f"D-{best:06d} closes on 17 Aug 2026: {customer}",  # only what is won is handed in
     ]
     assert "Which customer?" in client.get("/").content.decode()
     saved(world, world.ana, 4_000_00, on=make.TODAY - timedelta(days=2))
     assert to_do(client)[1] == "2 deals are not handed in"
+    won = saved(world, world.ana, 5_000_00)
+    assert f"Hand in D-{won:06d}: {customer}" in to_do(client)
 
 
 def test_a_rep_s_home_costs_the_same_for_few_and_for_many(world: World) -> None:

@@ -313,6 +313,7 @@ def test_a_wall_shows_ranks_without_money_and_goes_on_to_the_next_measure(client
     assert "54.3%" in page
     assert "54,321" not in page
     assert f"measure={second.slug}" in page, "the next one"
+    assert 'hx-trigger="every 60s"' in page, "it asks again where an answer did not come"
     page = client.get(f"/quotas/leaderboard/wall/?group=team&measure={second.slug}").content.decode()
     assert f"measure={second.slug}" in page, "it stays"
     client.force_login(make.user(role="partner"))

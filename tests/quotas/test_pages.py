@@ -185,6 +185,12 @@ def test_a_partner_sees_own_lines_and_no_names(as_user: Log, world: World) -> No
         reverse("quotas:deals"), {"q": world.customer.name.split()[-1] + " " + world.ana.name}
     )
     assert deal.reference not in text(search)
+    # Who sold it is not found out by trying, nor whether its credit is held.
+    for guess in (world.ana.slug, world.bo.slug):
+        tried = as_user(partner).get(reverse("quotas:deals"), {"rep": guess})
+        assert deal.reference in text(tried)
+    for kept in ("held", "amended"):
+        assert as_user(partner).get(reverse("quotas:deals"), {"state": kept}).status_code == 404
 
 
 def test_peers_money_is_hidden_from_a_rep_on_board_and_leaderboard(as_user: Log, world: World) -> None:
@@ -333,6 +339,41 @@ def test_submitting_twice_with_the_same_form_is_one_deal(as_user: Log, world: Wo
     assert deal.state == DealState.SUBMITTED
     assert first["Location"] == reverse("quotas:deal", args=[deal.pk])
     assert "is logged already" in text(again)
+    assert "not saved" not in text(again)
+
+
+def test_the_address_of_the_form_keeps_its_rows_for_whoever_has_to_log_in_meanwhile(
+    as_user: Log, world: World
+) -> None:
+    client, new = as_user(world.ana), reverse("quotas:deal-new")
+    added = client.post(new, entered(world, lines="2", do="add-line"), headers={"HX-Request": "true"})
+    assert added.headers["HX-Replace-Url"] == f"{new}?lines=3&shares=1"
+    again = client.get(new, {"lines": "3", "shares": "2"}).content.decode()
+    for name in ("lines-2-offering", "shares-1-rep", "shares-1-percent"):
+        assert f'name="{name}"' in again
+    assert f'action="{new}?lines=3&amp;shares=2"' in again
+    # Of a deal that is stored nothing is taken away.
+    client.post(
+        new, entered(world, lines="2", **{"lines-1-offering": world.third.name, "lines-1-amount": "5"})
+    )
+    fewer = client.get(reverse("quotas:deal-edit", args=[Deal.objects.get().pk]), {"lines": "1"})
+    assert 'name="lines-1-offering"' in fewer.content.decode()
+
+
+def test_a_form_that_is_changed_and_sent_again_after_it_was_saved_says_what_is_not_saved(
+    as_user: Log, world: World
+) -> None:
+    client, new = as_user(world.ana), reverse("quotas:deal-new")
+    client.post(new, entered(world))
+    deal = Deal.objects.get()
+    more = client.post(new, entered(world, lines__0__amount="2,000", do="submit"), follow=True)
+    assert f"This form logged {deal.reference} before: what you changed in it since is not saved." in text(
+        more
+    )
+    same = client.post(new, entered(world, do="submit"), follow=True)
+    assert f"it is {deal.reference}, and it is not submitted yet." in text(same)
+    deal.refresh_from_db()
+    assert (deal.state, Deal.objects.count()) == (DealState.DRAFT, 1)
 
 
 WRONG = [

@@ -652,6 +652,19 @@ def test_a_proof_is_valid_until_the_rules_change(world: World) -> None:
     assert valid_proof_of(PlanVersion.objects.get(pk=draft.pk)) is None
 
 
+def test_a_proof_that_passes_on_an_exception_does_not_outlive_it(world: World) -> None:
+    draft = draft_of(world, uplift(world, publishers=[world.house.publisher]))
+    live = excepted(world, draft.rules.get(), days=(date(2020, 1, 1), date(2040, 1, 1)))
+    proof = prove_plan(plan_version_id=draft.pk, by=world.admin, at=make.AT)
+    assert proof.rules_verdict == EXCEPTED
+    assert valid_proof_of(draft) == proof
+    withdraw_exception(exception_id=live.pk, by=world.admin, at=make.AT, reason="No longer")
+    assert valid_proof_of(draft) is None
+    again = prove_plan(plan_version_id=draft.pk, by=world.admin, at=make.AT)
+    assert again.rules_verdict == REFUSED
+    assert valid_proof_of(draft) == again
+
+
 def test_the_digest_knows_every_condition_but_no_order(world: World) -> None:
     seen = set()
     for changes in (
@@ -942,6 +955,43 @@ def test_a_proof_is_kept_and_read_again_as_it_was(world: World) -> None:
     assert (
         manager.post("/quotas/parity/prove/", {"period": "FY27-Q1", "between": "origin"}).status_code == 404
     )
+
+
+def test_a_rule_of_a_draft_is_excepted_where_its_proof_refuses_it(world: World) -> None:
+    draft = draft_of(world, uplift(world, publishers=[world.house.publisher]))
+    rule = draft.rules.get()
+    proof = prove_plan(plan_version_id=draft.pk, by=world.admin, at=make.AT)
+    checklist = reverse("quotas:plan-version", args=[draft.plan.slug, draft.number])
+    browser, second = Client(), Client()
+    browser.force_login(world.admin)
+    second.force_login(make.user(role=Role.COMP_ADMIN))
+    assert f"{PAGE}?proof={proof.pk}" in browser.get(checklist).content.decode()
+    body = page(world.admin, proof=str(proof.pk)).content.decode()
+    assert f'value="rule:{rule.rule_id}"' in body
+    assert f"{checklist}#gate" in body
+    assert "Ask for an exception" not in page(world.auditor, proof=str(proof.pk)).content.decode()
+    form = {"ask": f"rule:{rule.rule_id}", "here": f"proof={proof.pk}", "reason": "A launch"}
+    never = browser.post(
+        f"{PAGE}exceptions/", {**form, "starts": proof.starts.isoformat(), "ends": "9999-12-31"}
+    )
+    assert never.status_code == 422
+    last = (proof.ends - timedelta(days=1)).isoformat()
+    browser.post(f"{PAGE}exceptions/", {**form, "starts": proof.starts.isoformat(), "ends": last})
+    asked = ParityException.objects.get()
+    approve = f"{PAGE}exceptions/{asked.pk}/approve/"
+    assert approve in second.get(PAGE, {"proof": str(proof.pk)}).content.decode()
+    second.post(approve, {"here": f"proof={proof.pk}"})
+    assert prove_plan(plan_version_id=draft.pk, by=world.admin, at=make.AT).rules_verdict == EXCEPTED
+
+
+def test_the_proof_of_a_draft_is_for_those_who_may_read_the_draft(world: World) -> None:
+    draft = draft_of(world, uplift(world, publishers=[world.house.publisher]))
+    proof = prove_plan(plan_version_id=draft.pk, by=world.admin, at=make.AT)
+    assert page(world.auditor, proof=str(proof.pk)).status_code == 200
+    for user in (world.mia, make.user(role=Role.SOURCING_LEAD)):
+        assert page(user, proof=str(proof.pk)).status_code == 404
+    published = prove_plan(plan_version_id=world.plan_version.pk, by=world.admin, at=make.AT)
+    assert page(world.mia, proof=str(published.pk)).status_code == 200
 
 
 def test_a_draft_in_the_proof_of_a_plan_names_its_history(world: World) -> None:

@@ -16,6 +16,7 @@ from accounts.models import Notification, User
 from config import jobs
 from config.models import Job, JobState, OutboxMessage
 from config.refusals import Conflict, Forbidden, Invalid, NotFound, Stale
+from marketplace.models import CommercialPath, Offering
 from quotas import tasks
 from quotas.crediting import engine
 from quotas.models import (
@@ -191,7 +192,7 @@ def test_a_rule_that_is_wrong_says_where_and_nothing_is_written(world: World) ->
 
 def test_a_rule_keeps_its_identity_when_it_is_changed_and_a_new_one_gets_its_own(world: World) -> None:
     version = draft_of(world)
-    one, two = save(version, world), save(version, world)
+    one, two = save(version, world), save(version, world, factor=1_250_000)
     assert (one.rule.slug, two.rule.slug) == ("more", "more-2")
     changed = plans.save_rule(
         plan_version_id=version.pk,
@@ -859,6 +860,210 @@ def test_a_refused_publication_says_on_the_page_what_is_open(world: World, secon
     assert send(world.admin, "plan-act", *of, "explode").status_code == 404
 
 
+def test_a_rep_who_is_named_beside_another_choice_is_asked_about(world: World) -> None:
+    version = draft_of(world)
+    of = (version.plan.slug, version.number)
+    before = PlanAssignment.objects.count()
+    for whom in ("everybody", "account_executive"):
+        given = {"whom": whom, "rep": "Bo", "starts": "2026-10-01", "reason": "A trial"}
+        answer = send(world.admin, "plan-assignments", *of, **given)
+        assert answer.status_code == 422
+        assert "choose “One rep”, or empty the name" in answer.content.decode()
+    assert PlanAssignment.objects.count() == before
+
+
+def test_the_same_rule_is_not_added_twice(world: World) -> None:
+    version = draft_of(world)
+    of = (version.plan.slug, version.number)
+    body = {**RULE, "measure": world.bookings.pk, "exclusive": "adds", "factor": "5", "cap": ""}
+    assert send(world.admin, "plan-rule-new", *of, **body).status_code == 302
+    again = send(world.admin, "plan-rule-new", *of, **body)
+    assert again["Location"] == reverse("quotas:plan-version", args=of)
+    assert version.rules.filter(name="Americas push").count() == 1
+    assert send(world.admin, "plan-rule-new", *of, **{**body, "name": "Another"}).status_code == 302
+    assert version.rules.count() == 3
+
+
+def test_a_rule_that_was_taken_out_meanwhile_comes_back_as_a_new_one_with_what_was_typed(
+    world: World,
+) -> None:
+    version = draft_of(world)
+    rule = save(version, world)
+    of = (version.plan.slug, version.number)
+    body = {**RULE, "measure": world.bookings.pk, "revision": rule_fingerprint(rule)}
+    plans.remove_rule(plan_version_id=version.pk, rule_version_id=rule.pk, by=world.admin, at=AT)
+    answer = send(world.admin, "plan-rule", *of, rule.pk, **body)
+    said = answer.content.decode()
+    assert answer.status_code == 409
+    assert "somebody took it out" in said
+    assert 'value="Americas push"' in said
+    assert f'action="{reverse("quotas:plan-rule-new", args=of)}"' in said
+    assert not version.rules.filter(name="Americas push").exists()
+    for name in ("plan-rule", "plan-rule-remove"):
+        ask = page if name == "plan-rule" else send
+        assert ask(world.admin, name, *of, rule.pk)["Location"] == reverse("quotas:plan-version", args=of)
+
+
+def test_a_rule_that_is_saved_while_the_version_is_in_review_keeps_what_was_typed(world: World) -> None:
+    version = draft_of(world)
+    rule = save(version, world)
+    plans.ask_for_review(plan_version_id=version.pk, by=world.admin, at=AT)
+    of = (version.plan.slug, version.number)
+    answer = send(world.admin, "plan-rule", *of, rule.pk, **{**RULE, "measure": world.bookings.pk})
+    assert answer.status_code == 409
+    assert "send it back first" in answer.content.decode()
+    assert 'value="Americas push"' in answer.content.decode()
+    rule.refresh_from_db()
+    assert rule.name == "More"
+
+
+def test_pressing_twice_is_no_refusal(world: World, second: User) -> None:
+    version = draft_of(world)
+    of = (version.plan.slug, version.number)
+    save(version, world, priority=1)
+    previewed(version, world.admin)
+    prove_plan(plan_version_id=version.pk, by=world.admin, at=AT)
+    read = fingerprint(version)
+    for who, action in ((world.admin, "review"), (second, "publish")):
+        for _ in range(2):
+            assert send(who, "plan-act", *of, action, reason="", revision=read).status_code == 302
+    version.refresh_from_db()
+    assert version.published_by == second
+    assert send(world.admin, "plan-act", *of, "publish", reason="", revision=read).status_code == 409
+
+
+def test_an_assignment_is_not_ended_on_a_day_that_was_mistyped_and_nothing_is_lost(world: World) -> None:
+    of = (world.plan_version.plan.slug, 1)
+    row = make.assignment(plan=world.plan_version.plan, rep=world.bo, effective=(AUTUMN, None))
+    for last, said in (
+        ("0206-10-31", "to take it back altogether, choose 30 Sep 2026"),
+        ("9999-12-31", "Choose the last day"),
+        ("", "Choose the last day"),
+    ):
+        answer = send(world.admin, "plan-assignments", *of, end=str(row.pk), last=last, reason="It is over")
+        shown = answer.content.decode()
+        assert answer.status_code == 422
+        assert said in shown
+        assert 'value="It is over"' in shown
+        assert '<details class="plan-act" open>' in shown
+    row.refresh_from_db()
+    assert row.superseded_at is None
+    assert row.effective.upper is None
+    back = send(world.admin, "plan-assignments", *of, end=str(row.pk), last="2026-09-30", reason="A mistake")
+    assert back.status_code == 302
+    assert not PlanAssignment.objects.filter(rep=world.bo, superseded_at=None).exists()
+
+
+def test_what_is_recredited_is_one_click_from_what_caused_it(world: World, second: User) -> None:
+    sold(world, date(2026, 8, 3))
+    version = draft_of(world, starts=date(2026, 7, 1))
+    of = (version.plan.slug, version.number)
+    save(version, world, priority=1)
+    ready(version, world.admin)
+    plans.publish_plan(plan_version_id=version.pk, by=second, at=AT)
+    run = Job.objects.get(kind="quotas.recredit")
+    link = reverse("quotas:recredit", args=[run.pk])
+    for who, seen in ((second, True), (world.auditor, True), (world.ana.user, False)):
+        assert (link in page(who, "plan-version", *of).content.decode()) is seen
+    given = {"whom": "rep", "rep": world.ana.name, "starts": "2026-08-01", "reason": "A trial"}
+    answer = send(world.admin, "plan-assignments", *of, **given)
+    newest = Job.objects.filter(kind="quotas.recredit").latest("pk")
+    assert newest.pk > run.pk
+    assert answer["Location"] == reverse("quotas:recredit", args=[newest.pk])
+
+
+def test_the_checklist_says_why_a_preview_does_not_count(world: World) -> None:
+    sold(world, date(2026, 8, 3))
+    version = draft_of(world, starts=date(2026, 7, 1))
+    save(version, world, priority=1)
+
+    def said() -> str:
+        return next(step for step in gate(version, on=TODAY).steps if step.code == "preview").says
+
+    assert said().startswith("Nobody has looked yet")
+    job = simulating.start_simulation(plan_version_id=version.pk, by=world.admin, at=AT)
+    assert said() == "The preview is under way."
+    simulating.cancel_simulation(job_id=job.pk, by=world.admin, at=AT)
+    jobs.work_off(job_id=job.pk, now=lambda: AT)
+    assert said() == "The newest preview did not come to its end."
+    previewed(version, world.admin, starts=date(2026, 8, 1), ends=date(2026, 8, 2))
+    assert said().startswith("The newest preview does not look at every day")
+    save(version, world, "Later", priority=2)
+    assert "changed since it was previewed" in said()
+    previewed(version, world.admin)
+    assert said().startswith("Previewed on the deals")
+
+
+def test_a_stale_form_of_dates_or_components_leads_to_what_is_there_now(world: World) -> None:
+    version = draft_of(world)
+    of = (version.plan.slug, version.number)
+    read = fingerprint(version)
+    save(version, world)
+    dates = {"starts": "2026-11-01", "note": "Later"}
+    for name, body in (("plan-edit", dates), ("plan-components", {f"weight-{world.bookings.pk}": "100"})):
+        answer = send(world.admin, name, *of, revision=read, **body)
+        assert answer.status_code == 412
+        assert f'href="{reverse(f"quotas:{name}", args=of)}">Start from it as it is now' in strip(answer)
+
+
+def strip(answer: Any) -> str:
+    return " ".join(answer.content.decode().split())
+
+
+def test_a_draft_under_a_newer_version_says_so_before_anybody_reviews_it(world: World, second: User) -> None:
+    older, newer = draft_of(world), draft_of(world)
+    save(newer, world, priority=1)
+    ready(newer, world.admin)
+    plans.publish_plan(plan_version_id=newer.pk, by=second, at=AT)
+    shown = page(world.admin, "plan-version", older.plan.slug, older.number)
+    assert "was published meanwhile and counts instead" in strip(shown)
+
+
+def test_notes_on_many_rules_come_in_pages(world: World) -> None:
+    version = draft_of(world)
+    for n in range(8):
+        save(version, world, f"Rule {n}", priority=n + 1)
+    of = (version.plan.slug, version.number)
+    assert strip(page(world.admin, "plan-version", *of)).count(" wins over ") == 20
+    rest = strip(page(world.admin, "plan-version", *of, overlaps="2"))
+    assert rest.count(" wins over ") > 0
+    assert '<details class="pad-s" open>' in rest
+
+
+def test_the_sentence_says_what_cannot_be_read_and_knows_what_the_rule_names(world: World) -> None:
+    version = draft_of(world)
+    of = (version.plan.slug, version.number)
+    body = {**RULE, "measure": world.bookings.pk}
+    live = send(world.admin, "plan-rule-live", *of, **{**body, "priority": "high"})
+    assert "Priority: Enter a whole number." in strip(live)
+    rule = save(version, world, conditions={"offerings": [world.house.pk]})
+    Offering.objects.filter(pk=world.house.pk).update(commercial_path=CommercialPath.INTERNAL)
+    named = {**body, "offerings": [str(world.house.pk)], "rule": str(rule.pk)}
+    assert "plan-sentence" in strip(send(world.admin, "plan-rule-live", *of, **named))
+
+
+def test_rates_without_what_they_are_paid_by_are_asked_about(world: World) -> None:
+    version = draft_of(world)
+    of = (version.plan.slug, version.number)
+    body = {
+        f"{name}-{world.bookings.pk}": value
+        for name, value in (("weight", "100"), ("from0", "0"), ("rate0", "5"))
+    }
+    answer = send(world.admin, "plan-components", *of, **body)
+    assert answer.status_code == 422
+    assert "Choose what it pays by, or empty the rates." in answer.content.decode()
+    assert version.components.count() == 0
+
+
+@pytest.mark.parametrize("factor", ["-5", "1e9", "", "110.12345", "many", "1000000"])
+def test_a_nonsense_percentage_saves_nothing(world: World, factor: str) -> None:
+    version = draft_of(world)
+    body = {**RULE, "measure": world.bookings.pk, "factor": factor}
+    answer = send(world.admin, "plan-rule-new", version.plan.slug, version.number, **body)
+    assert answer.status_code == 422
+    assert version.rules.count() == 1
+
+
 def test_the_number_of_queries_does_not_grow_with_rules(world: World) -> None:
     version = draft_of(world)
 
@@ -990,3 +1195,16 @@ def test_names_are_checked_when_a_plan_is_started(world: World) -> None:
     assert codes(refused) == ["ends_before_it_starts", "name_taken"]
     with pytest.raises(NotFound):
         plans.start_draft(plan_id=0, starts=AUTUMN, by=world.admin, at=AT)
+
+
+def test_plans_with_long_names_or_in_other_scripts_get_addresses_of_their_own(world: World) -> None:
+    long = "Incentive plan of the partner organisation in all of its regions"
+    made = [
+        plans.start_plan(name=name, starts=AUTUMN, by=world.admin, at=AT).plan.slug
+        for name in (f"{long}, first half", f"{long}, second half", "План партнёров", "日本 🚀")
+    ]
+    assert len(set(made)) == 4
+    assert max(map(len, made)) <= 60
+    with pytest.raises(Invalid) as refused:
+        plans.start_plan(name="план партнёров", starts=AUTUMN, by=world.admin, at=AT)
+    assert codes(refused) == ["name_taken"]

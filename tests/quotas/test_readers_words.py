@@ -4,12 +4,14 @@ import re
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from django.conf import settings as project
 from django.db import connection
 from django.db.models import Model
+from django.utils import translation
 
 from accounts.models import User
 from config import locales, mailing, outbox
@@ -18,8 +20,10 @@ from config.models import Mail
 from quotas.crediting import explain, telling
 from quotas.models import CreditEntry, UncreditedLine
 from quotas.selectors import audit, evidence
+from quotas.selectors.pace import Forecast
 from quotas.services import delegating, disputes
 from quotas.services.reminding import remind
+from quotas.views import Writer, board
 from tests import make
 from tests.make import AT
 from tests.quotas.disputes.test_disputes import opened
@@ -186,3 +190,25 @@ def test_a_message_within_a_message_is_said_for_each_reader_and_a_name_with_mark
     assert found[here.pk].subject == mailing.in_english(text)
     assert left_unsaid(found[there.pk], "Kairos", "Microsoft", "14. Aug") == []
     assert "1.234" in found[there.pk].subject
+
+
+def test_the_landing_of_a_board_is_written_as_its_reader_writes_per_cent() -> None:
+    shown: Any = SimpleNamespace(
+        quota_minor=100_00,
+        forecast=Forecast(middle_minor=80_00, low_minor=75_00, high_minor=90_00, method=""),
+        money=False,
+        progress=SimpleNamespace(left=5, elapsed=87, days=92),
+    )
+    per_cent = f"{locales.GAP}%"
+    with locales.using(locales.style(GERMAN)):
+        landing = board._landing(shown, Writer(code="USD", exponent=2))
+        assert (landing["value"], landing["sub"]) == (
+            f"80{per_cent}",
+            f"80% range 75{per_cent} to 90{per_cent}",
+        )
+    with translation.override(pseudo.LANGUAGE):
+        shown.progress.left = 0
+        assert board._landing(shown, Writer(code="USD", exponent=2))["sub"] == pseudo.say("final")
+        shown.pending_minor, shown.pending_deals, shown.oldest_pending = 0, 0, None
+        told = board._pending(shown, Writer(code="USD", exponent=2), 2)
+        assert told["delta"] == pseudo.say("%(count)s deals") % {"count": 2}

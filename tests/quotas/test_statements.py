@@ -261,6 +261,31 @@ def test_a_second_close_issues_anew_and_says_what_changed_while_the_first_stays(
     assert told(make.login(made.world.ana)) == ["Your statement of FY27-M01 was issued anew: version 2."]
 
 
+def test_a_second_close_that_moves_pay_alone_says_so(july: tuple[Months, PeriodClose]) -> None:
+    made, first = july
+    bo = made.world.bo
+    made.reopen(first)
+    second = made.close(at=later(minutes=2))
+    for close, amount in ((first, 12_34), (second, -2_00)):
+        EarningEntry.objects.create(
+            close=close,
+            rep=bo,
+            kind=EarningKind.EARNED,
+            measure=made.world.bookings,
+            origin_period=close.period,
+            amount_minor=amount,
+            currency=make.currency(),
+            worked_out={"window": "FY27-Q1", "credit": 30_00, "why": "no_plan", "paid_before": -amount},
+        )
+    change = change_of(content_of(of(bo, second)))
+    assert change is not None
+    assert [(each.what, each.was_minor, each.is_minor, each.by_minor) for each in change.moved] == [
+        ("Paid with the closes of FY27-M01", 12_34, 10_34, -2_00)
+    ]
+    page = text(as_user(bo).get(reverse("quotas:statement", args=[of(bo, second).pk])))
+    assert "Paid with the closes of FY27-M01 USD $12.34 $10.34 \N{MINUS SIGN}$2.00" in page
+
+
 def closing(content: Content) -> int:
     return int(content.accounts[0].closing_minor)
 

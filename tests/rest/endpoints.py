@@ -17,7 +17,7 @@ from rest_framework.routers import SimpleRouter
 from accounts.models import Notification
 from config.refusals import Conflict, Invalid, Problem
 from config.rest.fields import MoneyField
-from config.rest.filters import Choices, Words
+from config.rest.filters import Choices, Day, Flag, Words
 from config.rest.serializers import Strict, StrictModel
 from config.rest.views import Computed, Resources
 
@@ -51,6 +51,8 @@ class NoteFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyped
     key = Words(field_name="key", lookup_expr="in")
     url = Choices(field_name="url", lookup_expr="in", choices=[("/a", "A"), ("/b", "B")])
     above = NumberFilter(field_name="id", lookup_expr="gt")
+    since = Day(field_name="created_at", lookup_expr="date__gte")
+    read = Flag(field_name="read_at", lookup_expr="isnull", exclude=True)
 
     class Meta:
         model = Notification

@@ -1,10 +1,13 @@
 """Lists: keyset pages, strict filters, ETags."""
 
 from datetime import timedelta
+from importlib import import_module
 from typing import Any
 
 import pytest
 from django.core.signing import Signer
+from django_filters import BooleanFilter, ChoiceFilter, DateFilter, DateTimeFilter, IsoDateTimeFilter
+from django_filters.rest_framework import FilterSet
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -89,6 +92,8 @@ def test_a_list_costs_the_same_whatever_its_length(
         ("ordering=text", "ordering", "invalid_choice"),
         ("url=/a,/c", "url", "invalid_choice"),
         ("above=many", "above", "invalid"),
+        ("since=04/05/2026", "since", "invalid"),
+        ("read=yes", "read", "invalid_choice"),
         ("key=n1&key=n2", "key", "given_twice"),
     ],
 )
@@ -105,6 +110,25 @@ def test_an_unknown_parameter_gets_a_suggestion(caller: Caller) -> None:
     assert error["detail"].startswith(
         "page_sise is not known here. Did you mean page_size? Known are above, count, cursor"
     )
+
+
+def test_a_value_that_is_not_known_is_answered_with_those_that_are(caller: Caller) -> None:
+    (error,) = caller.get("/api/v1/notes/?url=/a,/c").json()["errors"]
+    assert error["detail"] == "/c is not known here. Known are /a, /b."
+
+
+def test_no_filter_of_the_api_takes_what_it_does_not_know_for_not_asked() -> None:
+    """Nor a day for another one: django-filter's own filters do."""
+    import_module("config.urls")
+    guessing = {BooleanFilter, ChoiceFilter, DateFilter, DateTimeFilter, IsoDateTimeFilter}
+    filters = [
+        (f"{each.__module__}.{each.__qualname__}", name, type(found))
+        for each in FilterSet.__subclasses__()
+        + [c for s in FilterSet.__subclasses__() for c in s.__subclasses__()]
+        for name, found in each.base_filters.items()
+    ]
+    assert len(filters) > 50
+    assert [found for found in filters if found[2] in guessing] == []
 
 
 def test_a_single_resource_takes_no_parameters(caller: Caller, notes: list[Notification]) -> None:

@@ -55,12 +55,79 @@ def test_every_operation_says_how_it_refuses_and_how_it_is_sent_again(schema: di
                 assert "304" in answers, where
             if method == "post":
                 assert "Idempotency-Key" in headers, where
-                assert {"409", "412", "422"} <= answers, where
+                assert {"409", "412", "413", "422"} <= answers, where
             if method in ("put", "patch", "delete"):
                 assert "If-Match" in headers, where
                 assert {"412", "428"} <= answers, where
             if "{" in path:
                 assert "404" in answers, where
+
+
+def test_every_operation_says_in_a_line_what_it_is_for(schema: dict[str, Any]) -> None:
+    operations = [(path, method, o) for path, found in schema["paths"].items() for method, o in found.items()]
+    assert [(path, method) for path, method, o in operations if not o.get("summary")] == []
+
+
+def test_a_list_s_filters_are_those_of_its_facets_and_of_no_writing(schema: dict[str, Any]) -> None:
+    def asked(path: str, method: str = "get") -> set[str]:
+        return {p["name"] for p in schema["paths"][path][method]["parameters"] if p["in"] == "query"}
+
+    paging = {"cursor", "page_size", "count", "ordering"}
+    assert asked("/api/v1/offerings/facets/") == asked("/api/v1/offerings/") - paging
+    for path, methods in schema["paths"].items():
+        for method in methods:
+            assert method == "get" or not asked(path, method), (method, path)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [("deals", "amended"), ("usage", "billed"), ("statements", "acknowledged"), ("quotas", "superseded")],
+)
+def test_a_filter_by_yes_or_no_is_a_boolean(schema: dict[str, Any], path: str, name: str) -> None:
+    asked = {p["name"]: p for p in schema["paths"][f"/api/v1/{path}/"]["get"]["parameters"]}
+    assert asked[name]["schema"] == {"type": "boolean"}
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/api/v1/usage/", "200"),
+        ("/api/v1/quotas/", "200"),
+        ("/api/v1/quota-reliefs/", "201"),
+        ("/api/v1/accounts/{slug}/commitments/", "201"),
+    ],
+)
+def test_a_write_is_promised_the_status_that_it_answers_with(
+    schema: dict[str, Any], path: str, status: str
+) -> None:
+    answers = schema["paths"][path]["post"]["responses"]
+    assert [code for code in answers if code.startswith("2")] == [status]
+
+
+def test_an_amendment_is_asked_for_no_more_than_what_changes(schema: dict[str, Any]) -> None:
+    sent = schema["paths"]["/api/v1/deals/{id}/amend/"]["post"]["requestBody"]
+    described = sent["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+    assert "required" not in schema["components"]["schemas"][described]
+
+
+def test_nothing_is_promised_that_null_would_break(schema: dict[str, Any]) -> None:
+    """One of null and anything is neither for null, as both hold."""
+    for name, described in schema["components"]["schemas"].items():
+        for member, shape in described.get("properties", {}).items():
+            assert {} not in shape.get("oneOf", ()), f"{name}.{member}"
+
+
+def test_what_holds_for_every_operation_is_said_once(schema: dict[str, Any]) -> None:
+    for word in (
+        "Bearer",
+        "page_size",
+        "If-None-Match",
+        "If-Match",
+        "Idempotency-Key",
+        "problem+json",
+        "Retry-After",
+    ):
+        assert word in schema["info"]["description"]
 
 
 def test_both_ways_to_come_in_are_described(schema: dict[str, Any]) -> None:

@@ -167,6 +167,18 @@ def test_numbers_and_days_are_written_as_in_the_readers_locale(
         assert formats.clock(LATE).partition(f"{GAP}CEST") == (clock, f"{GAP}CEST", "")
 
 
+@pytest.mark.parametrize(
+    ("tag", "share", "third"),
+    [("en", "60%", "33.3333%"), ("nl-NL", "60%", "33,3333%"), ("de-DE", f"60{GAP}%", f"33,3333{GAP}%"), ("tr-TR", "%60", "%33,3333")],
+)  # fmt: skip
+def test_an_exact_share_has_the_decimals_that_it_needs_in_every_locale(
+    tag: str, share: str, third: str
+) -> None:
+    with locales.using(locales.style(tag)):
+        assert (formats.exact_percent(600_000), formats.exact_percent(333_333)) == (share, third)
+        assert formats.exact_percent(0) == share.replace("60", "0")
+
+
 def test_india_groups_in_its_own_way_and_letters_do_not_touch_digits() -> None:
     with locales.using(locales.style("en-IN")):
         assert formats.whole(123_456_789) == "12,34,56,789"

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db.models import Exists, Max, OuterRef, QuerySet, Subquery
 from django.http import Http404
-from django_filters import CharFilter, DateFilter
+from django_filters import CharFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from config import clock
 from config.formats import iso
-from config.rest.filters import Choices, Flag, Words
+from config.rest.filters import Choices, Day, Flag, Words
 from config.rest.views import Resources
 from marketplace.api.resources import DAY, TEXT, rate
 from marketplace.models import Binding, BindingRole, Offering
@@ -94,7 +94,7 @@ class BindingFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyp
     model = Words(field_name="model_version__model__slug", lookup_expr="in", label="Slugs.")
     version = CharFilter(field_name="model_version__label", label="Label of a version; best with its model.")
     role = Choices(field_name="role", lookup_expr="in", choices=BindingRole.choices)
-    as_of = DateFilter(method="on_a_day", label="Those that hold on this day; today unless given.")
+    as_of = Day(method="on_a_day", label="Those that hold on this day; today unless given.")
     history = Flag(
         method="with_history", label="true: whatever stands, past and to come; as_of is left aside then."
     )

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.http import Http404
-from django_filters import CharFilter, DateFilter
+from django_filters import CharFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
@@ -16,7 +16,7 @@ from rest_framework.request import Request
 from config import clock
 from config.formats import iso
 from config.rest.fields import money
-from config.rest.filters import Choices
+from config.rest.filters import Choices, Day
 from config.rest.problems import BadQuery
 from config.rest.views import Resources
 from marketplace.api.resources import DAY, TEXT, rate
@@ -238,7 +238,7 @@ class CompanyFilters(FilterSet):  # type: ignore[misc]  # django-filter is untyp
     company = CharFilter(method="of_company", label="Slug: what it pays and what it is paid.")
     payer = CharFilter(field_name="payer__slug", label="Slug of who pays, or depends.")
     payee = CharFilter(field_name="payee__slug", label="Slug of who is paid, or depended on.")
-    as_of = DateFilter(method="unfiltered", label="The day that is looked at; today unless given.")
+    as_of = Day(method="unfiltered", label="The day that is looked at; today unless given.")
 
     class Meta:
         model = Relationship

@@ -4,14 +4,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.http import Http404
-from django_filters import DateFilter
 from django_filters.rest_framework import FilterSet
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework import serializers
 
 from config.formats import iso
-from config.rest.filters import Flag, Words
+from config.rest.filters import Day, Flag, Words
 from config.rest.views import Resources
 from marketplace.api.resources import DAY, TEXT
 from marketplace.models import SuiteRun
@@ -83,8 +82,8 @@ class EvaluationFilters(FilterSet):  # type: ignore[misc]  # django-filter is un
     )
     model = Words(field_name="model_version__model__slug", lookup_expr="in", label="Slugs.")
     metric = Words(field_name="metric", lookup_expr="in", label="Such as preference.")
-    since = DateFilter(field_name="dated", lookup_expr="gte", label="Dated on this day or later.")
-    as_of = DateFilter(field_name="dated", lookup_expr="lte", label="Dated on this day or before.")
+    since = Day(field_name="dated", lookup_expr="gte", label="Dated on this day or later.")
+    as_of = Day(field_name="dated", lookup_expr="lte", label="Dated on this day or before.")
     synthetic = Flag(field_name="synthetic")
 
     class Meta:

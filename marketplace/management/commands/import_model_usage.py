@@ -72,7 +72,7 @@ Example: manage.py import_model_usage july.csv --by sourcing@demo.example --dry-
 
     def _say(self, done: Outcome, *, dry_run: bool) -> None:
         if done.already is not None and not done.recorded and not done.wrong:
-            when = done.already.imported_at.date().isoformat()
+            when = clock.day_of(done.already.imported_at).isoformat()
             self.stdout.write(f"This file is in already, since {when}: nothing was added.")
             return
         counted = ", ".join(f"{number} {name}" for name, number in done.counts.items() if name != "unpriced")

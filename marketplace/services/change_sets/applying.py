@@ -172,6 +172,7 @@ def _tell(desk: Desk, change_set: ChangeSet, *, at: datetime) -> set[int]:
             told.what,
             ids,
             told.first_day,
+            facts=tuple(sorted(told.facts)),
         )
     if changes:
         tell_each(changes, at=at)

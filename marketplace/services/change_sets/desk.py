@@ -81,6 +81,7 @@ class Told:
     what: str
     first_day: date
     offerings: list[Offering] = field(default_factory=list)
+    facts: set[str] = field(default_factory=set)
 
 
 @dataclass(slots=True)
@@ -131,9 +132,18 @@ class Desk:
     def owns(self, offering: Offering) -> bool:
         return self.publisher_id is None or offering.publisher_id == self.publisher_id
 
-    def tell(self, kind: str, what: str, offering: Offering, first_day: date | None = None) -> None:
+    def tell(
+        self,
+        kind: str,
+        what: str,
+        offering: Offering,
+        first_day: date | None = None,
+        *,
+        facts: Iterable[str] = (),
+    ) -> None:
         day = first_day or self.on
         told = self.told.setdefault((kind, what, day), Told(kind, what, day))
+        told.facts.update(facts)
         if offering not in told.offerings[-1:]:
             told.offerings.append(offering)
 

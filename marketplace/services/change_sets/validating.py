@@ -275,7 +275,7 @@ def _update_offering(desk: Desk, item: Item) -> None:
         return
     desk.changed(offering)
     words = sorted(one.label.lower() for one in shapes.OFFERING_FACTS if one.name in changed)
-    desk.tell("offering", f"{{offering}} has changed: {', '.join(words)}."[:300], offering)
+    desk.tell("offering", f"{{offering}} has changed: {', '.join(words)}."[:300], offering, facts=changed)
 
 
 def _nothing_changes(item: Item, *, facts: Collection[str]) -> None:
@@ -486,7 +486,7 @@ def _update_plan(desk: Desk, item: Item) -> None:
     if not is_new(plan):
         desk.changed_plans[offering.slug, plan.slug] = plan
     desk.changed(offering)
-    desk.tell("offering", f"{{offering}} has changed in its plan {plan.name}."[:300], offering)
+    desk.tell("offering", f"{{offering}} has changed in its plan {plan.name}."[:300], offering, facts=changed)
 
 
 def _add_price(desk: Desk, item: Item) -> None:

@@ -6,6 +6,7 @@ from typing import Final
 
 from accounts.models import User
 from config import jobs
+from config.clock import day_of
 from marketplace.models import Discrepancy, ImportSource, StagedRow
 from marketplace.services import importing
 
@@ -16,7 +17,7 @@ def stage(*, people: Mapping[str, User], at: datetime) -> dict[str, int]:
     """Read here and now, so that the queue has something to show from the first look on. Some 2,300 rows, about two seconds."""
     by = people["catalog"]
     run = importing.start_import(
-        source=ImportSource.GENAI_PRICES, content=None, file_name="", stated_on=at.date(), by=by, at=at
+        source=ImportSource.GENAI_PRICES, content=None, file_name="", stated_on=day_of(at), by=by, at=at
     )
     jobs.work_off(job_id=run.job_id or 0, now=lambda: at)
     made = {

@@ -199,7 +199,7 @@ def _rows_at(body: Any, path: str) -> list[Any] | None:
     for part in path.split("-"):
         if isinstance(body, dict):
             body = body.get(part)
-        elif isinstance(body, list) and part.isdigit() and int(part) < len(body):
+        elif isinstance(body, list) and part.isdecimal() and len(part) < 5 and int(part) < len(body):
             body = body[int(part)]
         else:
             return None

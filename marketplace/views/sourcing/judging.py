@@ -199,9 +199,8 @@ def span_text(low: Decimal | None, high: Decimal | None, scale: int = 1) -> str:
 
 def score_text(value: Decimal, scale: int = 1) -> str:
     """Always as many decimals, so that a column can be read downwards: two of fractions, else one."""
-    return f"{value.quantize(Decimal('0.01') if scale == 1 else Decimal('0.1'), ROUND_HALF_UP):,f}".replace(
-        "-", formats.MINUS
-    )
+    kept = value.quantize(Decimal("0.01") if scale == 1 else Decimal("0.1"), ROUND_HALF_UP)
+    return formats.entered(kept, grouped=True).replace("-", formats.MINUS)
 
 
 def bars_of(entries: Sequence[tuple[ModelVersion, Quality]]) -> tuple[list[Bar], str]:

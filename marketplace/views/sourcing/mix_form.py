@@ -63,7 +63,7 @@ class ShareField(forms.CharField):
             percent = Decimal(formats.typed(text, most=100))
         except (InvalidOperation, formats.Unreadable):
             percent = Decimal("NaN")
-        ppm = percent * 10_000 if percent.is_finite() and abs(percent) < 10_000 else None
+        ppm = percent * 10_000 if percent.is_finite() and -1 < percent < 10_000 else None
         if ppm is None or not 0 <= ppm <= ONE or ppm != int(ppm):
             raise forms.ValidationError(
                 _(

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from itertools import groupby
 from typing import Any, Final
 
@@ -222,7 +222,7 @@ def read_move(sent: Mapping[str, Any]) -> tuple[MoveDraft, list[Problem]]:
         text = str(sent.get(name, "")).strip().removesuffix("%").replace("\N{MINUS SIGN}", "-").strip()
         try:
             value = Decimal(formats.typed(text, most=999)) * 10_000
-        except (InvalidOperation, formats.Unreadable):
+        except (ArithmeticError, formats.Unreadable):
             wrong.append(
                 Problem(
                     "not_a_number",
@@ -528,7 +528,7 @@ def _draft(values: Mapping[str, str], moves: list[MoveDraft]) -> tuple[ScenarioD
     months = int(text) if text.isascii() and text.isdecimal() and len(text) < 5 else 0
     try:
         growth = Decimal(formats.typed(values["growth"].strip().removesuffix("%") or "0", most=999)) * 10_000
-    except (InvalidOperation, formats.Unreadable):
+    except (ArithmeticError, formats.Unreadable):
         growth = Decimal("NaN")
     if not growth.is_finite() or growth != growth.to_integral_value() or abs(growth) > 10**9:
         growth = Decimal(0)

@@ -11,10 +11,12 @@ from django.test import Client
 from django.utils.html import strip_tags
 
 from accounts.models import Role, User
+from config import locales
 from marketplace.models import PairVote, SuiteRun, VotingRound
 from marketplace.selectors.sourcing import rounds
 from marketplace.services.sourcing import judging
 from marketplace.views.sourcing.answer_text import Block, blocks
+from marketplace.views.sourcing.judging import span_text
 from tests import make
 from tests.marketplace.evidence_world import result, sold, task
 from tests.marketplace.sourcing.test_judging import suite_with_answers, vote_all
@@ -258,3 +260,13 @@ def test_runs_are_read_over_rest_by_staff_alone(
     assert (runs[0]["score"], runs[0]["interval_low"], runs[0]["sample_size"]) == ("0.5000", "0.4000", 100)
     assert engineer.get(f"{address}{runs[0]['id']}/").json() == runs[0]
     assert engineer.get(address, {"winner": "yes"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("tag", "share", "points"),
+    [("en", "0.50 to 0.86", "\N{MINUS SIGN}4.0 to 1,503.5"), ("de-DE", "0,50 to 0,86", "\N{MINUS SIGN}4,0 to 1503,5")],
+)  # fmt: skip
+def test_scores_are_written_as_their_reader_writes_decimals(tag: str, share: str, points: str) -> None:
+    with locales.using(locales.style(tag)):
+        assert span_text(Decimal("0.5"), Decimal("0.855")) == share
+        assert span_text(Decimal(-4), Decimal("1503.45"), 2000) == points

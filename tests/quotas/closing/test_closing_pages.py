@@ -152,7 +152,10 @@ def test_a_month_is_closed_over_rest(clock_at: Any) -> None:
     assert rest(here.world.ana).get("/api/v1/seals/").status_code == 404
     assert rest(here.world.auditor).post(f"{base}closes/", {}).status_code == 403
     assert admin.get("/api/v1/periods/FY27-Q1/closes/").status_code == 404
-    assert admin.post("/api/v1/periods/FY27-M03/open/", {}).status_code == 200
+    opening = "/api/v1/periods/FY27-M03/open/"
+    assert admin.post(opening, {}, HTTP_IF_MATCH='"what it was before"').status_code == 412
+    seen = admin.get("/api/v1/periods/FY27-M03/")["ETag"]
+    assert admin.post(opening, {}, HTTP_IF_MATCH=seen).status_code == 200
 
 
 @pytest.mark.django_db(transaction=True)

@@ -18,7 +18,7 @@ from quotas.services import approving, recredit
 from quotas.services.discrepancies import look, mark_seen
 from tests import make
 from tests.make import AT, Line, World
-from tests.quotas.api import credited
+from tests.quotas.api import credited_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -35,7 +35,7 @@ def carry_out() -> None:
 
 
 def approved(world: World, on: date, code: str = "USD", shares: dict[Rep, int] | None = None) -> Deal:
-    (deal,) = credited(
+    (deal,) = credited_at_once(
         make.Sale(
             owner=world.ana,
             customer=world.customer,

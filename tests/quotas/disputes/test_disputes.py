@@ -18,6 +18,7 @@ from quotas.models import (
     DisputeMessage,
     Rep,
 )
+from quotas.selectors import disputes as reading
 from quotas.selectors import evidence
 from quotas.selectors.disputes import clock_of, disputes_for, due_after
 from quotas.services import approving, booking, disputes
@@ -25,7 +26,7 @@ from quotas.services.adjusting import AdjustmentDraft, decide_adjustment
 from quotas.services.disputes import DisputeDraft, open_dispute, resolve, say, take, withdraw
 from tests import make
 from tests.make import AT, Line, World
-from tests.quotas.api import credited
+from tests.quotas.api import credited_at_once
 
 pytestmark = pytest.mark.django_db
 
@@ -48,7 +49,7 @@ def admins() -> set[int]:
 
 
 def approved(world: World, shares: dict[Rep, int] | None = None) -> Deal:
-    (deal,) = credited(
+    (deal,) = credited_at_once(
         make.Sale(
             owner=world.ana, customer=world.customer, lines=[Line(world.house, 1_000_00)], shares=shares
         )
@@ -204,6 +205,21 @@ def test_what_is_not_yours_to_dispute_is_not_there(world: World) -> None:
 def _everybody(world: World) -> list[User]:
     reps = (world.ana, world.bo, world.mia, world.cy, world.zed, world.rex)
     return [*(make.login(rep) for rep in reps), world.admin, world.auditor]
+
+
+def test_of_more_people_than_a_form_lists_the_one_that_it_is_about_can_be_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deal = approved(world, {world.ana: 700_000, world.bo: 300_000})
+    monkeypatch.setattr(reading, "MOST_NAMED", 0)
+    named = reading.subject(world.admin, make.TODAY, period=world.year.quarters[0], rep=world.bo)
+    assert named is not None
+    assert named.reps == [world.bo]
+    about = reading.subject(world.admin, make.TODAY, deal_id=deal.pk)
+    assert about is not None
+    assert about.reps == [world.ana, world.bo]
+    theirs = DisputeDraft(rep_id=world.bo.pk, kind="split", text="It was half", deal_id=deal.pk)
+    assert open_dispute(draft=theirs, by=world.admin, at=AT).rep == world.bo
 
 
 def test_bad_input_and_the_same_again_write_nothing(world: World) -> None:

@@ -41,7 +41,7 @@ def text(response: Any) -> str:
 
 
 def approved(world: World) -> Deal:
-    (deal,) = api.credited(
+    (deal,) = api.credited_at_once(
         make.Sale(owner=world.ana, customer=world.customer, lines=[Line(world.house, 1_000_00)])
     )
     return deal
@@ -131,6 +131,8 @@ def test_a_rep_disputes_a_credit_and_reads_how_it_was_adjusted(world: World) -> 
         reverse("quotas:dispute-act", args=[dispute.pk, "reject"]), {"revision": "1", "text": "No"}
     )
     assert (stale.status_code, Dispute.objects.get().state) == (422, "in_review")
+    begun_anew = mia.get(reverse("quotas:dispute-act", args=[dispute.pk, "reject"]), {"do": "adjust"})
+    assert (begun_anew.status_code, begun_anew.headers["Location"]) == (302, f"{address}?do=adjust")
     ask = mia.get(address, {"do": "adjust"})
     assert 'value="100.00"' in ask.content.decode()
     answer = {
@@ -158,6 +160,18 @@ def test_a_rep_disputes_a_credit_and_reads_how_it_was_adjusted(world: World) -> 
     assert f"{asked.reference} was approved by {world.admin.name} and posted." in thread
     late = mia.post(reverse("quotas:dispute-act", args=[dispute.pk, "reject"]), {"text": "No"})
     assert "was accepted already by Mia" in text(late)
+
+
+def test_what_was_withdrawn_is_not_said_to_be_answered(world: World) -> None:
+    entry = CreditEntry.objects.get(deal=approved(world))
+    asked = DisputeDraft(rep_id=world.ana.pk, kind="split", text="Half is mine", entry_id=entry.pk)
+    dispute = open_dispute(draft=asked, by=make.login(world.ana), at=AT)
+    ana = as_user(world.ana)
+    ana.post(reverse("quotas:dispute-act", args=[dispute.pk, "withdraw"]), {"revision": "1"})
+    shown = text(ana.get(reverse("quotas:dispute", args=[dispute.pk])))
+    assert "It was withdrawn. If something is wrong after all, open another one." in shown
+    for untrue in ("It was answered", "Answered", "Answer due"):
+        assert untrue not in shown
 
 
 def test_asking_says_where_it_goes_before_anything_is_asked_for(world: World) -> None:

@@ -122,6 +122,7 @@ def test_the_page_sets_and_ends_a_draw_for_comp_admins_alone() -> None:
     assert "The draw ends on 31 Aug 2026 as it is." in client.post(
         end, {"last": "2026-08-31", "reason": "Over"}
     ).content.decode().replace("&#x27;", "'")
+    assert client.post(end, {"last": "9999-12-31", "reason": "Over"}).status_code == 422
     assert client.post(end, {"last": "2026-08-15", "reason": "Over"}).status_code == 302
     reader = Client()
     reader.force_login(make.user(role=Role.AUDITOR))

@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from quotas.crediting.earning import worked_out_again
 from quotas.models import EarningEntry, FxRate, Measure, Quota, Rep, TeamMembership
-from quotas.selectors.earnings import balances
+from quotas.selectors.earnings import balances, estimates
 from quotas.services.earning import digest_of, post_earnings
 from tests import make
 from tests.quotas.earnings.worlds import STEEPER, PayWorld, lines, paid, pay_world, publish
@@ -196,6 +196,17 @@ def test_what_was_over_before_the_first_close_was_paid_elsewhere() -> None:
         EarningEntry.objects.get(close=close, origin_period=world.month(1)).worked_out["paid_elsewhere"]
         == 6_000_00
     )
+    for number, minor in ((1, 70_000_00), (2, 60_000_00)):
+        make.total(
+            rep=world.ana,
+            team=world.team,
+            measure=world.bookings,
+            month=world.month(number),
+            direct_minor=minor,
+        )
+    (found,) = estimates(world.ana, on=date(2026, 8, 31))
+    assert (found.earned, found.paid, found.elsewhere) == (14_500_00, 8_500_00, 6_000_00)
+    assert found.still_to_come == 0
 
 
 def euro_commission(world: PayWorld) -> Measure:

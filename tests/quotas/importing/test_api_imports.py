@@ -4,8 +4,12 @@ from typing import Any
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test.client import encode_multipart
 
 from config import jobs
+from config.models import IdempotencyRecord
+from config.uploads import SLACK
+from quotas.api.imports import SalesImports
 from quotas.models import Deal, ImportMap, SalesImport
 from tests import make
 from tests.make import World
@@ -78,6 +82,42 @@ def test_a_file_is_uploaded_checked_and_carried_out() -> None:
     assert problems(api.post(f"{one}check/", {}, format="json"))[0][0] == "import_done"
 
 
+def test_a_file_sent_again_under_its_key_is_uploaded_once(settings: Any) -> None:
+    """Each sending has a boundary of its own, and a file may be larger than what is read as one body."""
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 100
+    world = make.world()
+    api = client(world.admin)
+
+    def send(boundary: str, text: str) -> Any:
+        form = {"kind": "deals", "file": SimpleUploadedFile("billing.csv", text.encode())}
+        sent: Any = encode_multipart(boundary, form)
+        return api.generic(
+            "POST",
+            ADDRESS,
+            sent,
+            content_type=f"multipart/form-data; boundary={boundary}",
+            HTTP_IDEMPOTENCY_KEY="k",
+        )
+
+    first, again = send("one", content(world)), send("two", content(world))
+    assert (first.status_code, again.status_code) == (201, 201), first.content
+    assert (again.content, again["Idempotent-Replayed"]) == (first.content, "true")
+    assert send("three", content(world).replace("1000", "9000")).status_code == 422
+    assert SalesImport.objects.get().bytes == len(content(world))
+
+
+def test_a_file_too_large_is_refused_before_its_key_is_claimed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SalesImports, "largest_upload", -SLACK)
+    answer = client(make.world().admin).post(
+        ADDRESS,
+        {"kind": "deals", "file": SimpleUploadedFile("billing.csv", b"id\n1\n")},
+        format="multipart",
+        HTTP_IDEMPOTENCY_KEY="k",
+    )
+    assert answer.status_code == 413
+    assert not IdempotencyRecord.objects.exists()
+
+
 def test_what_is_wrong_is_said_with_its_place_and_nothing_is_kept() -> None:
     world = make.world()
     api = client(world.admin)
@@ -86,7 +126,7 @@ def test_what_is_wrong_is_said_with_its_place_and_nothing_is_kept() -> None:
         ({"kind": "deals"}, ("one_file", "/file")),
         ({**good, "map": "nobody's"}, ("unknown_map", "/map")),
         ({**good, "map": "x", "map_text": MAP}, ("map_twice", "/map_text")),
-        ({**good, "map_text": MAP.replace('"id"', '"identity"')}, ("no_such_column", "columns.external_id")),
+        ({**good, "map_text": MAP.replace('"id"', '"identity"')}, ("no_such_column", "/map_text")),
         ({**good, "content": ""}, None),
     ):
         answer = api.post(ADDRESS, body, format="json")

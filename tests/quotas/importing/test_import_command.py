@@ -51,6 +51,15 @@ def test_a_file_is_checked_and_imported_with_counts_by_reason(world: World, tmp_
         imported(deals, "--map", mapping)
 
 
+def test_a_report_holds_no_formula_for_whoever_opens_it(world: World, tmp_path: Path) -> None:
+    deals, mapping, errors = tmp_path / "deals.csv", tmp_path / "map.toml", tmp_path / "errors.csv"
+    deals.write_text(content(world).replace("Nobody", "=1+1"))
+    mapping.write_text(MAP)
+    imported(deals, "--map", mapping, "--dry-run", "--errors", errors)
+    with errors.open(newline="") as file:
+        assert [row[7] for row in csv.reader(file)][1:] == ["'=1+1"]
+
+
 def test_what_is_missing_is_said_in_one_line(world: World, tmp_path: Path) -> None:
     deals, mapping = tmp_path / "deals.csv", tmp_path / "map.toml"
     with pytest.raises(CommandError, match="There is no file"):

@@ -420,6 +420,22 @@ def test_the_page_says_whom_what_and_why_and_hands_it_out(market: make.World) ->
     assert admin.get(address, {"source": "elsewhere"}).status_code == 404
 
 
+def test_behind_the_last_page_is_the_last_page(market: make.World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quotas.views.reconciliation.PAGE", 1)
+    brought(
+        market,
+        won(market, 1, Product="Free model"),
+        won(market, 2, Owner="Cy", Product="Free model", Amount="2000.00"),
+    )
+    admin, address = as_user(market.admin), reverse("quotas:reconciliation")
+    people = admin.get(address, {"cursor": "9"})
+    assert [each.standing.who.name for each in people.context["people"]] == ["Ana"]
+    assert (people.context["previous"], people.context["next"]) == ("?", "")
+    behind = admin.get(address, {"reason": "all", "cursor": "9"})
+    assert [line.difference.who.name for line in behind.context["lines"]] == ["Ana"]
+    assert "Nothing differs here" not in text(behind)
+
+
 def test_everything_agrees_and_it_takes_no_more_queries_for_many_reps(market: make.World) -> None:
     brought(market, won(market, 1))
     admin = Client()

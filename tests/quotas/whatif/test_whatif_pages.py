@@ -12,6 +12,8 @@ from django.urls import reverse
 from accounts.models import User
 from config import jobs
 from config.models import Job, JobState
+from config.paging import paged
+from config.templatetags import ui
 from quotas.crediting import engine
 from quotas.models import CreditEntry, Deal
 from quotas.services import simulating
@@ -169,7 +171,9 @@ def test_a_preview_under_way_tells_how_far_it_is_and_is_stopped(world: World) ->
     assert Job.objects.get(pk=job.pk).result == {}
 
 
-def test_the_gap_page_tells_the_fewest_deals_and_says_what_to_do_without_any(world: World) -> None:
+def test_the_gap_page_tells_the_fewest_deals_and_says_what_to_do_without_any(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     empty = page(world.ana.user, "gap", period="FY27-Q1")
     assert "No open deal adds to it" in text(empty)
     for amount in (70_000_00, 50_000_00):
@@ -183,5 +187,8 @@ def test_the_gap_page_tells_the_fewest_deals_and_says_what_to_do_without_any(wor
     shown = text(page(world.ana.user, "gap", period="FY27-Q1"))
     assert "2 deals close the gap" in shown
     assert "Gap closed" in shown
+    monkeypatch.setattr(ui, "paged", lambda request, rows, *, by, size: paged(request, rows, by=by, size=1))
+    second = page(world.ana.user, "gap", period="FY27-Q1", page="2").content.decode()
+    assert re.findall(r'<td class="c-rank"><b>(\d+)</b>', second) == ["2"]
     file = page(world.ana.user, "gap", period="FY27-Q1", format="csv").getvalue().decode("utf-8-sig")
     assert [row.split(",")[4] for row in file.splitlines()[1:]] == ["2026-08-20"] * 2

@@ -156,7 +156,7 @@ def _made(facts: Mapping[str, Any]) -> TaskSuite:
 
 def _vote(found: VotingRound, slug: str, voters: Sequence[User], part: float) -> int:
     """Each voter judges the first *part* of the pairs, in an order of their own."""
-    dice = random.Random(f"{slug} {found.opened_at:%Y-%m-%d}")  # noqa: S311 -- the demo is made of chance
+    dice = random.Random(f"{slug} {day_of(found.opened_at)}")  # noqa: S311 -- the demo is made of chance
     pairs = rounds.pairs_of(found.suite_id, found.harness)
     slugs = dict(
         ModelVersion.objects.filter(pk__in=rounds.contenders(pairs)).values_list("pk", "model__slug")

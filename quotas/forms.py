@@ -43,6 +43,14 @@ _NOT_ONE: Final = {  # what there is none of, and several with the same name
         later("There is no such rep: choose one from the list."),
         later("%(found)s reps have this name: choose one from the list."),
     ),
+    "team": (
+        later("There is no such team: choose one from the list."),
+        later("%(found)s teams have this name: choose one from the list."),
+    ),
+    "territory": (
+        later("There is no such territory: choose one from the list."),
+        later("%(found)s territories have this name: choose one from the list."),
+    ),
 }
 PLACES: Final[Mapping[str, str]] = {"plan": "plan", "price_version": "plan"}
 
@@ -406,17 +414,17 @@ class DealForms:
         for line in self.used_lines:
             text = line["offering"].value() or ""
             if text and self.offering_of(line) is None:
-                line.add_error("offering", _not_one(len(self._offerings[text]), "offering"))
+                line.add_error("offering", not_one(len(self._offerings[text]), "offering"))
         for share in self.used_shares:
             text = share["rep"].value() or ""
             if text and self.rep_of(share) is None:
-                share.add_error("rep", _not_one(len(self._reps[text]), "rep"))
+                share.add_error("rep", not_one(len(self._reps[text]), "rep"))
 
     def _check_head(self) -> None:
         text = self.head["customer"].value() or ""
         if text and self.customer is None:
             self.head.add_error(
-                "customer", _not_one(len(named(Customer.objects.all(), [text])[text]), "customer")
+                "customer", not_one(len(named(Customer.objects.all(), [text])[text]), "customer")
             )
         if self.may_choose_owner and self.head["owner"].value() and self.owner is None:
             self.head.add_error("owner", _("Choose a rep of the teams that you manage."))
@@ -677,6 +685,7 @@ def named(things: "QuerySet[T]", texts: Iterable[str | None]) -> dict[str, list[
     return found
 
 
-def _not_one(found: int, what: str) -> str:
+def not_one(found: int, what: str) -> str:
+    """What to say of a name that is none's, or several's. what: a key of _NOT_ONE."""
     none, several = _NOT_ONE[what]
     return several % {"found": formats.whole(found)} if found else str(none)

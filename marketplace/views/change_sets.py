@@ -10,12 +10,13 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, formats
 from config.language import _, later, spoken
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import ChangeSet, ChangeSetState, PublisherMembership, Severity
 from marketplace.selectors.change_sets import (
@@ -116,7 +117,7 @@ def change_set(request: HttpRequest, pk: int) -> HttpResponse:
     return _page(request, _found(_reader(request), pk))
 
 
-@require_POST
+@posted_from("marketplace:change-set", "pk")
 @login_required
 def act(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Take one step; what is refused comes back with the page as it was filled in."""

@@ -12,12 +12,13 @@ from django.db.models import Q
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_GET, require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_GET, require_http_methods, require_safe
 
 from accounts.models import User
 from config import clock, exporting, formats
 from config.given import given, written
 from config.language import _, later, marked, spoken, spoken_choices
+from config.posted import posted_from
 from config.refusals import Problem, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -190,7 +191,7 @@ def _change(listed: PriceRow | None, row: PriceRow) -> str:
     return formats.percent(int(change * places), int(listed.amount * places), 0, signed=True)
 
 
-@require_POST
+@posted_from("marketplace:private-offer", "pk")
 @login_required
 def step(request: HttpRequest, pk: int, name: str) -> HttpResponse:
     """Send, accept, decline or withdraw it; back to its page, with what stands in the way."""

@@ -7,10 +7,11 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from config import clock
 from config.language import _, spoken
+from config.posted import posted_from
 from config.refusals import Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -32,7 +33,7 @@ def requests(request: HtmxRequest) -> HttpResponse:
     return _list(request, {"wanted": request.GET.get("wanted", "")[:200]})
 
 
-@require_POST
+@posted_from("marketplace:requests")
 @login_required
 def decide(request: HtmxRequest, pk: int) -> HttpResponse:
     """Answer with an offering, or decline with a reason."""

@@ -250,6 +250,17 @@ def _pack(job: Job, at: datetime) -> bool:
     return job.done < job.total
 
 
+def may_still_see(job: Job, on: date) -> bool:
+    """Whether who had a close packed may see every one of these statements today: a role or a team may have gone since. 2 queries."""
+    by = job.requested_by
+    if by is None:
+        return False
+    of_close = {"close": job.parameters["close"]}
+    now = statements_for(by, on).filter(**of_close)
+    then = statements_for(by, day_of(job.requested_at)).filter(**of_close)
+    return now.count() >= job.done and not then.exclude(pk__in=now.values("pk")).exists()
+
+
 def files(statements: list[Statement], form: Format, *, at: datetime) -> Iterator[tuple[str, bytes]]:
     """Each statement of one close as a file with its name."""
     for content in contents_of(statements):

@@ -3,14 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from functools import wraps
-from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
-from django.urls import reverse
-from django.views.decorators.http import require_POST
+from django.http import Http404, HttpRequest
 from django_htmx.middleware import HtmxDetails
 
 from accounts.models import Role, User
@@ -44,28 +39,6 @@ def sales_user(request: HttpRequest, *more: str) -> User:
 def wants_part(request: HtmxRequest) -> bool:
     """Whether only the changing part is asked for; a restored history entry gets the whole page."""
     return bool(request.htmx) and not request.htmx.history_restore_request and not request.htmx.boosted
-
-
-def posted_from(page: str) -> Callable[[Callable[..., HttpResponse]], Callable[..., HttpResponse]]:
-    """What is sent is taken; who only looks here is led to *page*, with the query.
-
-    A refused form is answered at the address that it was sent to. Its page has links to itself, and can be opened again.
-    """
-
-    def takes_what_is_sent(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-        sent = require_POST(view)
-
-        @wraps(sent)
-        def answer(request: HttpRequest, **named: Any) -> HttpResponse:
-            if request.method not in ("GET", "HEAD"):
-                return sent(request, **named)
-            where = reverse(page, kwargs={"pk": named["pk"]} if "pk" in named else None)
-            asked = request.GET.urlencode()
-            return redirect(f"{where}?{asked}" if asked else where)
-
-        return answer
-
-    return takes_what_is_sent
 
 
 def chosen_period(

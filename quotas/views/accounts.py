@@ -13,7 +13,7 @@ from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
@@ -22,6 +22,7 @@ from config.exports import Amount, Column, Table
 from config.given import given
 from config.language import _, later
 from config.ordering import Orders
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from config.slices import in_slices
 from marketplace.models import Currency, Customer
@@ -228,7 +229,7 @@ def account(request: HtmxRequest, slug: str) -> HttpResponse:
     return _page(request, user, _visible(user, slug), opened="commit" in request.GET)
 
 
-@require_POST
+@posted_from("quotas:account", "slug")
 @login_required
 def commit(request: HtmxRequest, slug: str) -> HttpResponse:
     user = _writer(request)
@@ -261,7 +262,7 @@ def commit(request: HtmxRequest, slug: str) -> HttpResponse:
     return _page(request, user, customer, form=form, opened=True)
 
 
-@require_POST
+@posted_from("quotas:account", "slug")
 @login_required
 def end(request: HtmxRequest, slug: str, pk: int) -> HttpResponse:
     """Let a commitment end on the day that is entered, that day included."""

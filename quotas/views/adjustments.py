@@ -10,7 +10,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
@@ -18,6 +18,7 @@ from config import clock, exporting, formats
 from config.given import given
 from config.language import _, later, spoken_choices
 from config.ordering import Orders
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from quotas.forms import minor
 from quotas.models import Adjustment, AdjustmentState, Dispute, Measure, Rep
@@ -327,7 +328,7 @@ def _page(
     return render(request, "quotas/adjustment.html", context, status=422 if problems else 200)
 
 
-@require_POST
+@posted_from("quotas:adjustment", "pk")
 @login_required
 def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     """Approve, reject, withdraw or ask to undo."""

@@ -17,6 +17,7 @@ from config import clock, exporting, formats
 from config.given import written
 from config.language import _, later, ngettext, spoken
 from config.paging import with_query
+from config.posted import posted_from
 from config.refusals import Problem, Refusal
 from quotas.crediting.telling import missing_unsaved
 from quotas.models import Deal, Measure
@@ -42,7 +43,7 @@ from quotas.services.approving import (
     count_waiting_for,
     decide_deals,
 )
-from quotas.views import HtmxRequest, posted_from, sales_user
+from quotas.views import HtmxRequest, sales_user
 from quotas.views.deal_history import Amendment, amendments
 
 PAGE: Final = 50

@@ -14,6 +14,7 @@ from config import clock, exporting, formats, job_files
 from config.given import given
 from config.language import _
 from config.models import Job, JobState
+from config.posted import posted_from
 from config.refusals import NotFound, Refusal
 from quotas.models import Measure
 from quotas.selectors import audit as selectors
@@ -63,7 +64,7 @@ def _desk(request: HtmxRequest, wrong: dict[str, str]) -> dict[str, Any]:
     }
 
 
-@require_POST
+@posted_from("quotas:audit")
 @login_required
 def sample(request: HtmxRequest) -> HttpResponseBase:
     """Draw a sample; what is wrong with the form stands beside it."""

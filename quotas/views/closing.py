@@ -9,13 +9,14 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
 from config import clock, exporting
 from config.given import given, written
 from config.language import _
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from quotas.models import CloseState, Grain, Measure, Period, PeriodClose, PeriodState, Seal
 from quotas.selectors import closing as selectors
@@ -62,7 +63,7 @@ def period(request: HtmxRequest, name: str) -> HttpResponseBase:
     return _page(request, user, month)
 
 
-@require_POST
+@posted_from("quotas:period", "name")
 @login_required
 def act(request: HtmxRequest, name: str, action: str) -> HttpResponse:
     """Prove, ask, approve, call back, go on, open, ask to reopen, reopen: whatever is refused comes back with the page."""

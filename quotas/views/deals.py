@@ -20,6 +20,7 @@ from config import calls, clock, exporting, formats
 from config.given import given, written
 from config.language import _, later, spoken
 from config.ordering import Orders, Page
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.crediting.telling import missing, missing_unsaved
@@ -67,7 +68,7 @@ from quotas.selectors.visibility import (
 )
 from quotas.services import approving, booking
 from quotas.services.booking import EDITABLE
-from quotas.views import HtmxRequest, posted_from, sales_user, wants_part
+from quotas.views import HtmxRequest, sales_user, wants_part
 from quotas.views.deal_history import amendments, timeline
 
 STATES: Final = (
@@ -635,7 +636,7 @@ def _remaining(
     return entered, amounts, wrong
 
 
-@posted_from("quotas:deal")
+@posted_from("quotas:deal", "pk")
 @login_required
 def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     """Do one thing with one deal, as it was when the page was read; then back to where one was."""

@@ -17,6 +17,7 @@ from config import clock, exporting, formats
 from config.exports import Column, Table
 from config.language import _, later
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor, sought
@@ -24,7 +25,7 @@ from quotas.plan_forms import Described, next_day
 from quotas.selectors import delegations as read
 from quotas.selectors.delegations import Standing, named_people
 from quotas.services import delegating
-from quotas.views import HtmxRequest, posted_from, signed_in
+from quotas.views import HtmxRequest, signed_in
 
 
 def _day(label: str, *, help_text: str = "") -> forms.DateField:

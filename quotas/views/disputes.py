@@ -17,6 +17,7 @@ from config import clock, exporting, formats
 from config.given import given, tidy
 from config.language import _, later, spoken_choices
 from config.ordering import Orders
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from quotas.forms import minor
 from quotas.models import Discrepancy, Dispute, DisputeKind, Measure, Period, Posting, Rep
@@ -30,7 +31,7 @@ from quotas.selectors.visibility import SEES_EVERYTHING, deals_for
 from quotas.services import discrepancies as seeing
 from quotas.services import disputes as services
 from quotas.services.disputes import DisputeDraft
-from quotas.views import HtmxRequest, posted_from, signed_in, wants_part
+from quotas.views import HtmxRequest, signed_in, wants_part
 from quotas.views.adjustments import AdjustmentForm, of_dispute
 
 TABS: Final = (("", later("Waiting")), ("answered", later("Answered")), ("all", later("All")))
@@ -389,7 +390,7 @@ def _shown(kept: dict[str, Any], measures: dict[str, Measure], people: dict[int,
     )
 
 
-@posted_from("quotas:dispute")
+@posted_from("quotas:dispute", "pk")
 @login_required
 def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     """Say something, take it, accept or reject it, or withdraw it."""

@@ -8,7 +8,7 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
@@ -16,6 +16,7 @@ from config.exports import Amount, Column, Table
 from config.given import given, tidy, written
 from config.language import _, later
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor, named, sought
@@ -132,7 +133,7 @@ def index(request: HtmxRequest) -> HttpResponseBase:
     return _page(request, user, shown, DrawForm(initial={"rep": name or ""}), opened="set" in request.GET)
 
 
-@require_POST
+@posted_from("quotas:draws")
 @login_required
 def set_one(request: HtmxRequest) -> HttpResponse:
     user = _writer(request)
@@ -160,7 +161,7 @@ def set_one(request: HtmxRequest) -> HttpResponse:
     return _page(request, user, draws_shown(Rep.objects.all(), clock.today()), form, opened=True)
 
 
-@require_POST
+@posted_from("quotas:draws")
 @login_required
 def end(request: HtmxRequest, pk: int) -> HttpResponse:
     """Let a draw end on the day that is entered, that day included."""

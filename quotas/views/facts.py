@@ -20,7 +20,7 @@ from config.language import _, later, spoken_choices
 from config.paging import paged
 from config.refusals import Refusal
 from marketplace.models import Currency, Customer
-from quotas.forms import named
+from quotas.forms import named, not_one
 from quotas.models import Deal, Measure, Period, Rep, SalesRole, Team, Territory
 from quotas.selectors import exports
 from quotas.selectors import facts as dated
@@ -52,14 +52,18 @@ class Thing(forms.CharField):
 
     def __init__(self, model: type[Model], label: str, *, required: bool = True, help_text: str = "") -> None:
         self.model = model
-        self.what = str(model._meta.verbose_name)
-        self.find = {Customer: "customers", Rep: "reps", Team: "teams", Territory: "territories"}[model]
+        self.what, self.find, missing = {
+            Customer: ("customer", "customers", later("Choose a customer.")),
+            Rep: ("rep", "reps", later("Choose a rep.")),
+            Team: ("team", "teams", later("Choose a team.")),
+            Territory: ("territory", "territories", later("Choose a territory.")),
+        }[model]
         super().__init__(
             label=label,
             required=required,
             help_text=help_text,
             max_length=200,
-            error_messages={"required": later("Choose a %(what)s.") % {"what": self.what}},
+            error_messages={"required": missing},
             widget=forms.TextInput(
                 attrs={
                     "list": self.find,
@@ -75,12 +79,7 @@ class Thing(forms.CharField):
             return None
         found = self.named(text)
         if len(found) != 1:
-            many = (
-                _("%(found)s %(what)ss have this name") % {"found": len(found), "what": self.what}
-                if found
-                else _("There is no such %(what)s") % {"what": self.what}
-            )
-            raise forms.ValidationError(_("%(many)s: choose one from the list.") % {"many": many})
+            raise forms.ValidationError(not_one(len(found), self.what))
         return found[0]
 
     def named(self, text: str) -> list[Any]:

@@ -26,6 +26,7 @@ from config.given import given
 from config.language import _, later, spoken, spoken_choices
 from config.models import Job, JobState
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import Problem, Refusal
 from config.uploads import too_long
 from marketplace.models import Currency
@@ -398,8 +399,8 @@ def _map_page(
     return render(request, "quotas/import_map.html", context, status=status)
 
 
+@posted_from("quotas:import", "pk")
 @login_required
-@require_POST
 def import_map(request: HtmxRequest, pk: int) -> HttpResponse:
     """Say how the file is read; and, where that is what was pressed, check it or keep the map under a name."""
     user, run = _run(request, pk)

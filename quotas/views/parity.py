@@ -16,6 +16,7 @@ from config import clock, exporting
 from config.given import given, written
 from config.language import _
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import Invalid, NotFound, Problem, Refusal
 from marketplace.models import Publisher
 from marketplace.selectors.visibility import publishers_for
@@ -120,7 +121,7 @@ def prove(request: HtmxRequest) -> HttpResponse:
     return redirect(f"{reverse('quotas:parity')}?{_address(period=period.name, between=str(between))}")
 
 
-@require_POST
+@posted_from("quotas:parity")
 @login_required
 def ask(request: HtmxRequest) -> HttpResponseBase:
     """Ask for an exception of a rule or of a decision, named as rule:7 or decision:7."""

@@ -23,6 +23,7 @@ from config.given import given, written
 from config.language import _, later, spoken, spoken_choices
 from config.models import Job
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal, Stale
 from quotas.forms import named
 from quotas.models import (
@@ -269,7 +270,7 @@ _DONE: Final[Mapping[str, str]] = {
 }
 
 
-@require_POST
+@posted_from("quotas:plan-version", "slug", "number")
 @login_required
 def act(request: HtmxRequest, slug: str, number: int, action: str) -> HttpResponse:
     """Ask for a review, send back, publish or withdraw, as the version was when the page was read."""

@@ -10,13 +10,14 @@ from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpResponse
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, formats
 from config.given import given, written
 from config.language import _, later
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import Conflict, NotFound, Problem, Refusal
 from marketplace.models import Currency
 from quotas.forms import minor
@@ -112,7 +113,7 @@ def index(request: HtmxRequest) -> HttpResponse:
     return _page(request, user, DraftForm(initial=_initial(name)), opened="draft" in request.GET)
 
 
-@require_POST
+@posted_from("quotas:policies")
 @login_required
 def draft(request: HtmxRequest) -> HttpResponse:
     user = _comp_admin(request)
@@ -131,7 +132,7 @@ def draft(request: HtmxRequest) -> HttpResponse:
     return _page(request, user, form, opened=True)
 
 
-@require_POST
+@posted_from("quotas:policies")
 @login_required
 def act(request: HtmxRequest, pk: int, action: str) -> HttpResponse:
     """Publish a draft, or withdraw what is in force or waits."""

@@ -17,7 +17,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, Qu
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils.http import urlencode
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
@@ -25,6 +25,7 @@ from config.exports import Amount, Column, Table
 from config.given import given, tidy, written
 from config.language import _, later, spoken, spoken_choices
 from config.paging import PAGE, Part, paged
+from config.posted import posted_from
 from config.refusals import NotFound, Problem, Refusal
 from quotas.forms import minor, named, ppm, sought
 from quotas.models import Measure, Period, Quota, QuotaMethod, QuotaRelief, ReliefKind, Rep, Team
@@ -139,7 +140,7 @@ def planning(request: HtmxRequest, slug: str = "") -> HttpResponseBase:
     return _page(request, user, found)
 
 
-@require_POST
+@posted_from("quotas:planning-team", "slug")
 @login_required
 def put(request: HtmxRequest, slug: str) -> HttpResponse:
     """What was entered by hand: checked, which shows what it does, or saved."""
@@ -377,7 +378,7 @@ def hand_down(request: HtmxRequest, slug: str) -> HttpResponse:
     return _proposal(request, _team(slug, authority), request.GET, authority)
 
 
-@require_POST
+@posted_from("quotas:planning-hand-down", "slug")
 @login_required
 def use(request: HtmxRequest, slug: str) -> HttpResponse:
     """Set the quotas as they were proposed, if they are still proposed so."""
@@ -676,7 +677,7 @@ def reliefs(request: HtmxRequest) -> HttpResponseBase:
     return _reliefs_page(request, authority, ReliefForm(initial=initial), opened="new" in request.GET)
 
 
-@require_POST
+@posted_from("quotas:reliefs")
 @login_required
 def relieve(request: HtmxRequest) -> HttpResponse:
     user = _reader(request)
@@ -711,7 +712,7 @@ def relieve(request: HtmxRequest) -> HttpResponse:
     return _reliefs_page(request, authority, form, opened=True)
 
 
-@require_POST
+@posted_from("quotas:reliefs")
 @login_required
 def end_relief(request: HtmxRequest, pk: int) -> HttpResponse:
     user = _reader(request)

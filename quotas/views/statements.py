@@ -272,6 +272,11 @@ def _own_pack(request: HtmxRequest, pk: int) -> Job:
     )
 
 
+def _kept(job: Job) -> bool:
+    """Whether it can be fetched: its files are there, and whoever asked for it may still see all that is in it. At most 3 queries."""
+    return job.state == JobState.DONE and job.files.exists() and services.may_still_see(job, clock.today())
+
+
 @require_safe
 @login_required
 @vary_on_headers("HX-Request")
@@ -282,7 +287,7 @@ def packed(request: HtmxRequest, pk: int) -> HttpResponse:
         "job": job,
         "close": close,
         "close_name": _name(close),
-        "kept": job.state == JobState.DONE and job.files.exists(),
+        "kept": _kept(job),
     }
     return render(request, "quotas/statement_pack.html" + ("#pack" if wants_part(request) else ""), context)
 
@@ -291,7 +296,7 @@ def packed(request: HtmxRequest, pk: int) -> HttpResponse:
 @login_required
 def pack_file(request: HtmxRequest, pk: int) -> HttpResponseBase:
     job = _own_pack(request, pk)
-    if job.state != JobState.DONE or not job.files.exists():
+    if not _kept(job):
         raise Http404
     close = get_object_or_404(PeriodClose.objects.select_related("period"), pk=job.parameters["close"])
     answer = StreamingHttpResponse(job_files.zipped(job, job.requested_at), content_type="application/zip")

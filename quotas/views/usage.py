@@ -9,7 +9,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect, render
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_safe
 from django.views.decorators.vary import vary_on_headers
 
 from accounts.models import Role, User
@@ -17,6 +17,7 @@ from config import clock, exporting, formats
 from config.given import given
 from config.language import _
 from config.ordering import Orders
+from config.posted import posted_from
 from config.refusals import Problem, Refusal
 from quotas.models import Deal, DealKind, DealState, Period
 from quotas.selectors import exports, periods
@@ -167,7 +168,7 @@ def _rows(page: Sequence[Deal]) -> list[Row]:
     return rows
 
 
-@require_POST
+@posted_from("quotas:usage")
 @login_required
 def record(request: HtmxRequest) -> HttpResponse:
     """Check a file, or record it; every problem is said by line."""

@@ -475,6 +475,19 @@ def test_a_zip_with_a_file_for_each_rep_is_packed_in_steps_for_who_asked(
     assert client.get(reverse("quotas:statement-pack-file", args=[job.pk])).status_code == 404
 
 
+def test_a_zip_is_fetched_only_while_all_that_is_in_it_may_be_seen(july: tuple[Months, PeriodClose]) -> None:
+    made, close = july
+    whole = start_pack(close_id=close.pk, form="csv", by=made.admin, at=AT)
+    jobs.work_off(job_id=whole.pk, now=lambda: AT)
+    client, file = as_user(made.admin), reverse("quotas:statement-pack-file", args=[whole.pk])
+    assert client.get(file).status_code == 200
+    made.admin.role_grants.filter(role=Role.COMP_ADMIN).update(role=Role.MANAGER)
+    assert client.get(file).status_code == 404
+    assert "no longer kept, or not all in them is yours to see now" in text(
+        client.get(reverse("quotas:statement-pack", args=[whole.pk]))
+    )
+
+
 def test_rest_hands_out_statements_with_their_lines(july: tuple[Months, PeriodClose]) -> None:
     made, close = july
     mine = of(made.world.ana, close)

@@ -9,13 +9,14 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 from rest_framework.exceptions import ParseError
 
 from config import clock
 from config.calls import call
 from config.given import given
 from config.language import _, ngettext
+from config.posted import posted_from
 from config.refusals import Forbidden, Invalid, NotFound, Problem, Refusal
 from config.rest.problems import TooLarge
 from config.rest.representation import ExactJson
@@ -60,7 +61,7 @@ def show(request: HttpRequest, pk: int) -> HttpResponse:
     return _page(request, at_desk, _set(at_desk, pk))
 
 
-@require_POST
+@posted_from("marketplace:console-set", "pk")
 @login_required
 def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """describe, submit, withdraw, remove."""

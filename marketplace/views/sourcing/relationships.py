@@ -9,12 +9,13 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Role, User
 from config import clock, formats
 from config.language import _
 from config.months import add_months
+from config.posted import posted_from
 from config.refusals import Refusal
 from marketplace.models import Relationship, RelationshipKind
 from marketplace.models.sourcing.companies import MONEY_KINDS
@@ -207,7 +208,7 @@ def correct(request: HttpRequest, pk: int) -> HttpResponse:
     )
 
 
-@require_POST
+@posted_from("marketplace:relationship", "pk")
 @login_required
 def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """end, assume, withdraw (an assumption) or draw; back to the page, with what stands in the way."""

@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.safestring import SafeString
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_safe
 
 from accounts.models import Role, User
 from config import clock, exporting, formats
@@ -20,6 +20,7 @@ from config.given import given
 from config.language import _, later, ngettext
 from config.months import add_months, month_of
 from config.ordering import Orders
+from config.posted import posted_from
 from config.refusals import Refusal
 from marketplace.models import Company, Feature, Publisher, Substitution, SubstitutionState
 from marketplace.models.sourcing.companies import MONEY_KINDS
@@ -316,7 +317,7 @@ def _substitution_page(
     )
 
 
-@require_POST
+@posted_from("marketplace:substitution", "pk")
 @login_required
 def substitution_decide(request: HtmxRequest, pk: int) -> HttpResponse:
     """qualify or reject, with a note; a refusal keeps what was written."""
@@ -346,7 +347,7 @@ def substitution_decide(request: HtmxRequest, pk: int) -> HttpResponse:
     return redirect("marketplace:substitution", pk)
 
 
-@require_POST
+@posted_from("marketplace:substitution", "pk")
 @login_required
 def substitution_withdraw(request: HtmxRequest, pk: int) -> HttpResponse:
     user = _reader(request)

@@ -29,7 +29,7 @@ from marketplace.models import Currency, Customer, Offering, Program
 from marketplace.selectors.eligibility import reached
 from quotas.models import Deal, DealKind, DealLine, DealState, FxRate, Grain, Measure, Period
 from quotas.selectors.accounts import accounts_for, spend_only
-from quotas.selectors.recredits import MOST_SUMMED
+from quotas.selectors.recredits import MOST_SUMMED, RULES_LOOK_AT
 from quotas.selectors.visibility import SEES_EVERYTHING, deals_for, entries_for, publisher_of
 
 OPEN = (DealState.DRAFT, DealState.SUBMITTED, DealState.RETURNED)
@@ -121,8 +121,11 @@ def _about_something(change: Change) -> bool:
 
 @impacts
 def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
-    """The open deals on what is changed that close on its days, the nearest first, and how many more there are. 2 queries."""
-    if not _about_something(change):
+    """The open deals on what is changed that close on its days, the nearest first, and how many more there are. 2 queries.
+
+    A fact put right hits none: it says what was always so, and what they would earn is shown with each of them.
+    """
+    if change.kind == "offering" or not _about_something(change):
         return
     deals = _hit_by(change, user, on).filter(state__in=OPEN, latest_version__close_date__gte=change.first_day)
     if change.until is not None:
@@ -139,7 +142,7 @@ def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
     for deal in found[:MOST_NAMED]:
         who = "" if outside else f", {deal.customer.name}, {deal.owner.name}"
         yield Impact(
-            kind=_("open deal"),
+            kind="open deal",
             title=deal.reference,
             detail=f"{deal.get_state_display()}{who}",
             day=deal.closes,
@@ -148,7 +151,7 @@ def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
     if len(found) > MOST_NAMED:
         more = deals.count() - MOST_NAMED
         yield Impact(
-            kind=_("open deal"),
+            kind="open deal",
             title=_("%(more)s more") % {"more": formats.whole(more)},
             detail=_("They close later."),
         )
@@ -156,17 +159,15 @@ def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
 
 @impacts
 def credited_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
-    """What a decision on quota finds credited already: lines, their credit by measure, and the run that follows. 2 to 3 queries."""
-    if change.kind != "eligibility" or change.program not in ("", Program.QUOTA):
-        return
-    if not _about_something(change) or user.has_role(Role.PARTNER):
+    """What a decision on quota, or a fact that rules look at, finds credited already: lines, their credit by measure, and the run that follows. 2 to 3 queries."""
+    if not _moves_credit(change) or not _about_something(change) or user.has_role(Role.PARTNER):
         return
     deals = Deal.objects.all() if _keeps_the_catalog(user) else deals_for(user, on)
     offerings = _reached(change)
     lines = DealLine.objects.filter(
         offering__in=offerings,
         version=F("version__deal__credited_version"),
-        version__close_date__gte=change.first_day,
+        version__close_date__gte=_since(change),
         version__deal__in=deals.filter(state=DealState.APPROVED).values("pk"),
     )
     if change.until is not None:
@@ -196,12 +197,23 @@ def credited_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
     )
 
 
+def _moves_credit(change: Change) -> bool:
+    if change.kind == "offering":
+        return bool(RULES_LOOK_AT.intersection(change.facts))
+    return change.kind == "eligibility" and change.program in ("", Program.QUOTA)
+
+
+def _since(change: Change) -> date:
+    """The first credit date that a change reaches: facts of an offering have no dates."""
+    return date.min if change.kind == "offering" else change.first_day
+
+
 def _credit_of(change: Change, offerings: list[int], user: User, on: date) -> str:
     """The credit that stands on the lines reached, by measure, of the entries that this person may read. 2 queries."""
     lines = DealLine.objects.filter(
         version=OuterRef("deal_version_id"), line_no=OuterRef("line_no"), offering__in=offerings
     )
-    entries = entries_for(user, on).filter(Exists(lines), credit_date__gte=change.first_day)
+    entries = entries_for(user, on).filter(Exists(lines), credit_date__gte=_since(change))
     if change.until is not None:
         entries = entries.filter(credit_date__lt=change.until)
     sums = dict(entries.order_by().values_list("measure_id").annotate(total=Sum("amount_minor")))

@@ -523,7 +523,7 @@ class AssignmentForm(Described):
     rep = _text(
         later("Or one rep"),
         required=False,
-        help_text=later("The whole name."),
+        help_text=later("With “One rep” above: the whole name, as suggested."),
         **sought("reps"),
     )
     starts = _day(later("First day"), required=True)

@@ -1,6 +1,7 @@
 """Which change sets somebody may know of, and what is said about them."""
 
 from collections.abc import Collection
+from datetime import date
 from typing import Final
 
 from django.db.models import Count, F, Func, OuterRef, Q, QuerySet, Subquery, TextField, Value
@@ -8,12 +9,15 @@ from django.db.models.functions import Coalesce
 
 from accounts.models import Role, User
 from config.language import marked
+from marketplace.extension import Change
 from marketplace.models import (
     ChangeItem,
     ChangeSet,
     ChangeSetState,
     Finding,
     Hold,
+    Offering,
+    Operation,
     PublisherMembership,
     Severity,
 )
@@ -102,6 +106,32 @@ def findings_of(change_set: ChangeSet, positions: Collection[int] | None = None)
             of_item=Func(F("pointer"), Value("/"), Value(3), function="split_part", output_field=TextField())
         ).filter(Q(of_item__in=[str(p) for p in positions]) | ~Q(pointer__startswith="/items/"))
     return sorted(rows, key=lambda f: (f.by_id is None, f.pk))
+
+
+def corrections_of(change_set: ChangeSet, on: date) -> dict[str, Change]:
+    """By name, each fact of offerings and plans that its items say anew, and of which offerings. 2 queries.
+
+    It is what the items say, not a dry run: a fact that reads like that already is among them.
+    """
+    said: dict[str, set[str]] = {}
+    rows = change_set.items.filter(operation__in=(Operation.OFFERING_UPDATE, Operation.PLAN_UPDATE))
+    for operation, body in rows.values_list("operation", "body"):
+        whose, others = ("slug", ()) if operation == Operation.OFFERING_UPDATE else ("offering", ("plan",))
+        for fact in body.keys() - {whose, *others}:
+            said.setdefault(fact, set()).add(str(body.get(whose, "")))
+    if not said:
+        return {}
+    ids = dict(Offering.objects.filter(slug__in=set().union(*said.values())).values_list("slug", "pk"))
+    return {
+        fact: Change(
+            "offering",
+            change_set.title,
+            tuple(sorted(ids[slug] for slug in slugs if slug in ids)),
+            on,
+            facts=(fact,),
+        )
+        for fact, slugs in sorted(said.items())
+    }
 
 
 def holds_of(change_set: ChangeSet) -> list[Hold]:

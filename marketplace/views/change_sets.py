@@ -18,11 +18,13 @@ from config.language import _, later, spoken
 from config.paging import paged
 from config.posted import posted_from
 from config.refusals import Invalid, NotFound, Problem, Refusal
+from marketplace.extension import Impact, impacts_of
 from marketplace.models import ChangeSet, ChangeSetState, PublisherMembership, Severity
 from marketplace.selectors.change_sets import (
     SEES_ALL,
     TABS,
     change_sets_for,
+    corrections_of,
     counts_by_tab,
     findings_of,
     holds_of,
@@ -177,8 +179,26 @@ def _found(user: User, pk: int) -> ChangeSet:
     return found
 
 
+def _moved_by(seen: ChangeSet, user: User, today: date) -> tuple[list[tuple[str, Impact]], list[Impact]]:
+    """What a set that is not applied yet would move of what is credited, each with the fact that does it; and what follows on all of it.
+
+    2 queries, and 4 for each fact that credit goes by.
+    """
+    if not user.has_role(*SEES_ALL) or seen.applied_at is not None or seen.state not in service.OPEN:
+        return [], []
+    moved: list[tuple[str, Impact]] = []
+    follows: dict[Impact, None] = {}
+    for fact, change in corrections_of(seen, today).items():
+        for impact in impacts_of(change, user, today):
+            if impact.kind == "recredit":
+                follows[impact] = None
+            else:
+                moved.append((service.FACTS.get(fact, fact), impact))
+    return moved, list(follows)
+
+
 def _page(request: HttpRequest, seen: ChangeSet, refused: Refusal | None = None) -> HttpResponse:
-    """25 queries at most, whatever the number of items."""
+    """27 queries at most, whatever the number of items, and what _moved_by asks."""
     user = signed_in(request)
     today = clock.today()
     page = paged(request, seen.items.order_by("position"), size=ITEMS)
@@ -187,12 +207,15 @@ def _page(request: HttpRequest, seen: ChangeSet, refused: Refusal | None = None)
     holds = holds_of(seen)
     general = [f for f in findings_of(seen, []) if not f.pointer.startswith("/items/")]
     problems = refused.problems if refused is not None else ()
+    moved, follows = _moved_by(seen, user, today)
     context = {
         "set": seen,
         "items": shown,
         "page": page,
         "general": general,
         "holds": holds[:SHOWN_HOLDS],
+        "moved": moved,
+        "follows": follows,
         "more_holds": max(0, len(holds) - SHOWN_HOLDS),
         "inside": user.has_role(*SEES_ALL),
         "today": today,

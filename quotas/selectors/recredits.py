@@ -41,6 +41,9 @@ from quotas.models import (
 )
 
 KIND: Final = "quotas.recredit"  # of the jobs that are runs
+RULES_LOOK_AT: Final = frozenset(
+    {"family", "commercial_path", "task_areas", "pricing_form"}
+)  # of an offering and its plans
 MOST_NAMED: Final = 10_000  # beyond so many deals a run takes the span of days instead of naming them
 
 

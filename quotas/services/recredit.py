@@ -21,7 +21,7 @@ from marketplace.models import Offering
 from quotas.crediting import engine
 from quotas.models import CreditEntry, Period, PeriodState
 from quotas.selectors import recredits
-from quotas.selectors.recredits import KIND, POSTED_LATER, Cause, written
+from quotas.selectors.recredits import KIND, POSTED_LATER, RULES_LOOK_AT, Cause, written
 from quotas.services import discrepancies
 
 __all__ = [
@@ -33,8 +33,6 @@ __all__ = [
     "start_run",
     "wait_for_postings",
 ]
-
-RULES_LOOK_AT: Final = frozenset({"family", "commercial_path", "task_areas", "pricing_form"})
 
 # A step takes so many lines, and more of them in a run of very many: each step also costs a pass over all deals.
 LINES_A_STEP: Final = 50_000

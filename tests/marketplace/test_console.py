@@ -249,8 +249,12 @@ def test_what_changes_something_needs_a_token_and_the_right_method(ours: Side) -
         address("offering.update", offering=ours.offering.slug),
     ):
         assert client.post(path, {}).status_code == 403, path
-    for path in (f"/publisher/change-sets/{draft.pk}/submit/", "/publisher/keys/1/revoke/"):
-        assert client.get(path).status_code == 405, path
+    for path, page in (
+        (f"/publisher/change-sets/{draft.pk}/submit/", f"/publisher/change-sets/{draft.pk}/"),
+        ("/publisher/keys/1/revoke/", "/publisher/keys/"),
+    ):
+        led = client.get(path)
+        assert (led.status_code, led["Location"]) == (302, page)
     for path in ("/publisher/", "/publisher/team/", f"/publisher/change-sets/{draft.pk}/"):
         assert client.post(path, {}).status_code in (403, 405), path
     assert client.put("/publisher/keys/").status_code in (403, 405)

@@ -316,7 +316,10 @@ def test_nothing_is_done_by_a_get_or_by_a_forged_form(
     endpoint: WebhookEndpoint, mine: Client, partner: User
 ) -> None:
     for action in ("ping", "rotate", "disable", "enable", "remove", "replay-failed"):
-        assert mine.get(f"/publisher/webhooks/{endpoint.pk}/{action}/").status_code == 405
+        led = mine.get(f"/publisher/webhooks/{endpoint.pk}/{action}/")
+        assert (led.status_code, led["Location"]) == (302, f"/publisher/webhooks/{endpoint.pk}/")
+    endpoint.refresh_from_db()
+    assert (endpoint.revision, WebhookDelivery.objects.count()) == (1, 0)
     forged = Client(enforce_csrf_checks=True)
     forged.force_login(partner)
     assert forged.post(f"/publisher/webhooks/{endpoint.pk}/disable/").status_code == 403

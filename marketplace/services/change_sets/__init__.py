@@ -31,10 +31,11 @@ from marketplace.services.change_sets.reviewing import (
     validate,
     withdraw,
 )
-from marketplace.services.change_sets.shapes import MOST_ITEMS, SHAPES, Field, Found, ItemDraft
+from marketplace.services.change_sets.shapes import FACTS, MOST_ITEMS, SHAPES, Field, Found, ItemDraft
 
 __all__ = [
     "EDITABLE",
+    "FACTS",
     "MOST_ITEMS",
     "OPEN",
     "SHAPES",

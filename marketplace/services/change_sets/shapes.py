@@ -741,6 +741,13 @@ SHAPES: Final[Mapping[str, Members]] = {
         )
     ),
 }
+
+# What an existing offering or plan may be said to be anew, by name.
+FACTS: Final[Mapping[str, str]] = {
+    one.name: one.label
+    for operation in (Operation.PLAN_UPDATE, Operation.OFFERING_UPDATE)
+    for one in SHAPES[operation].fields
+}
 NAMED_BY: Final[Mapping[str, tuple[str, ...]]] = {
     Operation.OFFERING_CREATE: ("slug",),
     Operation.OFFERING_UPDATE: ("slug",),

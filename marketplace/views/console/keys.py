@@ -8,12 +8,13 @@ from django.contrib.auth.decorators import login_required
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods
 
 from config import clock
 from config.calls import call
 from config.language import _, spoken
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import NotFound, Refusal
 from marketplace.selectors import console
 from marketplace.services.publisher_keys import OVERLAP, SCOPES, make_key, revoke_key, rotate_key
@@ -59,7 +60,7 @@ def keys(request: HttpRequest) -> HttpResponse:
 
 
 @never_cache
-@require_POST
+@posted_from("marketplace:console-keys")
 @login_required
 def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:
     """rotate shows the new key once; revoke goes back to the list."""

@@ -20,6 +20,7 @@ from accounts.models import User
 from config import clock
 from config.language import _, later, spoken_choices
 from config.paging import paged
+from config.posted import posted_from
 from config.refusals import NotFound, Refusal
 from config.rest.pagination import Keyset
 from config.rest.problems import BadQuery
@@ -167,7 +168,7 @@ def replay(request: HttpRequest, pk: int) -> HttpResponse:
     return HttpResponseRedirect(reverse("marketplace:webhook-delivery", args=[again.pk]))
 
 
-@require_POST
+@posted_from("marketplace:webhook", "pk")
 @login_required
 @never_cache
 def act(request: HttpRequest, pk: int, action: str) -> HttpResponse:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.test import Client
 
 from accounts.models import Role
 from config import jobs
@@ -18,6 +19,7 @@ from quotas.models import CreditEntry, Deal, DealState, Period, PeriodState, Unc
 from quotas.services import approving, booking, calendars, closing
 from tests import make
 from tests.make import AT
+from tests.quotas.api import signed_in
 
 pytestmark = pytest.mark.django_db
 
@@ -145,3 +147,32 @@ def test_another_family_path_or_pricing_form_is_followed_by_a_run_over_what_was_
     catalog_says(("offering.update", {"slug": slug, "commercial_path": "marketplace"}))
     assert [run.parameters["cause"] for run in finished()] == ["catalog"] * 3
     assert left_to_post() == {}
+
+
+def test_whoever_reviews_a_change_set_sees_first_what_it_moves() -> None:
+    world = make.world()
+    deal = make.deal(
+        owner=world.ana,
+        lines=[make.Line(world.house, 100_00)],
+        close_date=date(2026, 7, 20),
+        state=DealState.APPROVED,
+    )
+    with transaction.atomic():
+        engine.post(engine.ByDeal([deal.pk]), key="first", kind="load", by=None, at=AT)
+    keeper = make.user(role=Role.CATALOG_MANAGER)
+    reviewer = make.user(roles=[Role.CATALOG_MANAGER, Role.COMP_ADMIN])
+
+    def reviewed(*items: tuple[str, dict[str, Any]]) -> str:
+        drafts = [ItemDraft(operation, {"slug": world.house.slug, **body}) for operation, body in items]
+        made = change_sets.draft_change_set(title="Corrected", items=drafts, by=keeper, at=AT)
+        change_sets.submit(change_set_id=made.pk, by=keeper, at=AT)
+        answer = signed_in(Client(), reviewer).get(f"/catalog/change-sets/{made.pk}/")
+        assert answer.status_code == 200
+        change_sets.withdraw(change_set_id=made.pk, by=keeper, at=AT)
+        return answer.content.decode()
+
+    assert "What it moves" not in reviewed(("offering.update", {"name": "House model, renamed"}))
+    said = reviewed(("offering.update", {"family": "frontier", "name": "House model, renamed"}))
+    assert "Family: 1 credited deal, 1 line." in said
+    assert "AI bookings $100<" in said
+    assert said.count("A recredit run follows") == 1

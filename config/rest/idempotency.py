@@ -1,25 +1,23 @@
 """Idempotency-Key: a POST that is sent again, because its answer got lost, is not done again.
 
-The key is claimed in a transaction of its own before the work, so that a second request sees it in flight. The work
-and its remembered answer are one transaction: whatever crashes, there is never one without the other. A claim whose
-process died is void after LEASE; should its work still be running then, it fails instead of being done twice.
+The work and its remembered answer are one transaction: whatever crashes, there is never one without the other. Should work
+still be running when its claim is void (config/claims.py), it fails instead of being done twice.
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from django.core.files.uploadedfile import UploadedFile
 from django.db import DatabaseError, transaction
-from django.db.models import QuerySet
 from django.http import HttpResponse, HttpResponseBase
 from rest_framework.request import Request
 
 from accounts.models import User
-from config import clock
+from config import claims, clock
+from config.claims import Claim
 from config.models import IdempotencyRecord
 from config.refusals import Conflict, Invalid, Problem
 from config.sealed import seal, unseal
@@ -27,21 +25,12 @@ from config.sealed import seal, unseal
 PURPOSE: Final = "idempotent-answer"
 HEADER: Final = "Idempotency-Key"
 REPLAYED: Final = "Idempotent-Replayed"
-LEASE: Final = timedelta(minutes=5)
 LONGEST: Final = 255
 KEPT_HEADERS: Final = ("Content-Type", "Location", "ETag", "Cache-Control", "Retry-After")
 # Nothing was looked at yet, so the same request may well succeed when it comes again.
 NOT_KEPT: Final = frozenset({401, 408, 412, 425, 428, 429})
 
 Handler = Callable[..., HttpResponseBase]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to do one request's work."""
-
-    record_id: int
-    since: datetime
 
 
 class Overtaken(Conflict):
@@ -72,7 +61,7 @@ def idempotent(view: Any, handler: Handler) -> Handler:
             return _work(view, handler, claimed, request, *args, **kwargs)
         except BaseException:
             with suppress(DatabaseError):
-                _release(claimed)
+                claims.release(claimed)
             raise
 
     return once
@@ -129,34 +118,23 @@ def _parts(request: Request) -> Iterator[bytes]:
 
 def _claim(caller: User, key: str, digest: str, at: datetime) -> Claim | HttpResponse:
     """The right to work, or the answer given before. Raises Conflict while another request has it, Invalid if it was for another one."""
-    record, new = IdempotencyRecord.objects.get_or_create(
-        caller=caller, key=key, defaults={"request_digest": digest, "created_at": at}
-    )
-    if new:
-        return Claim(record.pk, at)
-    if record.request_digest != digest:
+    found = claims.claim(caller, key, digest, at)
+    if isinstance(found, Claim):
+        return found
+    if found.request_digest != digest:
         raise Invalid(
             Problem("idempotency_key_reused", f"This {HEADER} belongs to another request. Take a new one.")
         )
-    if record.status is not None:
-        return _replay(record)
-    # A claim from the future is void too: the demo's clock goes back at midnight.
-    if abs(at - record.created_at) >= LEASE and _in_flight(record.pk, record.created_at).update(
-        created_at=at
-    ):
-        return Claim(record.pk, at)
+    if found.status is not None:
+        return _replay(found)
     raise Conflict(
         Problem("in_flight", f"The first request with this {HEADER} is still being answered. Ask again.")
     )
 
 
-def _in_flight(record_id: int, since: datetime) -> QuerySet[IdempotencyRecord]:
-    return IdempotencyRecord.objects.filter(id=record_id, created_at=since, status=None)
-
-
 def _settle(claim: Claim, answer: HttpResponse) -> None:
     """Remember the answer, or let go of the key where a repetition should be tried. Raises Overtaken if the claim is lost."""
-    mine = _in_flight(claim.record_id, claim.since)
+    mine = claims.in_flight(claim)
     if answer.status_code >= 500 or answer.status_code in NOT_KEPT:
         mine.delete()
         return
@@ -165,10 +143,6 @@ def _settle(claim: Claim, answer: HttpResponse) -> None:
     body = seal(answer.content.decode(), purpose=PURPOSE)
     if not mine.update(status=answer.status_code, headers=headers, body=body):
         raise Overtaken
-
-
-def _release(claim: Claim) -> None:
-    _in_flight(claim.record_id, claim.since).delete()
 
 
 def _replay(record: IdempotencyRecord) -> HttpResponse:

@@ -102,6 +102,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "accounts.sessions.LogInAgainMiddleware",
     "config.middleware.ZeroByteMiddleware",
+    "config.sent_once.SentOnceMiddleware",
 ]
 
 SOURCING_THRESHOLDS = {  # from which on concentration is said to be moderate or high, and what else is warned of

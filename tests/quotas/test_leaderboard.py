@@ -3,6 +3,7 @@
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from django.db import connection
@@ -247,7 +248,9 @@ def test_pages_add_up_to_the_naive_ranking(
         if quota is not None:
             make.quota(measure=measure, period=quarter, rep=rep, amount_minor=quota)
 
-    assert everything(measure, quarter, by=by, limit=limit) == _naive(reps, by)
+    # The reps of all examples are in one database: of many examples together the board is large, and kept for nobody.
+    with patch("quotas.selectors.leaderboard.is_large", return_value=False):
+        assert everything(measure, quarter, by=by, limit=limit) == _naive(reps, by)
 
 
 def _naive(reps: dict[int, tuple[int, int | None, bool]], by: str) -> list[tuple[int | None, int]]:

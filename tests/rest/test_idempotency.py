@@ -12,7 +12,7 @@ from django.middleware.csrf import get_token
 from django.test import Client, RequestFactory
 
 from accounts.models import Notification
-from config import clock
+from config import claims, clock
 from config.models import IdempotencyRecord
 from config.rest import idempotency
 from tests.rest import endpoints
@@ -127,7 +127,7 @@ def test_work_that_was_overtaken_is_undone(caller: Caller, monkeypatch: pytest.M
     """The process comes back after its lease: the other one's work stands, its own does not."""
     settle = idempotency._settle
 
-    def late(claim: idempotency.Claim, answer: Any) -> None:
+    def late(claim: claims.Claim, answer: Any) -> None:
         IdempotencyRecord.objects.filter(pk=claim.record_id, status=None).update(created_at=clock.now())
         settle(claim, answer)
 

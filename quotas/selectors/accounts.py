@@ -27,6 +27,7 @@ from quotas.models import (
     Period,
     TeamMembership,
 )
+from quotas.selectors.deals import refunded_by
 from quotas.selectors.drawdown import (
     ESTIMATED,
     Bought,
@@ -93,7 +94,7 @@ class Narrowed:
 
 
 def narrowed(accounts: QuerySet[Customer], by: Narrowed, user: User, on: date) -> QuerySet[Customer]:
-    """No query, but for commitments at risk: then 6."""
+    """No query, but for commitments at risk, then 6, and for terms that end soon, then 4."""
     for word in by.words.split()[:6]:
         matching = Q(name__icontains=word)
         if sees_people(user):
@@ -105,7 +106,12 @@ def narrowed(accounts: QuerySet[Customer], by: Narrowed, user: User, on: date) -
         accounts = accounts.filter(region=by.region)
     if by.renewing:
         lines = _with_end(_seen_lines(user, on)).filter(ends__gte=on, ends__lt=on + timedelta(days=SOON))
-        accounts = accounts.filter(pk__in=lines.values("version__deal__customer"))
+        with_one = accounts.filter(pk__in=lines.values("version__deal__customer")).values_list(
+            "pk", flat=True
+        )
+        ahead = renewals(list(with_one), user, on)
+        soon = {each.customer_id for each in ahead if each.ends < on + timedelta(days=SOON)}
+        accounts = accounts.filter(pk__in=soon)
     if by.risky:
         with_one = accounts.filter(
             commitments__superseded_at=None, commitments__effective__contains=on
@@ -220,9 +226,9 @@ class Renewal:
 
 
 def renewals(customers: Collection[int], user: User, on: date) -> list[Renewal]:
-    """Terms that end in the next 12 months, the next first. What an approved renewal of the same offerings follows is left out.
+    """Terms that end in the next 12 months, the next first. What an approved renewal of the same offerings follows is left out, as is what was refunded.
 
-    2 queries; those of deals_for come on top.
+    3 queries; those of deals_for come on top.
     """
     lines = (
         _with_end(_seen_lines(user, on).filter(version__deal__customer__in=customers))
@@ -247,10 +253,21 @@ def renewals(customers: Collection[int], user: User, on: date) -> list[Renewal]:
     )
     for deal in renewing:
         following[deal.customer_id].append(deal)
+    back: dict[tuple[int, int], int] = defaultdict(int)
+    for original, offering, _refund, amount in refunded_by({pk for pk, _ends in by_deal}, settled=True):
+        back[original, offering] -= amount
     found = []
-    for (deal_id, ends), ending in by_deal.items():
-        first = ending[0].version
-        offerings = {line.offering_id for line in ending}
+    for (deal_id, ends), every in by_deal.items():
+        first = every[0].version
+        ending = []
+        for line in every:
+            taken = min(back[deal_id, line.offering_id], line.amount_minor)
+            back[deal_id, line.offering_id] -= taken
+            if taken < line.amount_minor or not taken:
+                ending.append((line, line.amount_minor - taken))
+        if not ending:
+            continue
+        offerings = {line.offering_id for line, _left in ending}
         later = [
             deal
             for deal in following[first.deal.customer_id]
@@ -263,9 +280,9 @@ def renewals(customers: Collection[int], user: User, on: date) -> list[Renewal]:
         found.append(
             Renewal(
                 *(first.deal.customer_id, deal_id, ends),
-                minor=sum(line.amount_minor for line in ending),
+                minor=sum(left for _line, left in ending),
                 currency=first.currency,
-                offerings=tuple(line.offering.name for line in ending),
+                offerings=tuple(line.offering.name for line, _left in ending),
                 by=later[0] if later else None,
             )
         )

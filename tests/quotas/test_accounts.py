@@ -267,8 +267,25 @@ def test_terms_that_end_are_renewals_ahead_unless_they_were_renewed(
     assert found[1].deal_id == ending.pk
     later = make.customer()
     sold(later, other, 5_00, on=date(2025, 12, 1), term_months=12)
+    done = make.customer()
+    sold(done, renewed, 5_00, on=date(2025, 9, 1), term_months=12)
+    sold(done, renewed, 5_00, on=date(2026, 8, 1), kind=DealKind.RENEWAL)
     soon = selectors.narrowed(Customer.objects.all(), Narrowed(renewing=True), admin, make.TODAY)
     assert list(soon) == [customer]
+
+
+def test_what_was_refunded_is_no_renewal(customer: Customer, eligible: Offering) -> None:
+    admin, other = make.user(role=Role.COMP_ADMIN), make.offering()
+    whole = sold(customer, eligible, 12_00, on=date(2025, 9, 1), term_months=12)
+    part = sold(customer, other, 9_00, on=date(2025, 9, 1), term_months=12)
+    for original, offering, minor, state in (
+        (whole, eligible, -12_00, APPROVED),
+        (part, other, -4_00, APPROVED),
+        (part, other, -5_00, DealState.SUBMITTED),
+    ):
+        sold(customer, offering, minor, kind=DealKind.REFUND, refunds=original, state=state)
+    found = selectors.renewals([customer.pk], admin, make.TODAY)
+    assert [(each.deal_id, each.minor) for each in found] == [(part.pk, 5_00)]
 
 
 # --- pages and REST -----------------------------------------------------------------------------------------------

@@ -56,6 +56,10 @@ class Duplicate:
     state: str
     line_no: int
 
+    @property
+    def state_name(self) -> str:
+        return str(DealState(self.state).label)
+
 
 @dataclass(frozen=True, slots=True)
 class Usual:

@@ -10,6 +10,8 @@ from django.db.models import Case, F, OuterRef, Q, QuerySet, Subquery, Value, Wh
 from django.db.models.functions import Coalesce
 
 from accounts.models import Role, RoleGrant, User
+from config import formats
+from config.language import _, ngettext
 from quotas.models import (
     CreditEntry,
     Deal,
@@ -151,23 +153,28 @@ def clock_of(dispute: Dispute, at: datetime) -> Clock:
     if dispute.resolved_at is not None:
         late = dispute.resolved_at - dispute.due_at
         if dispute.state == DisputeState.WITHDRAWN:
-            return Clock("Withdrawn", "muted")
+            return Clock(_("Withdrawn"), "muted")
         return (
-            Clock(f"Answered {_length(late)} late", "warn")
+            Clock(_("Answered %(span)s late") % {"span": _length(late)}, "warn")
             if late > timedelta(0)
-            else Clock("Answered in time", "muted")
+            else Clock(_("Answered in time"), "muted")
         )
     left = dispute.due_at - at
     if left < timedelta(0):
-        return Clock(f"{_length(-left)} late", "bad")
-    return Clock(f"{_length(left)} left", "warn" if left <= timedelta(days=1) else "good")
+        return Clock(_("%(span)s late") % {"span": _length(-left)}, "bad")
+    return Clock(
+        _("%(span)s left") % {"span": _length(left)}, "warn" if left <= timedelta(days=1) else "good"
+    )
 
 
 def _length(span: timedelta) -> str:
     hours = int(span.total_seconds() // 3600)
+    if not hours:
+        return _("less than an hour")
     if hours < 48:
-        return f"{hours} hour{'' if hours == 1 else 's'}" if hours else "less than an hour"
-    return f"{hours // 24} days"
+        return ngettext("%(count)s hour", "%(count)s hours", hours) % {"count": formats.whole(hours)}
+    days = hours // 24
+    return ngettext("%(count)s day", "%(count)s days", days) % {"count": formats.whole(days)}
 
 
 # --- what one can be about ----------------------------------------------------------------------------------------

@@ -565,7 +565,7 @@ def _ordered(
         places=[(row.id, row.rank, row.previous_rank) for row in rows],
         ranked=sum(row.rank is not None for row in rows),
         behind=sum(row.behind(pace_ppm) for row in rows),
-        waiting=sum(row.pending_minor > 0 for row in rows),
+        waiting=sum(row.pending_minor != 0 for row in rows),
         credited_minor=sum(row.credited_minor for row in rows),
         overlay_minor=sum(row.overlay_minor for row in rows),
         elsewhere_minor=sum(row.elsewhere_minor for row in rows),

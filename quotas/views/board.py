@@ -228,7 +228,7 @@ def _filtered(shown: Board, words: str, show: str) -> Sequence[Row]:
     if show == "behind":
         return [row for row in rows if row.behind(pace_ppm)]
     if show == "pending":
-        return [row for row in rows if row.pending_minor > 0]
+        return [row for row in rows if row.pending_minor]
     return rows
 
 

@@ -264,6 +264,17 @@ def test_a_refund_that_waits_takes_back_in_units_and_new_customers_too(world: Wo
         for basis in ("units", "new_customers", "contract_value")
     }
     assert pending == {"units": 2_500_000, "new_customers": 0, "contract_value": 0}
+    lines = [make.Line(world.house, -800_00, quantity=Decimal(1))]
+    make.deal(
+        owner=world.bo,
+        customer=world.customer,
+        state=DealState.SUBMITTED,
+        kind=DealKind.REFUND,
+        refunds=sold,
+        lines=lines,
+    )
+    shown = board(world, world.team, measure=make.measure(basis="units"))
+    assert (shown.waiting, {row.name: row.pending_minor for row in shown.rows}["Bo"]) == (2, -1_000_000)
 
 
 def test_the_week_of_a_rep_has_overlay_in_it_and_that_of_the_team_its_own_credit_alone(world: World) -> None:

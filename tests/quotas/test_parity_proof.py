@@ -31,10 +31,7 @@ pytestmark = pytest.mark.django_db
 
 ORIGIN, PATH = Between("origin"), Between("path")
 EARLY, LATE = date(2026, 7, 20), date(2026, 8, 5)
-AMOUNTS = (
-    12_345_677,
-    7,
-)  # cut by every cap below but the largest, and small enough for every rounding to show
+AMOUNTS = (45_345_677, 7)  # cut by every cap below, even halved; and small enough for every rounding to show
 
 
 @dataclass(frozen=True)

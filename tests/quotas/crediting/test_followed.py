@@ -171,7 +171,7 @@ def test_whoever_reviews_a_change_set_sees_first_what_it_moves() -> None:
         change_sets.withdraw(change_set_id=made.pk, by=keeper, at=AT)
         return answer.content.decode()
 
-    assert "What it moves" not in reviewed(("offering.update", {"name": "House model, renamed"}))
+    assert "What it may move" not in reviewed(("offering.update", {"name": "House model, renamed"}))
     said = reviewed(("offering.update", {"family": "frontier", "name": "House model, renamed"}))
     assert "Family: 1 credited deal, 1 line." in said
     assert "AI bookings $100<" in said

@@ -57,6 +57,9 @@ class DealLineResource(Out):
     offering = serializers.SlugField(source="offering.slug")
     plan = serializers.SerializerMethodField()
     amount = MoneyField(minor="amount_minor", currency="version.currency")
+    billed = serializers.SerializerMethodField(
+        help_text="Of a month's consumption, once that is known; amount is what was metered."
+    )
     quantity = serializers.DecimalField(
         max_digits=16, decimal_places=4, normalize_output=True, allow_null=True
     )
@@ -64,6 +67,11 @@ class DealLineResource(Out):
 
     def get_plan(self, line: Any) -> str | None:
         return line.plan.slug if line.plan else None
+
+    @extend_schema_field(MONEY_OR_NULL)
+    def get_billed(self, line: Any) -> dict[str, str] | None:
+        currency = line.version.currency
+        return money(line.billed_minor, currency.code, currency.exponent)
 
 
 class DealShareResource(Out):

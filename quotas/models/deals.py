@@ -249,6 +249,11 @@ class DealLine(models.Model):
             ),
         ]
 
+    @property
+    def value_minor(self) -> int:
+        """What was billed, once that is known; else the amount, which of a month's consumption is an estimate."""
+        return self.amount_minor if self.billed_minor is None else self.billed_minor
+
 
 class DealShare(models.Model):
     """A participant's part of the whole deal. The shares of a version add up to one million."""

@@ -8,6 +8,7 @@ from fractions import Fraction
 from typing import Any, Final
 
 from django.db.models import Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 
 from config.exports import Amount, Column, Table, ratio
 from config.formats import COUNT_EXPONENT
@@ -167,7 +168,7 @@ class _Known:
 
 @dataclass(frozen=True)
 class _Facts:
-    """Versions with their lines (offering, amount) and shares (rep, ppm), by version."""
+    """Versions with their lines (offering, value) and shares (rep, ppm), by version."""
 
     versions: Mapping[int, tuple[Any, ...]]
     lines: Mapping[int, list[tuple[int, int]]]
@@ -179,7 +180,8 @@ class _Facts:
         lines: dict[int, list[tuple[int, int]]] = {}
         shares: dict[int, list[tuple[int, int]]] = {}
         sold = DealLine.objects.filter(version__in=ids).order_by("line_no")
-        for version, offering, amount in sold.values_list("version_id", "offering_id", "amount_minor"):
+        value = Coalesce("billed_minor", "amount_minor")
+        for version, offering, amount in sold.values_list("version_id", "offering_id", value):
             lines.setdefault(version, []).append((offering, amount))
         shared = DealShare.objects.filter(version__in=ids).order_by("ordinal")
         for version, rep, ppm in shared.values_list("version_id", "rep_id", "ppm"):

@@ -329,7 +329,7 @@ def _page(
 
 
 def _rows(deals: Iterable[Deal]) -> list[DealRow]:
-    return [DealRow(deal, sum(line.amount_minor for line in deal.in_force.lines.all())) for deal in deals]
+    return [DealRow(deal, sum(line.value_minor for line in deal.in_force.lines.all())) for deal in deals]
 
 
 def _usage_chart(shown: Account) -> SafeString | None:

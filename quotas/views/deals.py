@@ -97,11 +97,15 @@ ORDERS: Final = Orders(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A deal as the list shows it. For a partner: his own lines, and no names."""
+    """A deal as the list shows it. For a partner: his own lines, and no names.
+
+    amount_minor, value_minor   As entered or metered; as billed, of consumption whose bill is known.
+    """
 
     deal: Deal
     lines: Sequence[DealLine]
     amount_minor: int
+    value_minor: int
     credit: Sequence[tuple[Measure, int]]
 
     @property
@@ -259,7 +263,13 @@ def _periods(user: User, chosen: Period | None) -> list[Period]:
 
 def _row(deal: Deal, publisher: int | None, credit: Sequence[tuple[Measure, int]] = ()) -> Row:
     lines = [line for line in deal.in_force.lines.all() if publisher in (None, line.offering.publisher_id)]
-    return Row(deal, lines, sum(line.amount_minor for line in lines), credit)
+    return Row(
+        deal,
+        lines,
+        sum(line.amount_minor for line in lines),
+        sum(line.value_minor for line in lines),
+        credit,
+    )
 
 
 def _only_publisher(user: User) -> int | None:

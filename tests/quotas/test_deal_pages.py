@@ -1,5 +1,6 @@
 """The pages of amendments, partial cancellation, refunds and usage; what is shown to whom, and what a click does."""
 
+import json
 import re
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -356,6 +357,17 @@ def test_usage_shows_estimates_bills_and_whose_account_it_was(world: make.World)
     assert "true-up" not in billed
     assert page_of(world.admin).get("/quotas/usage/?month=nonsense").status_code == 404
     assert page_of(make.user(role=Role.CATALOG_MANAGER)).get("/quotas/usage/").status_code == 404
+
+
+def test_a_deal_of_consumption_is_worth_what_was_billed_once_that_is_known(world: make.World) -> None:
+    make.ownership(customer=world.customer, rep=world.ana)
+    record_usage(rows=[used(world, billed_minor=98_00)], source="metering", by=world.admin, at=AT)
+    client = page_of(world.admin)
+    assert "$98" in client.get("/quotas/deals/").content.decode()
+    (row,) = [json.loads(line) for line in client.get("/quotas/deals/?format=jsonl").getvalue().splitlines()]
+    assert row["value"] == {"amount": "98.00", "currency": "USD"}
+    (line,) = client.get("/api/v1/deals/").json()["results"][0]["lines"]
+    assert (line["amount"]["amount"], line["billed"]["amount"]) == ("100.00", "98.00")
 
 
 def test_a_file_is_checked_recorded_and_refused_with_its_lines(world: make.World) -> None:

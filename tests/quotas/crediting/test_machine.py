@@ -26,7 +26,9 @@ from accounts.models import Role, User
 from config import jobs
 from config.models import Job, JobState
 from config.refusals import Refusal
-from marketplace.models import EligibilityDecision
+from marketplace.models import ChangeSet, EligibilityDecision
+from marketplace.services import change_sets
+from marketplace.services.change_sets import ItemDraft
 from marketplace.services.eligibility import Scope, check_decision, propose_decision
 from quotas.crediting import engine
 from quotas.crediting.explain import explain_deal
@@ -120,6 +122,7 @@ class Company:
         make.lies_in(customer=self.customers[0], territory=self.territories[0])
         make.ownership(customer=self.customers[0], rep=world.ana)
         make.ownership(customer=self.customers[1], rep=world.bo)
+        self.area = make.task_area()
         self.plan = make.comp_plan(name="Overlay and caps", for_everybody=False)
         for role in (SalesRole.ACCOUNT_EXECUTIVE, SalesRole.SPECIALIST, SalesRole.HOUSE):
             make.assignment(plan=self.plan, role=role)
@@ -130,6 +133,7 @@ class Company:
                 make.Rule(bookings, slug="covered", receivers=Receivers.TERRITORY, factor_ppm=200_000),
                 make.Rule(bookings, slug="specialists", receivers=Receivers.ROLE, factor_ppm=50_000, roles=["specialist"]),
                 make.Rule(bookings, slug="renewals", exclusive=False, factor_ppm=30_000, deal_kinds=["renewal"]),
+                make.Rule(bookings, slug="task", exclusive=False, factor_ppm=20_000, task_areas=[self.area]),
             ],
         )  # fmt: skip
 
@@ -500,6 +504,25 @@ class Machine(RuleBasedStateMachine):
             deliver(self.now)
         self.work_off()
 
+    @rule(stands=st.booleans())
+    def describe_anew(self, stands: bool) -> None:
+        """The catalog says of every offering, so that no origin is told apart, that it is for the task that a rule names; or for none."""
+        first, second = self.company.keepers
+        areas = [self.company.area.slug] if stands else []
+        items = [
+            ItemDraft("offering.update", {"slug": offering.slug, "task_areas": areas})
+            for offering in self.company.offerings
+        ]
+
+        def act() -> ChangeSet:
+            made = change_sets.draft_change_set(title="Tasks", items=items, by=first, at=self.now)
+            change_sets.submit(change_set_id=made.pk, by=first, at=self.now)
+            return change_sets.approve(change_set_id=made.pk, by=second, at=self.now)
+
+        if self.attempt("catalog", act):
+            deliver(self.now)
+        self.work_off()
+
     @rule(factor=st.sampled_from([1_000_000, 1_200_000, 900_000, 1_100_000]), on=DAYS, which=PICK)
     def publish(self, factor: int, on: date, which: int) -> None:
         plan = [self.company.world.plan_version.plan, self.company.plan][which % 2]
@@ -535,11 +558,11 @@ class Machine(RuleBasedStateMachine):
     # Time, and doing it again.
 
     @precondition(lambda self: Period.objects.filter(grain=Grain.MONTH, state="open").count() > 1)
-    @rule(finish=st.booleans())
-    def close(self, finish: bool) -> None:
-        """Two people close the first open month; what stands in the way is mended first, if *finish*."""
+    @rule(end=st.sampled_from(["close", "close", "call back", "leave"]))
+    def close(self, end: str) -> None:
+        """Two people close the first open month, or call it back; what stands in the way is mended first, unless it is left as it is."""
         month = Period.objects.filter(grain=Grain.MONTH, state="open").order_by("starts")[0]
-        if finish:
+        if end != "leave":
             self.mend(month)
         asked = self.attempt(
             "ask to close",
@@ -547,7 +570,7 @@ class Machine(RuleBasedStateMachine):
         )
         if asked is None:
             return
-        if not finish:
+        if end != "close":
             self.attempt(
                 "call back", lambda: closing.call_back(close_id=asked.pk, by=self.admin(1), at=self.now)
             )
@@ -759,7 +782,7 @@ class Machine(RuleBasedStateMachine):
 
 
 def deliver(at: datetime) -> None:
-    """Carry out what is owed after a decision of the catalog."""
+    """Carry out what is owed after a decision or a change of the catalog."""
     from config.models import OutboxMessage
     from config.outbox import carry_out
 
@@ -966,7 +989,7 @@ def test_whatever_happens_for_long_every_invariant_holds() -> None:
     )
     steps = {
         "book", "submit", "approve", "reject", "amend", "re-split", "cancel", "cancel part", "refund", "hold", "release", "usage", "bill",
-        "transfer", "move", "reorganise", "cover", "leave", "put in territory", "assign", "rate", "eligibility", "publish", "run",
+        "transfer", "move", "reorganise", "cover", "leave", "put in territory", "assign", "rate", "eligibility", "catalog", "publish", "run",
         "quota", "dispute", "resolve", "ask to adjust", "adjust", "ask to undo", "ask to close", "call back", "close", "reopen", "seal",
     }  # fmt: skip
     assert steps <= set(Machine.done), f"never done: {steps - set(Machine.done)}"

@@ -125,7 +125,7 @@ def open_deals(change: Change, user: User, on: date) -> Iterator[Impact]:
 
     A fact put right hits none: it says what was always so, and what they would earn is shown with each of them.
     """
-    if change.kind == "offering" or not _about_something(change):
+    if change.facts or not _about_something(change):
         return
     deals = _hit_by(change, user, on).filter(state__in=OPEN, latest_version__close_date__gte=change.first_day)
     if change.until is not None:
